@@ -1,0 +1,80 @@
+//! The one hash of the protocol: BLAKE3 under a domain, over length-prefixed fields.
+//!
+//! `H(d, f…)` = BLAKE3 `derive_key("decent/v1/" + d)` over (u32 big-endian length ‖ field)…;
+//! `HMAC(k, m)` = BLAKE3 keyed; `HKDF(k, l)` = `H(l, k)` (`docs/protocol.md`, conventions).
+//! A domain says what a digest is for, so that no digest can stand in for another.
+
+use zeroize::Zeroizing;
+
+/// A hash under one domain, fed field by field.
+#[derive(Clone, Debug)]
+pub struct H(blake3::Hasher);
+
+impl H {
+    /// Begins a hash for this purpose.
+    #[must_use]
+    pub fn new(domain: &str) -> Self {
+        Self(blake3::Hasher::new_derive_key(&format!(
+            "decent/v1/{domain}"
+        )))
+    }
+
+    /// Adds one field; its length is hashed too, so that fields cannot run together.
+    #[must_use]
+    pub fn field(mut self, bytes: &[u8]) -> Self {
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.0.update(&len.to_be_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    /// Returns the digest.
+    #[must_use]
+    pub fn finish(self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
+}
+
+/// Returns the first 16 bytes of `H(domain, fields…)`.
+#[must_use]
+pub fn hash16(domain: &str, fields: &[&[u8]]) -> [u8; 16] {
+    let digest = fields
+        .iter()
+        .fold(H::new(domain), |h, f| h.field(f))
+        .finish();
+    let mut out = [0; 16];
+    out.copy_from_slice(digest.split_at(16).0);
+    out
+}
+
+/// Returns `HMAC(key, fields…)`: BLAKE3 keyed, over length-prefixed fields.
+#[must_use]
+pub fn hmac(key: &[u8; 32], fields: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    for field in fields {
+        let len = u32::try_from(field.len()).unwrap_or(u32::MAX);
+        hasher.update(&len.to_be_bytes());
+        hasher.update(field);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Returns `HKDF(key, label ‖ context…)`: a key for one purpose.
+#[must_use]
+pub fn hkdf(key: &[u8; 32], label: &str, context: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let start = H::new(label).field(key);
+    Zeroizing::new(context.iter().fold(start, |h, f| h.field(f)).finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_do_not_run_together_and_domains_differ() {
+        let ab = H::new("t").field(b"a").field(b"b").finish();
+        assert_ne!(ab, H::new("t").field(b"ab").finish());
+        assert_ne!(ab, H::new("t").field(b"a").field(b"b").field(b"").finish());
+        assert_ne!(ab, H::new("u").field(b"a").field(b"b").finish());
+    }
+}

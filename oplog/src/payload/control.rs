@@ -1,0 +1,569 @@
+//! Payloads that govern: channels, policies, invites, removals, roles, mutes, MLS commits.
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+
+use super::member::{NAME_BYTES_MAX, Weight};
+use super::{Limit, limit};
+use crate::codec::is_sorted_set;
+use crate::hlc::Hlc;
+use crate::ids::{ChannelId, DeviceId, Digest, EpochId, OpId, Scope, UserId};
+use crate::kind::Features;
+
+/// Longest reason or channel topic, in bytes of UTF-8.
+const REASON_BYTES_MAX: usize = 1024;
+/// Most lanes that one removal's cut lists: 500 scopes of 8 devices.
+const CUT_HEADS_MAX: usize = 4_000;
+/// Most overrides in one ChannelUpdate: every verb once.
+const PERMISSIONS_MAX: usize = 32;
+
+/// How a channel is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ChannelKind {
+    /// Titled topics with replies.
+    #[n(0)]
+    Forum,
+    /// One running conversation.
+    #[n(1)]
+    Chat,
+    /// A chat in which only moderators post.
+    #[n(2)]
+    Announcement,
+}
+
+/// How much of the past a newcomer is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum History {
+    /// The newest posts, as many as a bundle carries.
+    #[n(0)]
+    Recent,
+    /// Nothing from before they came.
+    #[n(1)]
+    SinceJoin,
+}
+
+/// What a permission is about; the least weight for it can be overridden in each channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Verb {
+    /// Post and reply.
+    #[n(0)]
+    Post,
+    /// React.
+    #[n(1)]
+    React,
+    /// Open a thread, change its title or tags.
+    #[n(2)]
+    Thread,
+    /// Pin and unpin.
+    #[n(3)]
+    Pin,
+    /// Hide and restore what others wrote.
+    #[n(4)]
+    Tombstone,
+    /// Mute and unmute.
+    #[n(5)]
+    Mute,
+    /// Kick.
+    #[n(6)]
+    Kick,
+    /// Make and revoke invites, admit people without one.
+    #[n(7)]
+    Invite,
+    /// Ban and unban.
+    #[n(8)]
+    Ban,
+    /// Make and change channels.
+    #[n(9)]
+    Channels,
+    /// Give roles.
+    #[n(10)]
+    Roles,
+    /// Set policies.
+    #[n(11)]
+    Policy,
+    /// Edit and delete one's own.
+    #[n(12)]
+    Own,
+    /// What the group needs to run: commits, merges, devices, re-adds, leaving.
+    #[n(13)]
+    Upkeep,
+}
+
+/// Makes a channel; its id comes from this op.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ChannelCreate {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// How it is used.
+    #[n(1)]
+    pub kind: ChannelKind,
+    /// What it is about.
+    #[n(2)]
+    pub topic: String,
+    /// The heading it stands under.
+    #[n(3)]
+    pub category: Option<String>,
+    /// How much newcomers see.
+    #[n(4)]
+    pub history: History,
+    /// Reserved for channels with a group of their own; refused when true.
+    #[n(5)]
+    pub private: bool,
+}
+
+impl ChannelCreate {
+    pub(super) fn check_limits(&self) -> Limit {
+        limit(
+            !self.name.is_empty() && self.name.len() <= NAME_BYTES_MAX,
+            "the name is empty or too long",
+        )?;
+        limit(
+            self.topic.len() <= REASON_BYTES_MAX,
+            "the topic is too long",
+        )?;
+        limit(
+            self.category
+                .as_ref()
+                .is_none_or(|c| c.len() <= NAME_BYTES_MAX),
+            "the category is too long",
+        )?;
+        limit(!self.private, "private channels are not built yet")
+    }
+}
+
+/// The least weight for one verb in one channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct ChannelPermission {
+    /// For what.
+    #[n(0)]
+    pub verb: Verb,
+    /// The least weight.
+    #[n(1)]
+    pub least: Weight,
+}
+
+/// Changes a channel; what is absent stays.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ChannelUpdate {
+    /// Which.
+    #[n(0)]
+    pub channel: ChannelId,
+    /// A new name.
+    #[n(1)]
+    pub name: Option<String>,
+    /// A new topic.
+    #[n(2)]
+    pub topic: Option<String>,
+    /// A new heading.
+    #[n(3)]
+    pub category: Option<String>,
+    /// Closed for posting, still readable.
+    #[n(4)]
+    pub archived: Option<bool>,
+    /// Permissions to override, sorted.
+    #[n(5)]
+    pub permissions: Vec<ChannelPermission>,
+}
+
+impl ChannelUpdate {
+    pub(super) fn check_limits(&self) -> Limit {
+        let short = |text: &Option<String>, max| text.as_ref().is_none_or(|t| t.len() <= max);
+        limit(
+            self.name.as_ref().is_none_or(|n| !n.is_empty()),
+            "the name is empty",
+        )?;
+        limit(short(&self.name, NAME_BYTES_MAX), "the name is too long")?;
+        limit(
+            short(&self.topic, REASON_BYTES_MAX),
+            "the topic is too long",
+        )?;
+        limit(
+            short(&self.category, NAME_BYTES_MAX),
+            "the category is too long",
+        )?;
+        limit(
+            self.permissions.len() <= PERMISSIONS_MAX,
+            "too many permissions",
+        )?;
+        limit(
+            self.permissions.is_sorted_by(|a, b| a.verb < b.verb),
+            "permissions are not sorted",
+        )
+    }
+}
+
+/// Sets policies of the Space; what is absent stays. Each field is a key of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PolicySet {
+    /// A new name of the Space.
+    #[n(0)]
+    pub name: Option<String>,
+    /// What late posts of kicked people become unless the kick says otherwise.
+    #[n(1)]
+    pub kick_late: Option<LatePolicy>,
+    /// What late posts of banned people become unless the ban says otherwise.
+    #[n(2)]
+    pub ban_late: Option<LatePolicy>,
+    /// Features to switch on, as bits; only an owner may (A18).
+    #[n(3)]
+    pub features: Option<u64>,
+    /// Whether clients delay sends and add cover traffic.
+    #[n(4)]
+    pub timing_privacy: Option<bool>,
+    /// Whether equal attachments are stored once (A7).
+    #[n(5)]
+    pub dedup: Option<bool>,
+}
+
+impl PolicySet {
+    /// Returns the features it switches on.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        Features::from_bits(self.features.unwrap_or(0))
+    }
+
+    pub(super) fn check_limits(&self) -> Limit {
+        let name = self.name.as_ref();
+        limit(
+            name.is_none_or(|n| !n.is_empty() && n.len() <= NAME_BYTES_MAX),
+            "the name is empty or too long",
+        )
+    }
+}
+
+/// Opens an invite. Whoever holds the secret of `key` may ask to join until it ends.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct InviteCreate {
+    /// Ed25519 public key; its secret travels in the link alone.
+    #[n(0)]
+    pub key: Digest,
+    /// The role that newcomers get, at most member.
+    #[n(1)]
+    pub weight: Weight,
+    /// How many may come, from 1.
+    #[n(2)]
+    pub max_uses: u32,
+    /// Until when.
+    #[n(3)]
+    pub expires: Hlc,
+    /// The channel that newcomers are shown first.
+    #[n(4)]
+    pub channel: Option<ChannelId>,
+    /// Whether a moderator must admit each.
+    #[n(5)]
+    pub approval: bool,
+}
+
+impl InviteCreate {
+    pub(super) fn check_limits(&self) -> Limit {
+        limit(self.max_uses > 0, "an invite for nobody")?;
+        limit(
+            matches!(self.weight, Weight::GUEST | Weight::MEMBER),
+            "an invite above member",
+        )
+    }
+}
+
+/// Closes an invite.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct InviteRevoke {
+    /// The op that opened it.
+    #[n(0)]
+    pub invite: OpId,
+}
+
+/// What becomes of posts that a removed person wrote without having seen the removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum LatePolicy {
+    /// Shown, with a flag.
+    #[n(0)]
+    Accept,
+    /// Behind a click.
+    #[n(1)]
+    Quarantine,
+    /// Not accepted where the cut lists the scope.
+    #[n(2)]
+    Reject,
+}
+
+/// The last op of one lane that a remover had seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct CutHead {
+    /// Whose lane.
+    #[n(0)]
+    pub device: DeviceId,
+    /// Position of the head.
+    #[n(1)]
+    pub seq: u64,
+    /// The head.
+    #[n(2)]
+    pub op: OpId,
+}
+
+/// What a remover had seen of the target in one scope; no heads means "synced, nothing there" (A13).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ScopeCut {
+    /// Where; content scopes only.
+    #[n(0)]
+    pub scope: Scope,
+    /// Heads, sorted by device.
+    #[n(1)]
+    pub heads: Vec<CutHead>,
+}
+
+/// Tombstone everything of one lane from a position on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct PurgeFrom {
+    /// Whose lane.
+    #[n(0)]
+    pub device: DeviceId,
+    /// Where.
+    #[n(1)]
+    pub scope: Scope,
+    /// From this position on.
+    #[n(2)]
+    pub seq: u64,
+}
+
+/// Takes someone out: the payload of Kick and Ban, and part of a demotion.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Removal {
+    /// Whom.
+    #[n(0)]
+    pub target: UserId,
+    /// What of theirs the remover had seen, sorted by scope.
+    #[n(1)]
+    pub cut: Vec<ScopeCut>,
+    /// What becomes of the rest; absent: the Space's policy.
+    #[n(2)]
+    pub late: Option<LatePolicy>,
+    /// Why, for the audit log.
+    #[n(3)]
+    pub reason: String,
+    /// Lanes to tombstone in bulk, sorted.
+    #[n(4)]
+    pub purge: Vec<PurgeFrom>,
+}
+
+impl Removal {
+    pub(super) fn check_limits(&self) -> Limit {
+        limit(
+            self.reason.len() <= REASON_BYTES_MAX,
+            "the reason is too long",
+        )?;
+        limit(
+            self.cut.is_sorted_by(|a, b| a.scope < b.scope),
+            "the cut is not sorted",
+        )?;
+        limit(
+            self.cut.iter().map(|c| c.heads.len() + 1).sum::<usize>() <= CUT_HEADS_MAX,
+            "the cut is too long",
+        )?;
+        for scope in &self.cut {
+            limit(
+                scope.scope != Scope::Control,
+                "the cut names the control plane",
+            )?;
+            limit(
+                scope.heads.is_sorted_by(|a, b| a.device < b.device),
+                "the cut's heads are not sorted",
+            )?;
+        }
+        limit(
+            self.purge.len() <= CUT_HEADS_MAX && is_sorted_set(&self.purge),
+            "the purge is not sorted",
+        )
+    }
+}
+
+/// Lifts a ban.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Unban {
+    /// Whose.
+    #[n(0)]
+    pub target: UserId,
+}
+
+/// The author goes.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Leave {
+    /// Why, if they say.
+    #[n(0)]
+    pub reason: String,
+}
+
+impl Leave {
+    pub(super) fn check_limits(&self) -> Limit {
+        limit(
+            self.reason.len() <= REASON_BYTES_MAX,
+            "the reason is too long",
+        )
+    }
+}
+
+/// Gives a member a role, higher or lower.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RoleSet {
+    /// Whom.
+    #[n(0)]
+    pub target: UserId,
+    /// The role's weight.
+    #[n(1)]
+    pub weight: Weight,
+    /// Why, for the audit log.
+    #[n(2)]
+    pub reason: String,
+}
+
+impl RoleSet {
+    pub(super) fn check_limits(&self) -> Limit {
+        limit(self.weight.role_name().is_some(), "no role has this weight")?;
+        limit(
+            self.reason.len() <= REASON_BYTES_MAX,
+            "the reason is too long",
+        )
+    }
+}
+
+/// Silences a member; with an end it is a timeout.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Mute {
+    /// Whom.
+    #[n(0)]
+    pub target: UserId,
+    /// Where; absent: everywhere.
+    #[n(1)]
+    pub channel: Option<ChannelId>,
+    /// Until when; absent: until an Unmute.
+    #[n(2)]
+    pub expires: Option<Hlc>,
+    /// Why, for the audit log.
+    #[n(3)]
+    pub reason: String,
+}
+
+impl Mute {
+    pub(super) fn check_limits(&self) -> Limit {
+        limit(
+            self.reason.len() <= REASON_BYTES_MAX,
+            "the reason is too long",
+        )
+    }
+}
+
+/// Lifts a mute.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Unmute {
+    /// Whose.
+    #[n(0)]
+    pub target: UserId,
+    /// Where; absent: the mute everywhere.
+    #[n(1)]
+    pub channel: Option<ChannelId>,
+}
+
+/// How much a commit changes; the heavier wins between concurrent ones (B5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum CommitClass {
+    /// New keys for the committer only.
+    #[n(0)]
+    Update,
+    /// Adds or re-adds.
+    #[n(1)]
+    Add,
+    /// Removes a leaf of somebody else.
+    #[n(2)]
+    Remove,
+}
+
+/// A leaf that a commit adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct RosterEntry {
+    /// The device.
+    #[n(0)]
+    pub device: DeviceId,
+    /// Whose it is.
+    #[n(1)]
+    pub user: UserId,
+    /// `H("key-package", bytes)` of the key package it came with.
+    #[n(2)]
+    pub key_package: Digest,
+}
+
+/// How a commit changes the set of devices in the group. Declared, so that a
+/// commit can be judged for ever after its MLS bytes are gone (A15).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RosterDelta {
+    /// Leaves added, sorted by device.
+    #[n(0)]
+    pub added: Vec<RosterEntry>,
+    /// Leaves removed, sorted. A device in both lists is re-added.
+    #[n(1)]
+    pub removed: Vec<DeviceId>,
+}
+
+/// Carries an MLS commit and begins an epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Commit {
+    /// The epoch it follows; the header names the same.
+    #[n(0)]
+    pub parent: EpochId,
+    /// The MLS message, authenticated data = the op's binding and the parent.
+    #[n(1)]
+    pub mls: ByteVec,
+    /// `H("rc", epoch root)` of the new epoch, so that members notice a split key.
+    #[n(2)]
+    pub root_commit: Digest,
+    /// Hash of the roster after it.
+    #[n(3)]
+    pub roster_hash: Digest,
+    /// How much it changes.
+    #[n(4)]
+    pub class: CommitClass,
+    /// Which leaves it changes.
+    #[n(5)]
+    pub delta: RosterDelta,
+    /// MLS GroupInfo without the tree: the way back for a device that lost its state (A5).
+    #[n(6)]
+    pub group_info: ByteVec,
+    /// Hashes of the Welcomes that go with it, sorted.
+    #[n(7)]
+    pub welcomes: Vec<Digest>,
+}
+
+impl Commit {
+    pub(super) fn check_limits(&self) -> Limit {
+        let sorted = self.delta.added.is_sorted_by(|a, b| a.device < b.device)
+            && is_sorted_set(&self.delta.removed);
+        limit(sorted, "the roster delta is not sorted")?;
+        limit(is_sorted_set(&self.welcomes), "the welcomes are not sorted")?;
+        limit(
+            self.group_info.len() <= 4 * 1024,
+            "the group info is too long",
+        )
+    }
+}
