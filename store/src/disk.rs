@@ -114,6 +114,15 @@ pub(crate) fn failed(
     }
 }
 
+/// Writes part of a file again as it reads, so that the next sync really writes it: after a sync
+/// that failed, what reads well may be on no disk, and the kernel takes it for written.
+pub(crate) fn write_again(file: &impl DiskFile, from: u64, to: u64) -> Result<(), StoreError> {
+    let len = usize::try_from(to.saturating_sub(from)).map_err(|_long| StoreError::Full)?;
+    let mut bytes = vec![0; len];
+    file.read_at(from, &mut bytes)?;
+    file.write_at(from, &bytes)
+}
+
 /// Returns the folder part of a path, empty at the top.
 pub(crate) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(dir, _)| dir)

@@ -21,7 +21,7 @@ use oplog::keys::Secret;
 use oplog::store::{Label, Location, StoreError};
 
 use crate::chance::Chance;
-use crate::disk::{Disk, DiskFile, damaged, failed};
+use crate::disk::{Disk, DiskFile, damaged, failed, write_again};
 use crate::recovery::BadPart;
 use crate::segment::{Header, RECORDS_AT, SEGMENT_BYTES, Scanned, Scanner, SegmentContext};
 
@@ -511,12 +511,21 @@ impl<D: Disk> Log<D> {
         })
     }
 
-    /// Has the next [`Log::sync`] sync this segment: a process that died may have left it unsynced.
-    pub fn distrust(&mut self, space: &SpaceId, number: u32) {
+    /// Has the next [`Log::sync`] write this segment from here on: a process that died, or a sync
+    /// that failed, may have left it in memory only.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn distrust(&mut self, space: &SpaceId, number: u32, from: u32) -> Result<(), StoreError> {
+        let end = self.segment_end(space, number);
+        self.with_file(space, number, |file| {
+            write_again(file, u64::from(from), u64::from(end))
+        })?;
         self.dirty.insert((*space, number));
         let folder = self.folder(space);
         self.dirty_dirs
             .extend([String::new(), LOG_DIR.to_owned(), folder]);
+        Ok(())
     }
 
     /// Returns where one segment ends; 0 when there is none.

@@ -55,6 +55,15 @@ impl MemDisk {
         self.lock().capacity = bytes;
     }
 
+    /// Takes back every fault that was asked for and has not happened.
+    pub fn heal(&self) {
+        let mut inner = self.lock();
+        inner.dies_after = None;
+        inner.fail_sync = None;
+        inner.fail_write = None;
+        inner.capacity = None;
+    }
+
     /// The process dies: open files are closed, nothing written is lost.
     pub fn kill(&self) {
         let mut inner = self.lock();
@@ -314,13 +323,18 @@ impl DiskFile for MemFile {
         match fault {
             Ok(()) => {
                 for step in core::mem::take(&mut file.pending) {
-                    step.apply(&mut file.durable);
+                    if file.doubtful.is_empty() {
+                        step.apply(&mut file.durable);
+                    } else {
+                        file.doubtful.push((step, true));
+                    }
                 }
                 Ok(())
             }
             Err(e) => {
                 let pending = core::mem::take(&mut file.pending);
-                file.in_doubt.extend(pending);
+                file.doubtful
+                    .extend(pending.into_iter().map(|step| (step, false)));
                 Err(e)
             }
         }
@@ -355,7 +369,8 @@ struct Content {
     now: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<Pending>,
-    in_doubt: Vec<Pending>,
+    /// From the first failed sync on: what was written, and whether a later sync made it certain.
+    doubtful: Vec<(Pending, bool)>,
 }
 
 #[derive(Clone)]
@@ -482,10 +497,15 @@ impl Inner {
         });
         self.names = self.durable_names.clone();
         for file in self.files.values_mut() {
-            let doubtful = core::mem::take(&mut file.in_doubt);
+            let doubtful = core::mem::take(&mut file.doubtful);
             let pending = core::mem::take(&mut file.pending);
-            for step in doubtful.into_iter().chain(pending) {
-                step.apply_in_part(&mut file.durable, rng);
+            let pending = pending.into_iter().map(|step| (step, false));
+            for (step, certain) in doubtful.into_iter().chain(pending) {
+                if certain {
+                    step.apply(&mut file.durable);
+                } else {
+                    step.apply_in_part(&mut file.durable, rng);
+                }
             }
             file.now = file.durable.clone();
         }

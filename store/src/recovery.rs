@@ -231,9 +231,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
                 Mark { segment, end } if segment == number && end <= size => end,
                 _ => RECORDS_AT,
             };
-            if from != size {
-                self.log.distrust(space, number);
-            }
+            let begins = if from == RECORDS_AT { 0 } else { from };
             let mut scanner = self.log.scanner(space, number, from)?;
             loop {
                 match self.log.scan_next(space, number, &mut scanner)? {
@@ -258,6 +256,9 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
                         }
                         if number == newest {
                             self.log.end_segment(space, number, at, full)?;
+                        }
+                        if from != size {
+                            self.log.distrust(space, number, begins)?;
                         }
                         break;
                     }

@@ -22,7 +22,7 @@ use oplog::keys::Secret;
 use oplog::store::{Direction, Label, Location, StoreError, Visit};
 
 use crate::chance::Chance;
-use crate::disk::{Disk, DiskFile, damaged};
+use crate::disk::{Disk, DiskFile, damaged, write_again};
 use crate::log::{Mark, Write};
 use crate::rows::RowChange;
 use crate::segment::{Header, RECORDS_AT, Scanned, Scanner, SegmentContext};
@@ -344,10 +344,14 @@ impl<D: Disk> State<D> {
     fn load(&mut self) -> Result<bool, StoreError> {
         let mut scanner = Scanner::new(self.context.clone(), &self.file, RECORDS_AT)?;
         let mut bad = false;
+        let mut newest = RECORDS_AT;
         loop {
             match scanner.next_in(&self.file)? {
                 Scanned::Record(at, plain) => match decode(&plain) {
-                    Some((batch, places)) => self.take(at, batch, &places),
+                    Some((batch, places)) => {
+                        newest = at.offset;
+                        self.take(at, batch, &places);
+                    }
                     None => bad = true,
                 },
                 Scanned::Bad(_) => bad = true,
@@ -359,8 +363,10 @@ impl<D: Disk> State<D> {
         }
         if self.file.size()? > u64::from(self.end) {
             self.file.set_len(u64::from(self.end))?;
-            self.file.sync()?;
         }
+        // The last batch counts from now on, whatever became of its sync.
+        write_again(&self.file, u64::from(newest), u64::from(self.end))?;
+        self.file.sync()?;
         Ok(bad)
     }
 

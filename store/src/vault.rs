@@ -30,7 +30,7 @@ use oplog::keys::Secret;
 use oplog::store::{Label, StoreError};
 
 use crate::chance::Chance;
-use crate::disk::{Disk, DiskFile, damaged, parent};
+use crate::disk::{Disk, DiskFile, damaged, parent, write_again};
 use crate::segment::take;
 use crate::superblock::{KdfCost, PAGE, PAGE_LEN, Superblock, Unlock};
 
@@ -175,7 +175,10 @@ impl<F: DiskFile> Vault<F> {
     /// When the disk fails.
     pub fn reopen<D: Disk<File = F>>(&self, disk: &D, path: &str) -> Result<Self, VaultError> {
         let file = disk.open(path)?.ok_or(VaultError::Missing)?;
-        Self::load(file, self.key.clone())
+        let vault = Self::load(file, self.key.clone())?;
+        write_again(&vault.file, SLOTS_AT, VAULT_BYTES)?;
+        vault.file.sync()?;
+        Ok(vault)
     }
 
     /// Ends what a crash interrupted, given the counter and the erased labels that the last
