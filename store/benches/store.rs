@@ -1,6 +1,5 @@
 //! What the store costs: commits of groups, with and without a sync, reads, a page.
 
-#![expect(missing_docs, reason = "criterion's macros write functions without")]
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

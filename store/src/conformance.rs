@@ -7,7 +7,7 @@ use core::ops::ControlFlow;
 
 use oplog::SpaceId;
 use oplog::keys::Secret;
-use oplog::store::{Direction, Label, Store, StoreError, Table, prefix_end};
+use oplog::store::{Direction, Label, Location, Store, StoreError, Table, prefix_end};
 
 /// A store under test, and what can happen to it.
 pub trait Subject {
@@ -43,6 +43,7 @@ pub fn run(subject: &mut impl Subject) -> Result<(), StoreError> {
         reads_see_what_is_staged,
         scans_merge_what_is_staged,
         scans_stop_when_told,
+        visitors_may_read,
         tables_and_spaces_are_apart,
         commits_are_whole,
         synced_survives_a_power_cut,
@@ -168,6 +169,25 @@ fn scans_stop_when_told<S: Subject>(_: &mut S, mut store: S::Store) -> Result<()
             })?;
             assert_eq!(visits, stop, "{order:?}");
         }
+    }
+    Ok(())
+}
+
+fn visitors_may_read<S: Subject>(_: &mut S, mut store: S::Store) -> Result<(), StoreError> {
+    for table in [DERIVED, KEPT] {
+        let at = store.append(&space(1), b"record")?;
+        store.put(table, b"a", &at.to_bytes());
+        store.commit()?;
+        store.put(table, b"b", &at.to_bytes());
+        let mut seen = 0;
+        store.scan(table, b"a", b"z", Direction::Forward, &mut |key, value| {
+            let again = store.get(table, key).ok().flatten();
+            let place = Location::from_bytes(value);
+            let record = place.and_then(|at| store.read(&space(1), &at).ok());
+            seen += usize::from(again.as_deref() == Some(value) && record.is_some());
+            ControlFlow::Continue(())
+        })?;
+        assert_eq!(seen, 2);
     }
     Ok(())
 }

@@ -24,7 +24,17 @@ const LOCK_PATH: &str = "lock";
 #[derive(Debug)]
 pub struct ProfileLock {
     // The operating system gives the lock back when the file closes, even after `kill -9`.
-    _file: File,
+    file: File,
+}
+
+impl Drop for ProfileLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that another thread is just starting holds a copy
+        // of the file for a moment.
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "the lock goes when the process ends");
+        }
+    }
 }
 
 impl ProfileLock {
@@ -41,7 +51,7 @@ impl ProfileLock {
             .open(dir.join(LOCK_PATH))
             .map_err(|e| io("open the lock", e))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
             Err(TryLockError::Error(e)) => Err(io("take the lock", e).into()),
         }

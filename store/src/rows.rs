@@ -7,7 +7,7 @@
 use core::fmt;
 use core::ops::ControlFlow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use oplog::store::{Direction, StoreError, Table, Visit};
 
@@ -184,7 +184,7 @@ impl Staged {
 
 /// An index in memory with crash semantics. Clones mean the same index.
 #[derive(Clone, Default)]
-pub struct MemIndex(Arc<Mutex<MemState>>);
+pub struct MemIndex(Arc<RwLock<MemState>>);
 
 #[derive(Default)]
 struct MemState {
@@ -226,22 +226,27 @@ impl MemIndex {
     /// Returns another index with the same content.
     #[must_use]
     pub fn copy(&self) -> Self {
-        let state = self.lock();
-        Self(Arc::new(Mutex::new(MemState {
+        let state = self.view();
+        Self(Arc::new(RwLock::new(MemState {
             now: state.now.clone(),
             synced: state.synced.clone(),
             ..MemState::default()
         })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, MemState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> RwLockWriteGuard<'_, MemState> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shared, so that a visitor of rows may read others.
+    fn view(&self) -> RwLockReadGuard<'_, MemState> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for MemIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MemIndex({} tables)", self.lock().now.len())
+        write!(f, "MemIndex({} tables)", self.view().now.len())
     }
 }
 
@@ -249,7 +254,7 @@ impl Index for MemIndex {
     type Rows = MemRows;
 
     fn open(&self) -> Result<MemRows, StoreError> {
-        let state = self.lock();
+        let state = self.view();
         if state.condemned {
             return Err(crate::disk::damaged("the index was found damaged"));
         }
@@ -281,14 +286,17 @@ pub struct MemRows {
 }
 
 impl MemRows {
-    fn state(&self) -> Result<MutexGuard<'_, MemState>, StoreError> {
-        let state = self.index.lock();
-        if state.boots == self.boots {
-            Ok(state)
-        } else {
-            let why = "it was opened before a crash";
-            Err(crate::disk::failed("use the index", why))
+    fn state(&self) -> Result<RwLockReadGuard<'_, MemState>, StoreError> {
+        let state = self.index.view();
+        self.check(state.boots).map(|()| state)
+    }
+
+    fn check(&self, boots: u64) -> Result<(), StoreError> {
+        if boots == self.boots {
+            return Ok(());
         }
+        let why = "it was opened before a crash";
+        Err(crate::disk::failed("use the index", why))
     }
 }
 
@@ -314,7 +322,8 @@ impl Rows for MemRows {
     }
 
     fn apply(&mut self, changes: &[RowChange]) -> Result<(), StoreError> {
-        let mut state = self.state()?;
+        let mut state = self.index.lock();
+        self.check(state.boots)?;
         if state.fails_after == Some(0) {
             return Err(crate::disk::failed("write the index", "told to"));
         }
@@ -330,7 +339,8 @@ impl Rows for MemRows {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        let mut state = self.state()?;
+        let mut state = self.index.lock();
+        self.check(state.boots)?;
         state.synced = state.now.clone();
         Ok(())
     }
@@ -340,7 +350,7 @@ impl Rows for MemRows {
     }
 
     fn bytes(&self) -> u64 {
-        let state = self.index.lock();
+        let state = self.index.view();
         let rows = state.now.values().flatten();
         rows.map(|(key, value)| (key.len() + value.len()) as u64)
             .sum()

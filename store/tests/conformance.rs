@@ -1,4 +1,8 @@
 //! The suite of `store::conformance`, run by every store there is.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
 
 use oplog::keys::Secret;
 use oplog::store::MemStore;

@@ -1,5 +1,11 @@
 //! Crashes at every changing call of a simulated disk: what was acknowledged is there, what was
 //! not is there whole or not at all, and the profile always opens.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +27,8 @@ const STEPS: u8 = 24;
 /// What the last of some steps left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Model {
-    kept: BTreeMap<Vec<u8>, Vec<u8>>,
-    secrets: BTreeMap<Label, [u8; 32]>,
+    kept: Kept,
+    secrets: Secrets,
     aux: Option<Vec<u8>>,
     records: BTreeSet<Vec<u8>>,
 }
@@ -159,7 +165,10 @@ fn catch_up(profile: &mut Sim) {
     profile.commit().unwrap();
 }
 
-fn kept_and_secrets(profile: &Sim) -> (BTreeMap<Vec<u8>, Vec<u8>>, BTreeMap<Label, [u8; 32]>) {
+type Kept = BTreeMap<Vec<u8>, Vec<u8>>;
+type Secrets = BTreeMap<Label, [u8; 32]>;
+
+fn kept_and_secrets(profile: &Sim) -> (Kept, Secrets) {
     let mut kept = BTreeMap::new();
     let collect = &mut |key: &[u8], value: &[u8]| {
         kept.insert(key.to_vec(), value.to_vec());

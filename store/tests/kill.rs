@@ -2,6 +2,11 @@
 //!
 //! The test binary runs itself as the process to be killed. Progress is read from its output:
 //! nobody sleeps.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,8 @@
 //! Vault, logs, chunks and the profile's doors, each by itself.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -161,8 +165,8 @@ fn any_flipped_bit_in_the_vault_is_healed() {
     let key = seed(1);
     let mut vault = Vault::create(&disk, VAULT, Unlock::Key(&key), &seed(1)).unwrap();
     let mut chance = Chance::new(&seed(2));
-    let keep = (0..5)
-        .map(|n| (label(n), Some(seed(10 + n as u8))))
+    let keep = (0..5_u8)
+        .map(|n| (label(n.into()), Some(seed(10 + n))))
         .collect();
     vault.begin(&keep, &mut chance).unwrap();
     vault.finish().unwrap();
@@ -178,11 +182,11 @@ fn any_flipped_bit_in_the_vault_is_healed() {
         } else {
             used[rng.next_u32() as usize % used.len()]
         };
-        disk.flip(VAULT, at, round as u8);
+        disk.flip(VAULT, at, u8::try_from(round).unwrap());
         let mut vault = Vault::open(&disk, VAULT, Unlock::Key(&key)).unwrap();
         assert!(vault.settle(counter, &[]).unwrap(), "at {at}");
-        for n in 0..5 {
-            assert_eq!(vault.secret(label(n)), Some(seed(10 + n as u8)), "at {at}");
+        for n in 0..5_u8 {
+            assert_eq!(vault.secret(label(n.into())), Some(seed(10 + n)), "at {at}");
         }
         drop(vault);
         if at >= 8192 || whole[at] != 0 {
