@@ -14,7 +14,7 @@ use oplog::keys::Secret;
 use oplog::store::{Direction, Label, Location, Store, StoreError, Table, prefix_end};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use store::{MemDisk, MemIndex, Options, Profile, Unlock};
+use store::{BadPart, MemDisk, MemIndex, Options, Profile, Unlock};
 
 type Sim = Profile<MemDisk, MemIndex>;
 
@@ -210,11 +210,11 @@ fn check(profile: &mut Sim, reached: &Reached, least: usize, case: &str) {
                 found.insert(record);
             })
             .unwrap();
+        begins.extend(bad.iter().map(|p| (p.at.segment, p.at.offset)));
+        let followed = |p: &BadPart| begins.contains(&(p.at.segment, p.at.offset + p.at.len));
         assert!(
-            bad.iter()
-                .all(|p| begins.contains(&(p.at.segment, p.at.offset + p.at.len))),
-            "{case}: a torn end was left: {bad:?} {:?}",
-            profile.recovery()
+            bad.iter().all(followed),
+            "{case}: a torn end was left: {bad:?}"
         );
         assert!(
             bad.iter().all(|part| part.at.len > 0),
