@@ -17,6 +17,7 @@
 
 mod chance;
 mod chunks;
+mod commit;
 mod disk;
 mod log;
 mod profile;

@@ -1,25 +1,6 @@
 //! [`oplog::store::Store`] over log, vault, journal and index.
 //!
-//! # The order of effects in a commit, and why a crash anywhere is harmless
-//! 0. Keys of new segments go into the vault, synced. A crash leaves a key that no file
-//!    names; opening erases it.
-//! 1. New secrets go into the vault, synced, marked as not yet committed. A crash leaves
-//!    marks above the recorded counter; opening erases them. The old values are still there.
-//! 2. When kept rows or secrets are part of the commit, one synced batch in the journal
-//!    `state/` holds all of it: kept rows, bytes for the logs, rows for the index, erased
-//!    labels. **This is the commit.** Opening writes the bytes and rows again that are missing.
-//!    Whatever earlier commits left unsynced is synced before, so that this batch is never
-//!    durable ahead of what it builds on.
-//! 3. Bytes go into the logs.
-//! 4. One batch of rows, with how far each log is indexed, goes into the index. Without step 2
-//!    **this is the commit**: a crash between 3 and 4 leaves records beyond the mark, which
-//!    [`Profile::take_unindexed`] hands out to be judged and indexed like any that arrive.
-//! 5. Replaced and erased secrets are zeroed, synced. A crash before leaves them named in the
-//!    last batch of the journal; opening zeroes them.
-//!
-//! After an error beyond the point where a commit can be undone, or a failed sync, only the
-//! disk knows what counts: the store refuses to write until [`Profile::resume`] has read it
-//! again, which is a crash without the crash. Callers reload what they hold in memory.
+//! What a commit does, and in which order, is in `commit`; what opening does, in `recovery`.
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,27 +10,24 @@ use oplog::store::{Direction, Label, Location, Store, StoreError, Table, Visit};
 use oplog::{Digest, SpaceId};
 
 use crate::chance::Chance;
-use crate::disk::{Disk, DiskFile, failed};
+use crate::disk::{Disk, failed};
 use crate::log::{Log, Mark};
 use crate::recovery::{BadPart, Behind, Recovery};
 use crate::rows::{Index, RowChange, Rows, Staged};
 use crate::segment::{RECORDS_AT, Scanned};
-use crate::state::{Batch, FileKey, State, encode_mark};
+use crate::state::State;
 use crate::superblock::Unlock;
-use crate::vault::{SlotKind, Vault, VaultError};
+use crate::vault::{Vault, VaultError};
 
 /// Tables that hold what nothing can derive again, so that no rebuild drops them.
 pub const KEPT_TABLES: [&str; 3] = ["mls", "node", "blob"];
 
 /// The file of the vault.
 pub(crate) const VAULT_PATH: &str = "vault.bin";
-const RESERVE_PATH: &str = "reserve.bin";
 /// The table of the store's own rows.
 pub(crate) const META: &str = "#meta";
 pub(crate) const HEAD_KEY: &[u8] = b"head";
 pub(crate) const MARK_PREFIX: u8 = b'm';
-/// The reserve comes back when this many times its size is free.
-const RESERVE_MARGIN: u64 = 4;
 
 /// How a profile is kept.
 #[derive(Clone, Debug)]
@@ -427,250 +405,8 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         result
     }
 
-    fn is_kept(&self, table: &str) -> bool {
+    pub(crate) fn is_kept(&self, table: &str) -> bool {
         self.options.kept.contains(table)
-    }
-
-    fn try_commit(&mut self) -> Result<(), StoreError> {
-        if let Some(why) = self.unfit {
-            return Err(failed("store a row", why));
-        }
-        if self.staged.is_empty()
-            && self.secrets.is_empty()
-            && self.log.staged().is_empty()
-            && self.marks_moved.is_empty()
-        {
-            return Ok(());
-        }
-        let begun = self
-            .log
-            .begun_keys()
-            .map(|(label, key)| (label, key.clone()));
-        for (label, key) in begun.collect::<Vec<_>>() {
-            self.vault
-                .put_now(SlotKind::Segment, label, &key, &mut self.chance)?;
-        }
-        let kept = self.staged.changes(|table| self.is_kept(table));
-        let rows = self.staged.changes(|table| !self.is_kept(table));
-        let in_journal = !kept.is_empty() || !self.secrets.is_empty();
-        if in_journal && self.unsynced {
-            self.sync()?;
-        }
-        let rows = self.commit_point(kept, rows, in_journal)?;
-        let applied = self.rows_mut().and_then(|r| r.apply(&rows));
-        if applied.is_err() {
-            self.poisoned = true;
-            return applied;
-        }
-        if !self.secrets.is_empty() {
-            self.vault.finish().inspect_err(|_| self.poisoned = true)?;
-        }
-        Ok(())
-    }
-
-    /// Everything up to the point where the commit stands, and the bytes of the logs. Returns
-    /// the rows that the index still needs.
-    fn commit_point(
-        &mut self,
-        kept: Vec<RowChange>,
-        mut rows: Vec<RowChange>,
-        in_journal: bool,
-    ) -> Result<Vec<RowChange>, StoreError> {
-        let seq = self.seq + 1;
-        let mut vault_counter = self.vault.counter();
-        if !self.secrets.is_empty() {
-            match self.vault.begin(&self.secrets, &mut self.chance) {
-                Ok(counter) => vault_counter = counter,
-                Err(e) => {
-                    self.undo_vault();
-                    return Err(e.into());
-                }
-            }
-        }
-        let state_seq = if in_journal {
-            seq
-        } else {
-            self.state.last().seq
-        };
-        rows.extend(self.meta_rows(seq, state_seq, vault_counter));
-        if in_journal {
-            let erased = self.secrets.iter().filter(|(_, s)| s.is_none());
-            let batch = Batch {
-                seq,
-                vault_counter,
-                kept,
-                erased: erased.map(|(label, _)| *label).collect(),
-                writes: self.log.staged().to_vec(),
-                rows: rows.clone(),
-            };
-            if let Err((error, unknown)) = self.state.commit(batch, &mut self.chance) {
-                if unknown {
-                    self.poisoned = true;
-                } else {
-                    self.undo_vault();
-                }
-                return Err(error);
-            }
-        }
-        self.unsynced = true;
-        let mut written = self.log.write_staged();
-        if in_journal {
-            // The commit stands, so the bytes must go in; the reserve is for this.
-            if written.is_err() && self.release_reserve() {
-                written = self.log.write_staged();
-            }
-            self.poisoned |= written.is_err();
-        }
-        written?;
-        self.seq = seq;
-        Ok(rows)
-    }
-
-    fn meta_rows(&self, seq: u64, state_seq: u64, vault_counter: u64) -> Vec<RowChange> {
-        let mut rows = vec![self.head_row(seq, state_seq, vault_counter)];
-        let touched = self.log.staged().iter().map(|w| w.space);
-        let touched: BTreeSet<SpaceId> = touched.chain(self.marks_moved.clone()).collect();
-        rows.extend(touched.iter().map(|space| self.mark_row(space)));
-        rows
-    }
-
-    pub(crate) fn head_row(&self, seq: u64, state_seq: u64, vault_counter: u64) -> RowChange {
-        let head = [
-            self.options.schema.as_bytes().as_slice(),
-            &self.profile_id,
-            &seq.to_le_bytes(),
-            &state_seq.to_le_bytes(),
-            &vault_counter.to_le_bytes(),
-        ];
-        RowChange {
-            table: META.to_owned(),
-            key: HEAD_KEY.to_vec(),
-            value: Some(head.concat()),
-        }
-    }
-
-    fn mark_row(&self, space: &SpaceId) -> RowChange {
-        let end = self.log.end(space);
-        let indexed = self.behind.get(space).map_or(end, |b| b.cursor);
-        let durable = self.durable.get(space).copied().unwrap_or_default();
-        RowChange {
-            table: META.to_owned(),
-            key: mark_key(space),
-            value: Some(encode_mark(indexed, durable)),
-        }
-    }
-
-    fn undo_vault(&mut self) {
-        if !self.secrets.is_empty() && self.vault.abort().is_err() {
-            self.poisoned = true;
-        }
-    }
-
-    /// Forgets what is staged, on disk too where it got there.
-    fn drop_staged(&mut self) {
-        let dropped = self.log.drop_staged();
-        let erased = dropped.and_then(|keys| Ok(self.vault.erase_now(&keys)?));
-        if erased.is_err() {
-            self.poisoned = true;
-        }
-    }
-
-    fn clear_staged(&mut self) {
-        self.staged.clear();
-        self.secrets.clear();
-        self.unfit = None;
-    }
-
-    /// Records an empty commit, so that no opening completes the one before once more.
-    fn supersede(&mut self, mut rows: Vec<RowChange>) -> Result<(), StoreError> {
-        self.usable()?;
-        self.nothing_staged()?;
-        self.sync()?;
-        let (seq, vault_counter) = (self.seq + 1, self.vault.counter());
-        rows.extend(self.meta_rows(seq, seq, vault_counter));
-        let batch = Batch {
-            seq,
-            vault_counter,
-            rows: rows.clone(),
-            ..Batch::default()
-        };
-        self.state
-            .commit(batch, &mut self.chance)
-            .map_err(|(error, unknown)| {
-                self.poisoned |= unknown;
-                error
-            })?;
-        self.seq = seq;
-        self.unsynced = true;
-        let applied = self.rows_mut().and_then(|r| r.apply(&rows));
-        applied.inspect_err(|_| self.poisoned = true)?;
-        self.sync()
-    }
-
-    /// Rows handed out to be indexed count as staged: their commit is still to come.
-    fn nothing_staged(&self) -> Result<(), StoreError> {
-        let nothing = self.staged.is_empty()
-            && self.secrets.is_empty()
-            && self.marks_moved.is_empty()
-            && self.log.staged().is_empty();
-        if nothing {
-            return Ok(());
-        }
-        Err(failed("do this between commits", "something is staged"))
-    }
-
-    fn rewrite_state(&mut self) {
-        if !self.state.wants_rewrite() {
-            return;
-        }
-        let key = FileKey::draw(&mut self.chance);
-        let label = key.label;
-        let kept = self
-            .vault
-            .put_now(SlotKind::Segment, label, &key.key, &mut self.chance);
-        let outcome = kept.map_err(|e| (e.into(), false));
-        let outcome = outcome.and_then(|()| self.state.rewrite(key, &mut self.chance));
-        let unneeded = match outcome {
-            Ok(old) => old,
-            Err((error, unknown)) => {
-                tracing::debug!(%error, "cannot rewrite the journal of kept rows");
-                self.poisoned |= unknown;
-                label
-            }
-        };
-        // A key that stays is erased at the next opening; while it is not known which file
-        // counts, both keys must stay.
-        if !self.poisoned && self.vault.erase_now(&BTreeSet::from([unneeded])).is_err() {
-            self.poisoned = true;
-        }
-    }
-
-    /// Gives the reserved room back to the disk. Returns whether there was any.
-    fn release_reserve(&mut self) -> bool {
-        let held = core::mem::take(&mut self.reserve_held);
-        held && self.disk.remove(RESERVE_PATH).is_ok()
-    }
-
-    /// Takes the reserve, when there is room enough not to be in the way.
-    pub(crate) fn hold_reserve(&mut self) {
-        let bytes = self.options.reserve_bytes;
-        if self.reserve_held || bytes == 0 {
-            return;
-        }
-        let roomy = |free| free >= bytes.saturating_mul(RESERVE_MARGIN);
-        if self.disk.free_bytes().is_none_or(roomy) {
-            self.reserve_held = fill(&self.disk, bytes).is_ok();
-            if !self.reserve_held && self.disk.remove(RESERVE_PATH).is_err() {
-                tracing::debug!("a partial reserve stays");
-            }
-        }
-    }
-
-    pub(crate) fn reserve_is_there(disk: &D, bytes: u64) -> Result<bool, StoreError> {
-        match disk.open(RESERVE_PATH)? {
-            Some(file) => Ok(file.size()? >= bytes),
-            None => Ok(false),
-        }
     }
 }
 
@@ -789,16 +525,4 @@ impl<D: Disk, I: Index + Clone> fmt::Debug for Profile<D, I> {
 
 pub(crate) fn mark_key(space: &SpaceId) -> Vec<u8> {
     [&[MARK_PREFIX], space.as_bytes().as_slice()].concat()
-}
-
-fn fill(disk: &impl Disk, bytes: u64) -> Result<(), StoreError> {
-    let file = disk.create(RESERVE_PATH)?;
-    let zeros = vec![0; 1024 * 1024];
-    let mut at = 0;
-    while at < bytes {
-        let n = usize::try_from(bytes - at).map_or(zeros.len(), |left| left.min(zeros.len()));
-        file.write_at(at, zeros.get(..n).unwrap_or_default())?;
-        at += n as u64;
-    }
-    file.sync()
 }
