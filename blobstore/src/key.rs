@@ -152,10 +152,10 @@ impl fmt::Debug for ContentHasher {
     }
 }
 
-/// Random for every upload; showing it to a relay takes that upload back.
+/// Random for every upload; what is made of it takes that upload back, chunk by chunk.
 ///
-/// The relay is given [`DeleteToken::lock`] with the chunk and drops the chunk when every lock on
-/// it was opened, so that nobody can delete what somebody else uploaded too (A7).
+/// A relay is given the hash of [`DeleteToken::for_chunk`] with each chunk, and drops a chunk when
+/// every upload of it was taken back: nobody can delete what somebody else uploaded too (A7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeleteToken(Secret);
 
@@ -165,26 +165,27 @@ impl DeleteToken {
         Self(Secret::generate(rng))
     }
 
-    /// Takes a token back from where it was stored or sent.
+    /// Takes a token back from where it was stored.
     #[must_use]
     pub const fn from_secret(secret: Secret) -> Self {
         Self(secret)
     }
 
-    /// Returns the token's bytes, to be stored, or shown to a relay.
+    /// Returns the token's bytes, to be stored sealed.
     #[must_use]
     pub const fn secret(&self) -> &Secret {
         &self.0
     }
 
-    /// Returns `H("delete-token", token ‖ chunk)`: what a relay keeps. One token serves all chunks of
-    /// an upload, and its locks do not tell that they belong together.
+    /// Returns `HKDF(token, "delete-token" ‖ chunk)`: what the relay wants to see before it lets go
+    /// of this chunk. Different for each chunk, so that a relay cannot tell which belong together.
     #[must_use]
-    pub fn lock(&self, chunk: &BlobId) -> Digest {
-        let lock = H::new("delete-token")
-            .field(self.0.as_bytes())
-            .field(chunk.as_bytes());
-        Digest::from_bytes(lock.finish())
+    pub fn for_chunk(&self, chunk: &BlobId) -> Digest {
+        Digest::from_bytes(*hkdf(
+            self.0.as_bytes(),
+            "delete-token",
+            &[chunk.as_bytes()],
+        ))
     }
 }
 
@@ -228,12 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn locks_of_one_token_do_not_match_each_other() {
+    fn an_upload_has_a_token_of_its_own_for_every_chunk() {
         let token = DeleteToken::generate(&mut ChaCha20Rng::from_seed([3; 32]));
         let (a, b) = (BlobId::of_sealed(b"a"), BlobId::of_sealed(b"b"));
-        assert_ne!(token.lock(&a), token.lock(&b));
+        assert_ne!(token.for_chunk(&a), token.for_chunk(&b));
         let again = DeleteToken::from_secret(token.secret().clone());
-        assert_eq!(again.lock(&a), token.lock(&a));
+        assert_eq!(again.for_chunk(&a), token.for_chunk(&a));
     }
 
     #[test]
