@@ -14,12 +14,15 @@ mod ids;
 mod push;
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 
 use minicbor::{Decode, Encode};
 use oplog::CodecError;
 use oplog::codec;
 
 pub use bounded::Sealed;
+pub(crate) use bounded::list;
 pub use ids::{Challenge, Cursor, Hour, RecvId, SendId};
 pub use push::Push;
 pub use request::{
@@ -61,10 +64,6 @@ pub const MESSAGE_BYTES_MAX: usize = PAGE_BYTES_MAX + 64 * 1024;
 
 /// What either side opens an exchange with.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once per message; a box would be one more allocation"
-)]
 pub enum Call {
     /// Client to relay.
     #[n(0)]

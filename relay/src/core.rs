@@ -197,14 +197,9 @@ impl<S: EnvelopeStore> RelayCore<S> {
             .requests
             .take(request_cost(request), now)
             .map_err(Refusal::later)?;
-        let upload = match request {
-            Request::Put(put) => put.envelope.len(),
-            Request::PutChunk { bytes, .. } | Request::MboxPut { bytes, .. } => bytes.len(),
-            _ => 0,
-        };
         state
             .uploads
-            .take(upload as u64, now)
+            .take(request.upload_len() as u64, now)
             .map_err(Refusal::later)
     }
 
@@ -307,7 +302,7 @@ impl<S: EnvelopeStore> RelayCore<S> {
         }
         let id = put
             .verify()
-            .map_err(|_| Refusal::from(ErrorCode::BadSignature))?;
+            .or(Err(Refusal::from(ErrorCode::BadSignature)))?;
         let shelf = Shelf::Tag(put.tag);
         if let Some(there) = self.store.find(&shelf, &id) {
             return Ok(Response::Filed {
@@ -364,7 +359,7 @@ impl<S: EnvelopeStore> RelayCore<S> {
         let entry = Entry {
             cursor,
             id,
-            len: u32::try_from(bytes.len()).map_err(|_| Refusal::from(ErrorCode::TooLarge))?,
+            len: u32::try_from(bytes.len()).or(Err(Refusal::from(ErrorCode::TooLarge)))?,
             expires: now.plus_ms(u64::from(keep_secs) * 1000),
         };
         self.store.append(&shelf, &entry, bytes)?;
@@ -574,9 +569,9 @@ impl<S: EnvelopeStore> RelayCore<S> {
             .into_iter()
             .take_while(|entry| entry.cursor.hour() <= hours.to)
             .map(|entry| (hour_key(entry.cursor.hour()), entry.id));
-        let items = Items::new(entries).map_err(|_| Refusal::from(ErrorCode::TooMany))?;
-        let frame = neg::answer(&items, frame.as_bytes())
-            .map_err(|_| Refusal::from(ErrorCode::Malformed))?;
+        let items = Items::new(entries).or(Err(Refusal::from(ErrorCode::TooMany)))?;
+        let frame =
+            neg::answer(&items, frame.as_bytes()).or(Err(Refusal::from(ErrorCode::Malformed)))?;
         Ok(Response::Neg {
             frame: Sealed::new(frame),
         })
@@ -674,7 +669,7 @@ impl<S: EnvelopeStore> RelayCore<S> {
         let challenge = self.challenge(conn)?;
         let mut mailbox = self.store.mailbox(recv).ok_or(ErrorCode::NotFound)?;
         auth.verify(&mailbox.recv_pk, verb, recv, cursor, &challenge)
-            .map_err(|_| Refusal::from(ErrorCode::BadSignature))?;
+            .or(Err(Refusal::from(ErrorCode::BadSignature)))?;
         let renewed = self.mailbox_expiry(now);
         if renewed.since(mailbox.expires) > 24 * 3_600_000 {
             mailbox.expires = renewed;
@@ -710,7 +705,18 @@ const fn request_cost(request: &Request) -> u64 {
     match request {
         Request::Neg { .. } => 20,
         Request::Fetch { .. } | Request::FetchIds { .. } | Request::Subscribe { .. } => 4,
-        _ => 1,
+        Request::Ping
+        | Request::Put(_)
+        | Request::Unsubscribe { .. }
+        | Request::PutChunk { .. }
+        | Request::GetChunk { .. }
+        | Request::HasChunks { .. }
+        | Request::DeleteChunk { .. }
+        | Request::MboxNew { .. }
+        | Request::MboxPut { .. }
+        | Request::MboxGet { .. }
+        | Request::MboxDel { .. }
+        | Request::MboxSubscribe { .. } => 1,
     }
 }
 

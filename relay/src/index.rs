@@ -262,6 +262,12 @@ impl<P> Index<P> {
         }
     }
 
+    #[cfg(feature = "server")]
+    pub(crate) fn has_token(&self, id: &BlobId, token: &Digest) -> bool {
+        let chunk = self.chunks.get(id);
+        chunk.is_some_and(|chunk| chunk.tokens.contains_key(token))
+    }
+
     pub(crate) fn chunk_tokens(&self, id: &BlobId) -> usize {
         self.chunks.get(id).map_or(0, |chunk| chunk.tokens.len())
     }

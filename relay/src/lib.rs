@@ -13,6 +13,8 @@
 //!   as behind, never queued without end.
 
 mod bucket;
+#[cfg(test)]
+mod conformance;
 mod conn;
 mod core;
 mod index;

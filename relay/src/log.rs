@@ -309,7 +309,7 @@ impl EnvelopeStore for LogStore {
         token_hash: &Digest,
         expires: Timestamp,
     ) -> Result<(), StoreError> {
-        let len = u32::try_from(bytes.len()).map_err(|_| StoreError::Full)?;
+        let len = u32::try_from(bytes.len()).or(Err(StoreError::Full))?;
         if self.index.chunk(id).is_none() {
             self.write_chunk(id, bytes)?;
         }
@@ -330,18 +330,18 @@ impl EnvelopeStore for LogStore {
         token_hash: &Digest,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let (found, gone) = self.index.drop_token(id, token_hash);
-        if found {
-            let record = Record::TokenDropped {
-                id: *id,
-                token_hash: *token_hash,
-            };
-            self.append_record(&record, now.plus_ms(REMOVAL_KEPT_MS))?;
+        if !self.index.has_token(id, token_hash) {
+            return Ok(false);
         }
-        if gone.is_some() {
+        let record = Record::TokenDropped {
+            id: *id,
+            token_hash: *token_hash,
+        };
+        self.append_record(&record, now.plus_ms(REMOVAL_KEPT_MS))?;
+        if self.index.drop_token(id, token_hash).1.is_some() {
             remove_file(&chunk_path(&self.dir, id))?;
         }
-        Ok(found)
+        Ok(true)
     }
 
     fn expire(&mut self, now: Timestamp) -> Result<(), StoreError> {
@@ -545,3 +545,6 @@ fn remove_file(path: &Path) -> Result<(), StoreError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ impl EnvelopeStore for MemStore {
         token_hash: &Digest,
         expires: Timestamp,
     ) -> Result<(), StoreError> {
-        let len = u32::try_from(bytes.len()).map_err(|_| StoreError::Full)?;
+        let len = u32::try_from(bytes.len()).or(Err(StoreError::Full))?;
         self.0
             .put_chunk(id, len, token_hash, expires, bytes.clone());
         Ok(())

@@ -14,7 +14,8 @@ use oplog::store::StoreError;
 
 /// Longest record body in bytes: the largest envelope and its fields.
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024 + 512;
-const HEADER_LEN: u64 = 16;
+const HEADER_BYTES: usize = 16;
+const HEADER_LEN: u64 = HEADER_BYTES as u64;
 const MAGIC: &[u8; 8] = b"decrely1";
 const FRAME_LEN: usize = 12;
 
@@ -77,7 +78,7 @@ impl Appender {
 
     /// Appends a record. After a failure the file is as it was.
     pub(crate) fn append(&mut self, body: &[u8]) -> Result<Place, StoreError> {
-        let len = u32::try_from(body.len()).map_err(|_| StoreError::Full)?;
+        let len = u32::try_from(body.len()).or(Err(StoreError::Full))?;
         let mut record = Vec::with_capacity(FRAME_LEN + body.len());
         record.extend_from_slice(&len.to_be_bytes());
         record.extend_from_slice(&check(self.number, self.len, body));
@@ -143,7 +144,7 @@ pub(crate) fn scan(
 ) -> Result<u64, StoreError> {
     let doing = "read a segment";
     let mut file = BufReader::new(File::open(path).map_err(io_error(doing))?);
-    let mut start = [0; HEADER_LEN as usize];
+    let mut start = [0; HEADER_BYTES];
     if !fill(&mut file, &mut start).map_err(io_error(doing))? || start != header(number) {
         return Ok(0);
     }
@@ -197,17 +198,20 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), StoreError> {
 
 /// Wraps what the operating system said; a full disk is told apart.
 pub(crate) fn io_error(doing: &'static str) -> impl Fn(io::Error) -> StoreError {
-    move |error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
-        _ => StoreError::Io {
+    move |error| {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        if full.contains(&error.kind()) {
+            return StoreError::Full;
+        }
+        StoreError::Io {
             doing,
             source: Box::new(error),
-        },
+        }
     }
 }
 
-fn header(number: u32) -> [u8; HEADER_LEN as usize] {
-    let mut out = [0; HEADER_LEN as usize];
+fn header(number: u32) -> [u8; HEADER_BYTES] {
+    let mut out = [0; HEADER_BYTES];
     let (magic, rest) = out.split_at_mut(MAGIC.len());
     magic.copy_from_slice(MAGIC);
     rest.split_at_mut(4)

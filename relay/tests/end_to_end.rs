@@ -1,5 +1,14 @@
 //! One relay, some clients, real sockets and files.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests, outside of test functions"
+)]
+
 mod common;
 
 use std::time::Instant;

@@ -305,13 +305,15 @@ impl Driver {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "libp2p tells more than a link needs to know, and will tell more yet"
+    )]
     fn swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Calls(event)) => self.call_event(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => {
-                if event.result.is_err() {
-                    self.swarm.close_connection(event.connection);
-                }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) if event.result.is_err() => {
+                self.swarm.close_connection(event.connection);
             }
             SwarmEvent::ConnectionEstablished {
                 peer_id,
@@ -357,7 +359,8 @@ impl Driver {
                     self.unreachable(id, error.to_string());
                 }
             }
-            other => debug!(?other, "swarm"),
+            // Addresses stay out of the log.
+            _ => {}
         }
     }
 
@@ -407,10 +410,12 @@ impl Driver {
                     OutboundFailure::UnsupportedProtocols => {
                         LinkError::Protocol("unsupported".to_owned())
                     }
-                    OutboundFailure::Io(error) => match error.kind() {
-                        std::io::ErrorKind::InvalidData => LinkError::Protocol(error.to_string()),
-                        _ => LinkError::Disconnected,
-                    },
+                    OutboundFailure::Io(error)
+                        if error.kind() == std::io::ErrorKind::InvalidData =>
+                    {
+                        LinkError::Protocol(error.to_string())
+                    }
+                    OutboundFailure::Io(_) => LinkError::Disconnected,
                 };
                 self.answered(request_id, Err(error));
             }

@@ -173,6 +173,30 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Returns how many bytes this asks the relay to keep.
+    #[must_use]
+    pub fn upload_len(&self) -> usize {
+        match self {
+            Self::Put(put) => put.envelope.len(),
+            Self::PutChunk { bytes, .. } | Self::MboxPut { bytes, .. } => bytes.len(),
+            Self::Ping
+            | Self::Subscribe { .. }
+            | Self::Unsubscribe { .. }
+            | Self::Fetch { .. }
+            | Self::Neg { .. }
+            | Self::FetchIds { .. }
+            | Self::GetChunk { .. }
+            | Self::HasChunks { .. }
+            | Self::DeleteChunk { .. }
+            | Self::MboxNew { .. }
+            | Self::MboxGet { .. }
+            | Self::MboxDel { .. }
+            | Self::MboxSubscribe { .. } => 0,
+        }
+    }
+}
+
 /// An envelope with its proof of write access (A23).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct PutRequest {

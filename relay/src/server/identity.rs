@@ -19,8 +19,8 @@ pub(super) fn load_or_create(dir: &Path) -> Result<Keypair, ServeError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(&path)?.to_vec(),
         Err(error) => return Err(io_error("read the identity")(error).into()),
     };
-    let seed: [u8; 32] = seed.try_into().map_err(|_| ServeError::Identity)?;
-    Keypair::ed25519_from_bytes(seed).map_err(|_| ServeError::Identity)
+    let seed: [u8; 32] = seed.try_into().or(Err(ServeError::Identity))?;
+    Keypair::ed25519_from_bytes(seed).or(Err(ServeError::Identity))
 }
 
 fn create(path: &Path) -> Result<[u8; 32], ServeError> {

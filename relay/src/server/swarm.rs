@@ -18,7 +18,7 @@ use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, ping, tcp, yamux};
 use net::RelayId;
 use net::driver::{Calls, RelayAddr, calls, relay_id};
-use net::wire::{Call, ErrorCode, Reply, Request, Response};
+use net::wire::{Call, ErrorCode, Reply, Response};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
@@ -128,6 +128,10 @@ impl Front {
     }
 
     /// Listens, and waits until every address is bound.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "libp2p tells more than a relay needs to know, and will tell more yet"
+    )]
     async fn bind(&mut self, listen: Vec<Multiaddr>) -> Result<Vec<RelayAddr>, ServeError> {
         let mut waiting = BTreeMap::new();
         for addr in listen {
@@ -167,13 +171,15 @@ impl Front {
         Ok(addrs)
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "libp2p tells more than a relay needs to know, and will tell more yet"
+    )]
     fn event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Calls(event)) => self.call(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => {
-                if event.result.is_err() {
-                    self.swarm.close_connection(event.connection);
-                }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) if event.result.is_err() => {
+                self.swarm.close_connection(event.connection);
             }
             SwarmEvent::ConnectionEstablished {
                 peer_id,
@@ -308,12 +314,8 @@ impl Front {
 
 fn job_bytes(job: &Job) -> usize {
     match job {
-        Job::Request { request, .. } => match request {
-            Request::Put(put) => put.envelope.len(),
-            Request::PutChunk { bytes, .. } | Request::MboxPut { bytes, .. } => bytes.len(),
-            _ => 0,
-        },
-        _ => 0,
+        Job::Request { request, .. } => request.upload_len(),
+        Job::Connected(_) | Job::Disconnected(_) | Job::PushDone { .. } | Job::Tick => 0,
     }
 }
 

@@ -20,7 +20,6 @@ pub(super) struct Ticket(pub(super) u64);
 
 /// What the swarm tells the worker.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every job is a request")]
 pub(super) enum Job {
     Connected(ConnId),
     Disconnected(ConnId),
