@@ -61,7 +61,7 @@ impl Default for Limits {
             subscriptions_max: 4_096,
             mailbox_subscriptions_max: 256,
             outbound_bytes_max: 4 << 20,
-            outbound_pushes_max: 512,
+            outbound_pushes_max: 256,
             // Guess, unmeasured: above the 400 messages a second of goal G13.
             requests: Rate {
                 per_sec: 1_000,

@@ -33,6 +33,8 @@ const CHANNEL_LEN: usize = 256;
 const EVENTS_HELD_MAX: usize = 256;
 /// Most requests to one relay in flight; more are refused with [`LinkError::Busy`].
 const IN_FLIGHT_MAX: usize = 128;
+/// Exchanges with one relay at once, both ways: requests, and twice the pushes a relay keeps unacked.
+const EXCHANGES_MAX: usize = 640;
 /// Longest a request may take, with the transfer of a full page on a slow line.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest a dial may take (reliability B.2: 3 to 5 s, since a dead port hangs for minutes).
@@ -50,7 +52,8 @@ pub struct RequestId(pub u64);
 /// What the owner wants.
 #[derive(Clone, Debug)]
 pub enum LinkCommand {
-    /// Ask a relay. Exactly one [`LinkEvent::Response`] follows.
+    /// Ask a relay. Exactly one [`LinkEvent::Response`] follows. Requests in flight together
+    /// may overtake each other: where order matters, wait for the answer.
     Request {
         /// Which relay.
         relay: RelayId,
@@ -93,7 +96,8 @@ pub enum LinkEvent {
         /// The relay's answer.
         result: Result<Response, LinkError>,
     },
-    /// The relay tells something. It is acked when the owner takes the event.
+    /// The relay tells something. It is acked when the event enters the channel. Pushes may
+    /// overtake each other; `prev` in them shows what is missing.
     Push {
         /// Which relay.
         relay: RelayId,
@@ -463,7 +467,7 @@ fn swarm(dns: bool) -> Result<Swarm<Behaviour>, SpawnError> {
         .map_err(|e| failed(&e))?
         .with_quic();
     let behaviour = |_: &Keypair| Behaviour {
-        calls: calls(REQUEST_TIMEOUT, 2 * IN_FLIGHT_MAX),
+        calls: calls(REQUEST_TIMEOUT, EXCHANGES_MAX),
         ping: ping::Behaviour::new(
             ping::Config::new()
                 .with_interval(PING_INTERVAL)

@@ -34,8 +34,11 @@ const JOBS_HELD_MAX: usize = 1024;
 const BYTES_HELD_MAX: usize = 32 << 20;
 /// Most requests of all connections without an answer; more are refused at once.
 const TICKETS_MAX: usize = 8_192;
-/// Streams of one connection at once, both ways: what a client has in flight, and the pushes.
-const STREAMS_MAX: usize = 640;
+/// Exchanges of one connection at once, both ways: twice what a client has in flight, and the pushes.
+/// One that finds no place fails and is repeated.
+const EXCHANGES_MAX: usize = 512;
+/// Streams of one connection at once: exchanges, and those that are just closing.
+const STREAMS_MAX: usize = 1_024;
 /// Longest an exchange may take, with the transfer of a full page on a slow line.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest a handshake may take.
@@ -349,7 +352,7 @@ fn build_swarm(keypair: Keypair, limits: &Limits) -> Result<Swarm<Behaviour>, Se
             quic
         })
         .with_behaviour(|_| Behaviour {
-            calls: calls(EXCHANGE_TIMEOUT, STREAMS_MAX),
+            calls: calls(EXCHANGE_TIMEOUT, EXCHANGES_MAX),
             ping: ping::Behaviour::new(
                 ping::Config::new()
                     .with_interval(PING_INTERVAL)
