@@ -40,7 +40,7 @@ fn file(
     let bytes = Sealed::new(vec![n; len]);
     let entry = Entry {
         cursor,
-        id: oplog::tag::envelope_id(bytes.as_bytes()),
+        id: oplog::tag::envelope_hash(bytes.as_bytes()),
         len: u32::try_from(len).unwrap(),
         expires: now.plus_ms(ttl_ms),
     };
@@ -73,7 +73,7 @@ fn order_and_pages<S: EnvelopeStore>(store: &mut S) {
         let shelf = if n % 2 == 0 { &a } else { &b };
         let bytes = store.read(shelf, *cursor).unwrap().unwrap();
         assert_eq!(bytes.as_bytes(), vec![u8::try_from(n).unwrap(); 10 + n]);
-        let id = oplog::tag::envelope_id(bytes.as_bytes());
+        let id = oplog::tag::envelope_hash(bytes.as_bytes());
         assert_eq!(store.find(shelf, &id).map(|e| e.cursor), Some(*cursor));
     }
     assert_eq!(store.read(&a, cursors[1]).unwrap(), None, "another shelf's");

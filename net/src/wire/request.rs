@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 use oplog::hash::H;
 use oplog::keys;
+use oplog::tag::PutError;
 use oplog::{BlobId, Digest, SecretKey, Signature, SignatureError, Tag};
 
 use super::bounded::{list, sealed};
@@ -12,7 +13,7 @@ use super::{
     SUBSCRIBE_TAGS_MAX, Sealed,
 };
 
-/// A client's request. Ids of envelopes are `oplog::tag::envelope_id`.
+/// A client's request. Ids of envelopes are `oplog::tag::envelope_hash`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Request {
     /// Answered by [`super::Response::Pong`]: is the relay there, and what shall I sign here?
@@ -222,12 +223,11 @@ impl PutRequest {
     #[must_use]
     pub fn sign(key: &SecretKey, envelope: Vec<u8>, ttl_secs: u32) -> Self {
         let pk = key.public();
-        let tag = Tag::of_key(&pk);
-        let id = oplog::tag::envelope_id(&envelope);
+        let hash = oplog::tag::envelope_hash(&envelope);
         Self {
-            tag,
+            tag: Tag::of_key(&pk),
             pk: Digest::from_bytes(pk),
-            sig: key.sign(&oplog::tag::put_message(&tag, &id, ttl_secs)),
+            sig: oplog::tag::sign_put(key, &hash, ttl_secs),
             envelope: Sealed::new(envelope),
             ttl_secs,
         }
@@ -237,14 +237,11 @@ impl PutRequest {
     ///
     /// # Errors
     /// When the tag is not that of the key, or the key did not sign this.
-    pub fn verify(&self) -> Result<Digest, SignatureError> {
-        if self.tag != Tag::of_key(self.pk.as_bytes()) {
-            return Err(SignatureError::BadKey);
-        }
-        let id = oplog::tag::envelope_id(self.envelope.as_bytes());
-        let message = oplog::tag::put_message(&self.tag, &id, self.ttl_secs);
-        keys::verify(self.pk.as_bytes(), &message, &self.sig)?;
-        Ok(id)
+    pub fn verify(&self) -> Result<Digest, PutError> {
+        let hash = oplog::tag::envelope_hash(self.envelope.as_bytes());
+        let pk = self.pk.as_bytes();
+        oplog::tag::verify_put(&self.tag, pk, &hash, self.ttl_secs, &self.sig)?;
+        Ok(hash)
     }
 }
 

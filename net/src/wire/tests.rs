@@ -200,7 +200,7 @@ proptest! {
     #[test]
     fn a_put_is_valid_only_as_signed(seed in bytes::<32>(), envelope in sealed(), ttl in any::<u32>()) {
         let put = PutRequest::sign(&SecretKey::from_seed(&seed), envelope.as_bytes().to_vec(), ttl);
-        let id = oplog::tag::envelope_id(envelope.as_bytes());
+        let id = oplog::tag::envelope_hash(envelope.as_bytes());
         prop_assert_eq!(put.verify(), Ok(id));
         let other = SecretKey::from_seed(&[9; 32]);
         let changes: [&dyn Fn(&mut PutRequest); 4] = [

@@ -20,7 +20,7 @@ fn file(store: &mut LogStore, n: u8, now: Timestamp, ttl_ms: u64) -> Cursor {
     let cursor = Cursor::next(now, store.last_cursor());
     let entry = Entry {
         cursor,
-        id: oplog::tag::envelope_id(bytes.as_bytes()),
+        id: oplog::tag::envelope_hash(bytes.as_bytes()),
         len: 1024,
         expires: now.plus_ms(ttl_ms),
     };
@@ -206,7 +206,7 @@ proptest! {
         for n in 0..3 {
             for entry in store.list(&shelf(n), Cursor::START, 100) {
                 let read = store.read(&shelf(n), entry.cursor).unwrap();
-                let id = read.map(|bytes| oplog::tag::envelope_id(bytes.as_bytes()));
+                let id = read.map(|bytes| oplog::tag::envelope_hash(bytes.as_bytes()));
                 prop_assert_eq!(id, Some(entry.id));
             }
         }
