@@ -12,11 +12,12 @@ mod process;
 mod script;
 mod tell;
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::args::DemoArgs;
 use crate::error::CliError;
 use crate::print::{Gone, Printer};
+use crate::signals;
 
 /// What went otherwise than it should.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,11 @@ pub(crate) async fn run(args: &DemoArgs, printer: Printer) -> Result<(), CliErro
         None => std::env::temp_dir().join(format!("decent-demo-{}", std::process::id())),
     };
     make(&dir)?;
-    let ended = play::play(&dir, printer).await;
+    let ended = tokio::select! {
+        ended = play::play(&dir, printer) => ended,
+        // dropping the play ends every process it started
+        () = signals::stop() => Err(CliError::Interrupted),
+    };
     if args.keep.is_none()
         && let Err(source) = std::fs::remove_dir_all(&dir)
     {
@@ -61,10 +66,14 @@ pub(crate) async fn run(args: &DemoArgs, printer: Printer) -> Result<(), CliErro
 }
 
 /// Makes the folder; it must be new, so that nothing of anybody's is in the way.
-fn make(dir: &PathBuf) -> Result<(), CliError> {
-    std::fs::create_dir(dir).map_err(|source| CliError::File {
+/// Only its owner may look into it.
+fn make(dir: &Path) -> Result<(), CliError> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|source| CliError::File {
         doing: "make the new folder",
-        path: dir.clone(),
+        path: dir.to_owned(),
         source,
     })
 }

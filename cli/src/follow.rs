@@ -40,12 +40,18 @@ pub(crate) async fn run(
                 of_ops(handle, &place, ops).await?
             }
             Ok(_) => continue,
-            Err(RecvError::Lagged(_)) => newest(handle, &place).await?,
+            Err(RecvError::Lagged(_)) => {
+                let mut posts = newest(handle, &place).await?;
+                // not those from before the first page, which nobody asked for
+                posts.retain(|post| Some(post.hlc) > oldest);
+                posts
+            }
             Err(RecvError::Closed) => return Err(CommandError::Stopping.into()),
         };
         let fresh: Vec<_> = posts
             .into_iter()
-            .filter(|post| Some(post.hlc) > oldest && shown.insert(post.id))
+            // however old: it may have been written offline and come only now
+            .filter(|post| shown.insert(post.id))
             .collect();
         if !fresh.is_empty() {
             printer.output(&Output::Posts(Page {
