@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use relay::server::ServeError;
 use serde_json::{Value, json};
 
 use crate::api::{AttachError, CommandError, LinkError, StartError, StoreError};
@@ -145,11 +146,8 @@ pub(crate) enum CliError {
         doing: &'static str,
     },
     /// The relay could not be started or stopped working.
-    #[error("the relay failed: {why}")]
-    Relay {
-        /// Why.
-        why: String,
-    },
+    #[error("the relay failed")]
+    Relay(#[from] ServeError),
     /// The node's answer is not one that the command can have.
     #[error("the node gave an answer that this program does not know")]
     Unexpected,
@@ -197,8 +195,8 @@ impl CliError {
             Self::Link(_) | Self::Input { .. } => Code::BadInput,
             Self::File { .. } => Code::Disk,
             Self::TimedOut { .. } => Code::NoRelay,
-            Self::Relay { .. }
-            | Self::Unexpected
+            Self::Relay(error) => relay_code(error),
+            Self::Unexpected
             | Self::Interrupted
             | Self::Demo { .. }
             | Self::Output(_)
@@ -267,6 +265,18 @@ fn attach_code(error: &AttachError) -> Code {
     }
 }
 
+fn relay_code(error: &ServeError) -> Code {
+    match error {
+        ServeError::Address { .. } => Code::Usage,
+        ServeError::Locked | ServeError::Identity => Code::Profile,
+        ServeError::Store(error) => store_code(error, Code::Profile),
+        ServeError::Listen { .. }
+        | ServeError::Transport(_)
+        | ServeError::Own(_)
+        | ServeError::Worker => Code::Other,
+    }
+}
+
 /// Damage on disk is the profile's problem; anything else the disk's.
 fn store_code(error: &StoreError, damaged: Code) -> Code {
     match error {
@@ -313,6 +323,8 @@ mod tests {
             (StartError::InUse { dir: dir.clone() }.into(), 6),
             (StartError::WrongPassphrase.into(), 6),
             (StartError::NoProfile { dir: dir.clone() }.into(), 6),
+            (ServeError::Locked.into(), 6),
+            (ServeError::Store(StoreError::Full).into(), 8),
             (LinkError::Damaged.into(), 7),
             (CommandError::Bundle { why: String::new() }.into(), 7),
             (

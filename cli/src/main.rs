@@ -27,6 +27,7 @@ mod resolve;
 mod samples;
 mod shell;
 mod signals;
+mod size;
 mod words;
 
 use std::process::ExitCode;

@@ -2,11 +2,13 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::Where;
+use crate::{duration, size};
 
 /// A new identity.
 #[derive(Clone, Debug, Args)]
@@ -61,7 +63,7 @@ pub(crate) struct DemoArgs {
 /// A relay.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  decent relay\n  decent relay --data /var/lib/decent-relay --listen /ip4/0.0.0.0/tcp/4001\n  decent relay --data ./relay --listen /ip4/127.0.0.1/tcp/0 --print-address"
+    after_help = "Examples:\n  decent relay\n  decent relay --data /var/lib/decent-relay --listen /ip4/0.0.0.0/tcp/4001 --storage 50G\n  decent relay --data ./relay --listen /ip4/127.0.0.1/tcp/0 --print-address"
 )]
 pub(crate) struct RelayArgs {
     /// Folder for its key and the envelopes [default: decent-relay in the XDG data folder].
@@ -70,6 +72,15 @@ pub(crate) struct RelayArgs {
     /// Where to listen, a multiaddress; may be given again.
     #[arg(long, value_name = "ADDR", default_values_t = ["/ip4/0.0.0.0/tcp/4001".to_owned(), "/ip4/0.0.0.0/udp/4001/quic-v1".to_owned()])]
     pub(crate) listen: Vec<String>,
+    /// Most bytes kept at rest [default: 10G].
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) storage: Option<u64>,
+    /// Longest an envelope or chunk is kept [default: 30d].
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub(crate) retention: Option<Duration>,
+    /// Most connections at once [default: 4096].
+    #[arg(long, value_name = "N")]
+    pub(crate) connections: Option<NonZeroUsize>,
     /// Print nothing but its addresses, one a line.
     #[arg(long)]
     pub(crate) print_address: bool,
