@@ -433,6 +433,9 @@ impl<'a> Fold<'a> {
                 }
             }
         }
+        view.key_packages
+            .values_mut()
+            .for_each(|offers| offers.sort_unstable());
         for device in devices {
             let owner = self.value(|act| {
                 let certs = act.certifies();
