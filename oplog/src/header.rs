@@ -178,7 +178,7 @@ impl Header {
         Ok(h)
     }
 
-    fn check_limits(&self) -> Result<(), CodecError> {
+    pub(crate) fn check_limits(&self) -> Result<(), CodecError> {
         let forbid = |detail| {
             Err(CodecError::Forbidden {
                 what: "op header",

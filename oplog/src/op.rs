@@ -156,9 +156,7 @@ impl SignedOp {
     /// Returns the bytes for the wire: `[header, signature, payload or null]`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(
-            self.header_bytes.len() + self.payload.as_ref().map_or(0, Vec::len) + 80,
-        );
+        let mut out = Vec::with_capacity(self.size());
         let mut e = Encoder::new(&mut out);
         let written = e
             .array(3)
@@ -170,6 +168,12 @@ impl SignedOp {
             });
         debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
         out
+    }
+
+    /// Returns about how many bytes it has on the wire, without encoding it.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.header_bytes.len() + self.payload.as_ref().map_or(0, Vec::len) + 80
     }
 
     /// Returns the op's id.
