@@ -1,0 +1,279 @@
+//! [`Index`] on fjall: one database, one keyspace a table.
+//!
+//! Small memtables and the least journal fjall allows bound what a start has to
+//! replay. A successful open proves little (a damaged manifest can yield an empty
+//! keyspace), so every table has a row that must be there. A damaged database may
+//! panic inside fjall, even abort; the first is caught, the second is counted by a
+//! file that outlives the process, and both end in a new index.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use oplog::store::{Direction, StoreError, Visit};
+
+use crate::disk::{damaged, failed};
+use crate::real_disk::{io, is_full};
+use crate::rows::{Index, RowChange, Rows};
+
+/// Replayed at a start is at most this, a table. Measured beside fjall's 64 MiB: 86 ms
+/// instead of 4.1 s to open a million records.
+const MEMTABLE_BYTES: u64 = 4 * 1024 * 1024;
+/// The least that fjall takes.
+const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
+/// Blocks kept in memory. Guess.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// This many openings in a row that the process did not survive, and the index is not trusted.
+const OPENINGS_MAX: u64 = 2;
+/// Lists the tables, so that a lost one is noticed.
+const TABLES: &str = "#tables";
+/// Above every key that a scan can reach (`oplog::store::prefix_end`).
+const SENTINEL: [u8; 65] = [u8::MAX; 65];
+const SENTINEL_VALUE: &[u8] = b"decent";
+
+/// The index of a profile folder.
+#[derive(Clone, Debug)]
+pub struct FjallIndex {
+    dir: PathBuf,
+    /// Says that the index is damaged.
+    condemned: PathBuf,
+    /// As many bytes as openings that did not end.
+    opening: PathBuf,
+    /// Where a dropped index lies until it is removed.
+    dropped: PathBuf,
+}
+
+impl FjallIndex {
+    /// Means `index/` in this folder.
+    #[must_use]
+    pub fn new(profile: &Path) -> Self {
+        Self {
+            dir: profile.join("index"),
+            condemned: profile.join("index.condemned"),
+            opening: profile.join("index.opening"),
+            dropped: profile.join("index.dropped"),
+        }
+    }
+
+    fn open_checked(&self) -> Result<FjallRows, StoreError> {
+        let database = Database::builder(&self.dir)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .worker_threads(2)
+            .open()
+            .map_err(|e| error("open the index", e))?;
+        let rows = FjallRows {
+            database,
+            keyspaces: Mutex::default(),
+        };
+        rows.check_tables()?;
+        Ok(rows)
+    }
+}
+
+impl Index for FjallIndex {
+    type Rows = FjallRows;
+
+    fn open(&self) -> Result<FjallRows, StoreError> {
+        let before = fs::metadata(&self.opening).map_or(0, |meta| meta.len());
+        if self.condemned.exists() || before >= OPENINGS_MAX {
+            return Err(damaged("the index was found damaged"));
+        }
+        let tries = vec![b'.'; usize::try_from(before + 1).unwrap_or(1)];
+        fs::write(&self.opening, tries).map_err(|e| io("note an opening", e))?;
+        let opened = catch_unwind(AssertUnwindSafe(|| self.open_checked()));
+        gone(fs::remove_file(&self.opening), "note an opening")?;
+        opened.unwrap_or_else(|_| Err(damaged("the index: opening it panicked")))
+    }
+
+    fn condemn(&self) -> Result<(), StoreError> {
+        fs::write(&self.condemned, b"").map_err(|e| io("mark the index", e))
+    }
+
+    fn discard(&self) -> Result<(), StoreError> {
+        // Aside first, in one step: half a removed index must not be opened.
+        gone(fs::remove_dir_all(&self.dropped), "remove the old index")?;
+        gone(fs::rename(&self.dir, &self.dropped), "drop the index")?;
+        gone(fs::remove_file(&self.condemned), "drop the index")?;
+        gone(fs::remove_file(&self.opening), "drop the index")?;
+        gone(fs::remove_dir_all(&self.dropped), "remove the old index")
+    }
+}
+
+/// An open [`FjallIndex`].
+pub struct FjallRows {
+    database: Database,
+    keyspaces: Mutex<BTreeMap<String, Keyspace>>,
+}
+
+impl FjallRows {
+    fn check_tables(&self) -> Result<(), StoreError> {
+        let Some(tables) = self.keyspace(TABLES)? else {
+            return Ok(());
+        };
+        for guard in tables.iter() {
+            let name = guard.key().map_err(|e| error("list the tables", e))?;
+            let name =
+                String::from_utf8(name.to_vec()).map_err(|_why| damaged("a table's name"))?;
+            let sentinel = match self.keyspace(&name)? {
+                Some(table) => table.get(SENTINEL).map_err(|e| error("read a row", e))?,
+                None => None,
+            };
+            if sentinel.as_deref() != Some(SENTINEL_VALUE) {
+                return Err(damaged(format!("table {name} of the index")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the keyspace of a table; `None` when it never had a row.
+    fn keyspace(&self, table: &str) -> Result<Option<Keyspace>, StoreError> {
+        if let Some(found) = self.open_keyspaces().get(table) {
+            return Ok(Some(found.clone()));
+        }
+        if !self.database.keyspace_exists(table) {
+            return Ok(None);
+        }
+        self.create_keyspace(table).map(Some)
+    }
+
+    fn create_keyspace(&self, table: &str) -> Result<Keyspace, StoreError> {
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+        let keyspace = self.database.keyspace(table, options);
+        let keyspace = keyspace.map_err(|e| error("open a table", e))?;
+        let mut open = self.open_keyspaces();
+        open.insert(table.to_owned(), keyspace.clone());
+        Ok(keyspace)
+    }
+
+    fn open_keyspaces(&self) -> MutexGuard<'_, BTreeMap<String, Keyspace>> {
+        self.keyspaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rows for FjallRows {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(keyspace) = self.keyspace(table)?.filter(|_| !key.is_empty()) else {
+            return Ok(None);
+        };
+        let found = keyspace.get(key).map_err(|e| error("read a row", e))?;
+        Ok(found.map(|value| value.to_vec()))
+    }
+
+    fn scan(
+        &self,
+        table: &str,
+        from: &[u8],
+        to: &[u8],
+        order: Direction,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(keyspace) = self.keyspace(table)?.filter(|_| from < to) else {
+            return Ok(());
+        };
+        let mut range = keyspace.range(from..to);
+        loop {
+            let next = match order {
+                Direction::Forward => range.next(),
+                Direction::Backward => range.next_back(),
+            };
+            let Some(guard) = next else {
+                return Ok(());
+            };
+            let (key, value) = guard.into_inner().map_err(|e| error("read a row", e))?;
+            if *key != SENTINEL && visit(&key, &value).is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn apply(&mut self, changes: &[RowChange]) -> Result<(), StoreError> {
+        let mode = Some(PersistMode::Buffer);
+        let mut batch = self.database.batch().durability(mode);
+        for change in changes {
+            let keyspace = if let Some(keyspace) = self.keyspace(&change.table)? {
+                keyspace
+            } else {
+                let keyspace = self.create_keyspace(&change.table)?;
+                let tables = self.create_keyspace(TABLES)?;
+                batch.insert(&keyspace, SENTINEL, SENTINEL_VALUE);
+                batch.insert(&tables, change.table.as_bytes(), b"");
+                keyspace
+            };
+            match &change.value {
+                Some(value) => batch.insert(&keyspace, change.key.as_slice(), value.as_slice()),
+                None => batch.remove(&keyspace, change.key.as_slice()),
+            }
+        }
+        batch.commit().map_err(|e| error("write the index", e))
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let synced = self.database.persist(PersistMode::SyncData);
+        synced.map_err(|e| error("sync the index", e))
+    }
+
+    fn flush_idle(&mut self) -> Result<(), StoreError> {
+        for keyspace in self.open_keyspaces().values() {
+            let rotated = keyspace.rotate_memtable();
+            rotated.map_err(|e| error("flush the index", e))?;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.database.disk_space().unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for FjallRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FjallRows({} tables open)", self.open_keyspaces().len())
+    }
+}
+
+/// Sorts fjall's errors: what the operating system said, a refusal to go on, and damage, which
+/// is everything else.
+fn error(doing: &'static str, error: fjall::Error) -> StoreError {
+    if matches!(error, fjall::Error::Locked | fjall::Error::Poisoned) {
+        return failed(doing, error);
+    }
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(at) = cause {
+        if let Some(said) = at.downcast_ref::<std::io::Error>() {
+            // What a file reads like is damage, and a missing one too.
+            let content = matches!(
+                said.kind(),
+                ErrorKind::UnexpectedEof
+                    | ErrorKind::InvalidData
+                    | ErrorKind::InvalidInput
+                    | ErrorKind::NotFound
+                    | ErrorKind::Other
+            );
+            if content {
+                return damaged(format!("the index: {said}"));
+            }
+            if is_full(said) {
+                return StoreError::Full;
+            }
+            return failed(doing, error);
+        }
+        cause = at.source();
+    }
+    damaged(format!("the index: {error}"))
+}
+
+fn gone(result: std::io::Result<()>, doing: &'static str) -> Result<(), StoreError> {
+    match result {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(io(doing, e)),
+        _ => Ok(()),
+    }
+}
