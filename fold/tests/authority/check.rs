@@ -9,10 +9,10 @@ use crate::oracle::{Oracle, Outcome};
 use crate::world::{Do, P, World};
 
 /// Everyone who takes part in the tests.
-pub const PEOPLE: u8 = 7;
+pub(crate) const PEOPLE: u8 = 7;
 
 /// Gives the oracle the last op of a world.
-pub fn tell(oracle: &mut Oracle, world: &World) {
+pub(crate) fn tell(oracle: &mut Oracle, world: &World) {
     let place = oracle.ops.len();
     let (who, what, seen) = world.told[place].clone();
     let id = world.ids[place];
@@ -28,7 +28,7 @@ pub fn tell(oracle: &mut Oracle, world: &World) {
 }
 
 /// Compares fold and oracle over everything, and checks the properties of A25.
-pub fn check(world: &mut World, oracle: &mut Oracle) {
+pub(crate) fn check(world: &mut World, oracle: &mut Oracle) {
     let outcome = oracle.fold(oracle.everything());
     let view = world.all();
     for (i, id) in world.ids.iter().enumerate() {
@@ -146,7 +146,7 @@ fn the_founder_stays(outcome: &Outcome, world: &World) {
 }
 
 /// The ops that nobody among these has seen.
-pub fn heads_of(world: &World) -> BTreeSet<usize> {
+pub(crate) fn heads_of(world: &World) -> BTreeSet<usize> {
     let seen: BTreeSet<usize> = world.told.iter().flat_map(|(_, _, s)| s.clone()).collect();
     (0..world.ids.len()).filter(|i| !seen.contains(i)).collect()
 }

@@ -10,13 +10,13 @@ use crate::world::{Do, P};
 type Set = u64;
 
 /// Greater wins: weight, then the earlier grant, then what the op is.
-pub type Rank = (u8, i64, [u8; 32], i16, i8);
+pub(crate) type Rank = (u8, i64, [u8; 32], i16, i8);
 
 #[derive(Clone, Debug)]
-pub struct Op {
-    pub who: P,
-    pub what: Do,
-    pub past: Set,
+pub(crate) struct Op {
+    pub(crate) who: P,
+    pub(crate) what: Do,
+    pub(crate) past: Set,
     depth: i64,
     id: [u8; 32],
     hlc: u64,
@@ -26,28 +26,28 @@ pub struct Op {
 
 /// What follows from the op's own past.
 #[derive(Clone, Debug)]
-pub struct Fixed {
-    pub rank: Rank,
-    pub needed: u8,
-    pub member: bool,
+pub(crate) struct Fixed {
+    pub(crate) rank: Rank,
+    pub(crate) needed: u8,
+    pub(crate) member: bool,
     down: bool,
     confirms: bool,
 }
 
 /// What some set of ops folds to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    pub counts: Set,
+pub(crate) struct Outcome {
+    pub(crate) counts: Set,
     /// Weight and rank of members.
-    pub members: BTreeMap<P, (u8, Rank)>,
-    pub banned: BTreeSet<P>,
-    pub muted: BTreeSet<P>,
-    pub uses: BTreeMap<usize, usize>,
+    pub(crate) members: BTreeMap<P, (u8, Rank)>,
+    pub(crate) banned: BTreeSet<P>,
+    pub(crate) muted: BTreeSet<P>,
+    pub(crate) uses: BTreeMap<usize, usize>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Oracle {
-    pub ops: Vec<Op>,
+pub(crate) struct Oracle {
+    pub(crate) ops: Vec<Op>,
     known: BTreeMap<Set, Outcome>,
 }
 
@@ -69,7 +69,7 @@ const LOWEST: Rank = (0, i64::MIN, [0; 32], i16::MIN, i8::MIN);
 
 impl Oracle {
     /// Adds an op whose parents are here, by their places.
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         who: P,
         what: Do,
@@ -96,23 +96,23 @@ impl Oracle {
         });
     }
 
-    pub fn everything(&self) -> Set {
+    pub(crate) fn everything(&self) -> Set {
         (1 << self.ops.len()) - 1
     }
 
-    pub fn place(&self, i: usize) -> &Op {
+    pub(crate) fn place(&self, i: usize) -> &Op {
         &self.ops[i]
     }
 
-    pub fn fixed_of(&self, i: usize) -> &Fixed {
+    pub(crate) fn fixed_of(&self, i: usize) -> &Fixed {
         &self.ops[i].fixed
     }
 
-    pub fn sees(&self, later: usize, earlier: usize) -> bool {
+    pub(crate) fn sees(&self, later: usize, earlier: usize) -> bool {
         self.ops[later].past & (1 << earlier) != 0
     }
 
-    pub fn apart(&self, a: usize, b: usize) -> bool {
+    pub(crate) fn apart(&self, a: usize, b: usize) -> bool {
         a != b && !self.sees(a, b) && !self.sees(b, a)
     }
 
@@ -157,7 +157,7 @@ impl Oracle {
     }
 
     /// Folds a causally closed set.
-    pub fn fold(&mut self, set: Set) -> Outcome {
+    pub(crate) fn fold(&mut self, set: Set) -> Outcome {
         if let Some(known) = self.known.get(&set) {
             return known.clone();
         }
@@ -481,7 +481,7 @@ impl Oracle {
     }
 
     /// The value that the keys have over the ops of `set` that count in the whole: for A25.
-    pub fn authority_within(&self, set: Set, counts: Set, p: P) -> Option<u8> {
+    pub(crate) fn authority_within(&self, set: Set, counts: Set, p: P) -> Option<u8> {
         let member = self.winner(
             self.within(set & counts)
                 .filter(|w| self.on_membership(*w, p).is_some()),

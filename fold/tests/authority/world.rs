@@ -16,11 +16,11 @@ use oplog::{
 
 /// A person, by number. Number 0 founds the Space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct P(pub u8);
+pub(crate) struct P(pub(crate) u8);
 
 /// What somebody does; ops are named by their place in [`World::ids`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Do {
+pub(crate) enum Do {
     Found,
     Add(Vec<(P, u8)>),
     /// By the invite at this place.
@@ -38,25 +38,25 @@ pub enum Do {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct World {
-    pub dag: ControlDag,
-    pub fold: AuthorityFold,
-    pub ids: Vec<OpId>,
+pub(crate) struct World {
+    pub(crate) dag: ControlDag,
+    pub(crate) fold: AuthorityFold,
+    pub(crate) ids: Vec<OpId>,
     /// Author, action and parents of each op, for whoever wants to judge it independently.
-    pub told: Vec<(P, Do, Vec<usize>)>,
+    pub(crate) told: Vec<(P, Do, Vec<usize>)>,
 }
 
 impl P {
-    pub fn user(self) -> UserId {
+    pub(crate) fn user(self) -> UserId {
         UserId::from_bytes([self.0 + 1; 32])
     }
 
-    pub fn device(self) -> DeviceId {
+    pub(crate) fn device(self) -> DeviceId {
         self.nth_device(0)
     }
 
     /// Devices sign, so they are keys; people never do here.
-    pub fn nth_device(self, n: u8) -> DeviceId {
+    pub(crate) fn nth_device(self, n: u8) -> DeviceId {
         DeviceId::from_bytes(self.key(n).public())
     }
 
@@ -67,7 +67,7 @@ impl P {
         SecretKey::from_seed(&seed)
     }
 
-    pub fn cert(self, n: u8) -> DeviceCert {
+    pub(crate) fn cert(self, n: u8) -> DeviceCert {
         DeviceCert {
             user: self.user(),
             device: self.nth_device(n),
@@ -91,7 +91,7 @@ impl P {
 
 impl World {
     /// A Space founded by person 0 with these members.
-    pub fn with(members: &[(u8, u8)]) -> Self {
+    pub(crate) fn with(members: &[(u8, u8)]) -> Self {
         let mut world = Self::default();
         world.act(P(0), Do::Found, &[]);
         if !members.is_empty() {
@@ -102,19 +102,19 @@ impl World {
     }
 
     /// Someone acts, having seen the ops at these places. Returns the op's place.
-    pub fn act(&mut self, who: P, what: Do, seen: &[usize]) -> usize {
+    pub(crate) fn act(&mut self, who: P, what: Do, seen: &[usize]) -> usize {
         let payload = self.payload(&what);
         self.told.push((who, what, seen.to_vec()));
         self.say(who, 0, payload, seen)
     }
 
     /// Someone says any payload from any device of theirs.
-    pub fn say(&mut self, who: P, device: u8, payload: Payload, seen: &[usize]) -> usize {
+    pub(crate) fn say(&mut self, who: P, device: u8, payload: Payload, seen: &[usize]) -> usize {
         let op = self.sign(who, device, payload, seen);
         self.take(op)
     }
 
-    pub fn sign(&self, who: P, device: u8, payload: Payload, seen: &[usize]) -> Arc<AcceptedOp> {
+    pub(crate) fn sign(&self, who: P, device: u8, payload: Payload, seen: &[usize]) -> Arc<AcceptedOp> {
         let mut ctl: Vec<OpId> = seen.iter().map(|i| self.ids[*i]).collect();
         ctl.sort_unstable();
         let newest = ctl
@@ -151,7 +151,7 @@ impl World {
         Arc::new(AcceptedOp::danger_from_own_store(op))
     }
 
-    pub fn take(&mut self, op: Arc<AcceptedOp>) -> usize {
+    pub(crate) fn take(&mut self, op: Arc<AcceptedOp>) -> usize {
         let id = op.id();
         self.dag.insert(op);
         self.fold.admit(&self.dag, &id);
@@ -159,31 +159,31 @@ impl World {
         self.ids.len() - 1
     }
 
-    pub fn view(&mut self, seen: &[usize]) -> Arc<AuthorityView> {
+    pub(crate) fn view(&mut self, seen: &[usize]) -> Arc<AuthorityView> {
         let frontier: Vec<OpId> = seen.iter().map(|i| self.ids[*i]).collect();
         self.fold.view(&self.dag, &frontier)
     }
 
-    pub fn all(&mut self) -> Arc<AuthorityView> {
+    pub(crate) fn all(&mut self) -> Arc<AuthorityView> {
         self.fold.view_all(&self.dag)
     }
 
-    pub fn counts(&mut self, op: usize) -> bool {
+    pub(crate) fn counts(&mut self, op: usize) -> bool {
         let id = self.ids[op];
         self.all().verdict(&id).is_effective()
     }
 
-    pub fn rule(&mut self, op: usize) -> Option<&'static str> {
+    pub(crate) fn rule(&mut self, op: usize) -> Option<&'static str> {
         let id = self.ids[op];
         self.all().verdict(&id).reason().map(|reason| reason.rule())
     }
 
-    pub fn weight(&mut self, who: u8) -> Option<u8> {
+    pub(crate) fn weight(&mut self, who: u8) -> Option<u8> {
         self.all().weight(&P(who).user()).map(Weight::get)
     }
 
     /// The same ops, arriving in another order.
-    pub fn replayed(&self, order: &[usize]) -> Self {
+    pub(crate) fn replayed(&self, order: &[usize]) -> Self {
         let mut world = Self::default();
         for place in order {
             let node = self.dag.node(&self.ids[*place]).expect("own op");
@@ -192,7 +192,7 @@ impl World {
         world
     }
 
-    pub fn payload(&self, what: &Do) -> Payload {
+    pub(crate) fn payload(&self, what: &Do) -> Payload {
         match what {
             Do::Found => Payload::Genesis(Genesis {
                 name: "space".into(),
@@ -260,7 +260,7 @@ impl World {
     }
 
     /// What acceptance would say (R4, R6, R9, A10, A17), by the op's own past.
-    pub fn is_allowed(&mut self, who: P, what: &Do, seen: &[usize]) -> bool {
+    pub(crate) fn is_allowed(&mut self, who: P, what: &Do, seen: &[usize]) -> bool {
         let at = self.view(seen);
         let user = who.user();
         let (Some(weight), Some(rank)) = (at.weight(&user), at.rank(&user)) else {
@@ -317,7 +317,7 @@ impl World {
     }
 }
 
-pub fn removal(target: P) -> Removal {
+pub(crate) fn removal(target: P) -> Removal {
     Removal {
         target: target.user(),
         cut: Vec::new(),
