@@ -18,6 +18,7 @@ mod act;
 mod apply;
 mod digest;
 mod pass;
+mod records;
 mod state;
 mod view;
 
@@ -31,11 +32,10 @@ use oplog::{EpochId, OpId, Payload, UserId};
 
 use act::{Act, Deed};
 
-pub use state::AuthorityView;
-pub use view::{
-    Channel, Device, FormerMember, Invite, Member, MuteRecord, Policies, RemovalKind,
-    RemovalRecord,
+pub use records::{
+    Channel, Device, FormerMember, Invite, Member, MuteRecord, Policies, RemovalKind, RemovalRecord,
 };
+pub use state::AuthorityView;
 
 use crate::epochs::EpochTree;
 use crate::explain::Verdict;

@@ -98,9 +98,9 @@ impl VoidReason {
             Self::Revoked { .. } => "B4",
             Self::SelfRevoked { .. } => "A12",
             Self::NoLiveGrant { .. } => "A9",
-            Self::InviteVoid { .. }
-            | Self::InviteRevoked { .. }
-            | Self::InviteOverused { .. } => "A17",
+            Self::InviteVoid { .. } | Self::InviteRevoked { .. } | Self::InviteOverused { .. } => {
+                "A17"
+            }
             Self::Outranked { .. } => "A10",
         }
     }

@@ -3,6 +3,11 @@
 //! Everything here is static: it follows from the op and its own causal past, is
 //! computed once when the op is admitted, and never changes as other ops arrive.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each question here is about a few deeds; `Deed::read` and `Deed::needed` name them all"
+)]
+
 use core::cmp::Reverse;
 use std::sync::Arc;
 
@@ -18,7 +23,7 @@ use oplog::{ChannelId, DeviceId, Digest, Hlc, OpId, Payload, Timestamp, UserId};
 use super::state::AuthorityView;
 
 /// A control op, ready to be folded.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct Act {
     pub(super) id: OpId,
     pub(super) user: UserId,
@@ -99,6 +104,13 @@ pub(super) enum Facet {
     Role,
 }
 
+/// Only which op it is: views share acts and would print each many times over.
+impl core::fmt::Debug for Act {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Act({})", self.id.short())
+    }
+}
+
 impl Act {
     /// Judges an op by the view of its own past.
     pub(super) fn judge(
@@ -113,13 +125,13 @@ impl Act {
         let founds = matches!(deed, Deed::Genesis { .. });
         let own = at.rank(&header.user);
         let rank = match &deed {
-            Deed::Genesis { .. } => Rank::TOP,
+            Deed::Genesis { .. } => Some(Rank::TOP),
             // A17: the authority is the inviter's, whoever holds the door open.
             Deed::MemberAdd {
                 invite: Some(invite),
                 ..
-            } => invite_rank(invite).map_or(LOWEST, Rank::just_below),
-            _ => own.unwrap_or(LOWEST),
+            } => invite_rank(invite).map(Rank::just_below),
+            _ => own,
         };
         let weight = at.weight(&header.user).unwrap_or(Weight::new(0));
         Self {
@@ -129,7 +141,7 @@ impl Act {
             hlc: header.hlc,
             wall: header.wall,
             depth: node.depth,
-            rank,
+            rank: rank.unwrap_or(LOWEST),
             needed: deed.needed(&header.user, weight, at),
             by_member: founds || own.is_some(),
             deed,
@@ -191,7 +203,8 @@ impl Act {
 
     /// Returns whether its author gives up own authority (A12).
     pub(super) fn is_self_revocation(&self) -> bool {
-        self.revokes().is_some_and(|(target, _)| target == self.user)
+        self.revokes()
+            .is_some_and(|(target, _)| target == self.user)
     }
 
     /// Returns whose authority it takes, and the weight that remains.
@@ -275,6 +288,74 @@ impl Act {
                 vec![(cert, *key_package)]
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Returns what it says, if it makes a channel.
+    pub(super) fn channel_create(&self) -> Option<&ChannelCreate> {
+        match &self.deed {
+            Deed::ChannelCreate(create) => Some(create),
+            _ => None,
+        }
+    }
+
+    /// Returns what it says, if it changes a channel.
+    pub(super) fn channel_update(&self) -> Option<&ChannelUpdate> {
+        match &self.deed {
+            Deed::ChannelUpdate(update) => Some(update),
+            _ => None,
+        }
+    }
+
+    /// Returns the least weight that it sets for a verb in a channel.
+    pub(super) fn permission(&self, verb: Verb) -> Option<Weight> {
+        let permissions = &self.channel_update()?.permissions;
+        permissions.iter().find(|p| p.verb == verb).map(|p| p.least)
+    }
+
+    /// Returns what it says, if it sets policies.
+    pub(super) fn policy_set(&self) -> Option<&PolicySet> {
+        match &self.deed {
+            Deed::PolicySet(set) => Some(set),
+            _ => None,
+        }
+    }
+
+    /// Returns its terms, if it opens an invite.
+    pub(super) fn invite_terms(&self) -> Option<&InviteCreate> {
+        match &self.deed {
+            Deed::InviteCreate(terms) => Some(terms),
+            _ => None,
+        }
+    }
+
+    /// Returns the invite it closes.
+    pub(super) fn closes_invite(&self) -> Option<OpId> {
+        match self.deed {
+            Deed::InviteRevoke(invite) => Some(invite),
+            _ => None,
+        }
+    }
+
+    /// Returns the people it admits, and by which invite.
+    pub(super) fn admission(&self) -> Option<(&[Admitted], Option<OpId>)> {
+        match &self.deed {
+            Deed::MemberAdd { members, invite } => Some((members, *invite)),
+            _ => None,
+        }
+    }
+
+    /// Returns the people it admits by an invite.
+    pub(super) fn admission_by_invite(&self) -> Option<(&[Admitted], OpId)> {
+        let (members, invite) = self.admission()?;
+        Some((members, invite?))
+    }
+
+    /// Returns what it says, if it kicks or bans.
+    pub(super) fn removal(&self) -> Option<&Removal> {
+        match &self.deed {
+            Deed::Kick(removal) | Deed::Ban(removal) => Some(removal),
+            _ => None,
         }
     }
 
@@ -394,12 +475,10 @@ impl Deed {
             Self::Unban(_) => least(Verb::Ban, None),
             // Giving up needs no more than what is kept.
             Self::RoleSet { target, weight, .. } if target == author => *weight,
-            Self::RoleSet { target, weight, .. } => least(Verb::Roles, None)
-                .max(*weight)
-                .max(above(target)),
-            Self::Mute(mute) => {
-                least(Verb::Mute, mute.channel.as_ref()).max(above(&mute.target))
+            Self::RoleSet { target, weight, .. } => {
+                least(Verb::Roles, None).max(*weight).max(above(target))
             }
+            Self::Mute(mute) => least(Verb::Mute, mute.channel.as_ref()).max(above(&mute.target)),
             Self::Unmute(unmute) => least(Verb::Mute, unmute.channel.as_ref()),
             Self::ChannelCreate(_) => least(Verb::Channels, None),
             Self::ChannelUpdate(update) => least(Verb::Channels, Some(&update.channel)),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::dag::ControlDag;
-use oplog::payload::{ChannelCreate, ChannelUpdate, PolicySet, Weight};
+use oplog::payload::{ChannelUpdate, PolicySet, Weight};
 use oplog::{ChannelId, DeviceId, OpId, UserId};
 
 use super::act::{Act, Deed, Facet};
@@ -29,15 +29,18 @@ pub(super) fn fold_onto(
     let mut view = base.clone();
     view.frontier = frontier;
     for user in pass.about.keys() {
-        let mut state = base.users.get(user).map(|s| (**s).clone()).unwrap_or_default();
+        let mut state = base
+            .users
+            .get(user)
+            .map(|s| (**s).clone())
+            .unwrap_or_default();
         apply_user(&pass, user, &mut state);
         view.users.insert(*user, Arc::new(state));
     }
     for key in pass.mutes.keys() {
         apply_mutes(&pass, key, &mut view);
     }
-    let mut effective: Vec<&Arc<Act>> =
-        pass.acts.iter().filter(|a| pass.is_effective(a)).collect();
+    let mut effective: Vec<&Arc<Act>> = pass.acts.iter().filter(|a| pass.is_effective(a)).collect();
     effective.sort_by_key(|act| (act.depth, act.id));
     apply_devices(&pass, &effective, &mut view);
     apply_channels(dag, &effective, &mut view);
@@ -58,7 +61,9 @@ fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
             .iter()
             .filter(move |w| w.writes(user, facet) && pass.reaches(w, user, facet))
     };
-    state.member.supersede(dag, reaching(Facet::Member).cloned());
+    state
+        .member
+        .supersede(dag, reaching(Facet::Member).cloned());
     state.role.supersede(dag, reaching(Facet::Role).cloned());
     let admissions = || {
         reaching(Facet::Member)
@@ -70,15 +75,18 @@ fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
     for facet in [Facet::Member, Facet::Role] {
         // A void admission is nothing anyone can lean on; a void removal or role may still
         // stand against ops that rank too high for it to be decided when they are.
-        let logged = about.iter().filter(|w| w.writes(user, facet)).filter_map(|w| {
-            let effective = pass.reaches(w, user, facet);
-            let idle =
-                !effective && facet == Facet::Member && w.makes_member(user) == Some(true);
-            (!idle).then(|| Logged {
-                act: w.clone(),
-                effective,
-            })
-        });
+        let logged = about
+            .iter()
+            .filter(|w| w.writes(user, facet))
+            .filter_map(|w| {
+                let effective = pass.reaches(w, user, facet);
+                let idle =
+                    !effective && facet == Facet::Member && w.makes_member(user) == Some(true);
+                (!idle).then(|| Logged {
+                    act: w.clone(),
+                    effective,
+                })
+            });
         let log = match facet {
             Facet::Member => &mut state.member_log,
             Facet::Role => &mut state.role_log,
@@ -97,7 +105,8 @@ fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
         standing.retain(|r| !pass.is_reversed(r, user, facet, None));
         prune_standing(dag, standing, |later, earlier| match facet {
             Facet::Member => true,
-            Facet::Role => later.level(user) <= earlier.level(user),
+            // A lower one would hide the higher one's return when it is half undone.
+            Facet::Role => later.level(user) == earlier.level(user),
         });
     }
 
@@ -108,8 +117,8 @@ fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
                 && dag.concurrent(&y.id, &removal.id)
         })
     };
-    let removals = reaching(Facet::Member)
-        .filter(|w| w.makes_member(user) == Some(false) && !overridden(w));
+    let removals =
+        reaching(Facet::Member).filter(|w| w.makes_member(user) == Some(false) && !overridden(w));
     state.removals.extend(removals.cloned());
     state.removals.sort_by_key(|act| (act.depth, act.id));
 }
@@ -120,9 +129,8 @@ fn prune_log(dag: &ControlDag, user: &UserId, facet: Facet, log: &mut Vec<Logged
     if log.len() > 1 {
         let all = log.clone();
         log.retain(|l| {
-            !all.iter().any(|k| {
-                makes_irrelevant(k, l, user, facet) && dag.precedes(&l.act.id, &k.act.id)
-            })
+            !all.iter()
+                .any(|k| makes_irrelevant(k, l, user, facet) && dag.precedes(&l.act.id, &k.act.id))
         });
     }
 }
@@ -143,19 +151,19 @@ fn makes_irrelevant(later: &Logged, earlier: &Logged, user: &UserId, facet: Face
     }
 }
 
-/// Drops restrictions that a later one of no lower rank repeats to at least the same extent.
+/// Drops restrictions that a later one of no lower rank repeats, so that what undoes the
+/// later one undoes the earlier one, and what the earlier one stops the later one stops.
 fn prune_standing(
     dag: &ControlDag,
     standing: &mut Vec<Arc<Act>>,
-    extends: impl Fn(&Act, &Act) -> bool,
+    repeats: impl Fn(&Act, &Act) -> bool,
 ) {
     standing.sort_by_key(|act| (act.depth, act.id));
     if standing.len() > 1 {
         let all = standing.clone();
         standing.retain(|r| {
-            !all.iter().any(|k| {
-                k.rank >= r.rank && extends(k, r) && dag.precedes(&r.id, &k.id)
-            })
+            !all.iter()
+                .any(|k| k.rank >= r.rank && repeats(k, r) && dag.precedes(&r.id, &k.id))
         });
     }
 }
@@ -166,7 +174,11 @@ fn apply_mutes(pass: &Pass<'_>, key: &MuteKey, view: &mut AuthorityView) {
     if effective().next().is_none() {
         return;
     }
-    let mut state = view.mutes.get(key).map(|m| (**m).clone()).unwrap_or_default();
+    let mut state = view
+        .mutes
+        .get(key)
+        .map(|m| (**m).clone())
+        .unwrap_or_default();
     state.register.supersede(pass.dag, effective().cloned());
     let mutes = effective().filter(|a| a.muted_until().is_some());
     state.standing.extend(mutes.cloned());
@@ -224,8 +236,7 @@ fn apply_claims(
         .unwrap_or_default();
     let before = state.cert.as_ref().map(|c| c.user);
     if state.first.0.is_empty() {
-        let saw_another =
-            |a: &Arc<Act>| claims.iter().any(|b| dag.precedes(&b.id, &a.id));
+        let saw_another = |a: &Arc<Act>| claims.iter().any(|b| dag.precedes(&b.id, &a.id));
         let first: Vec<Arc<Act>> = claims.iter().filter(|a| !saw_another(a)).cloned().collect();
         state.first = Register::of(dag, first);
     }
@@ -239,7 +250,11 @@ fn apply_claims(
     state.cert = state.newest.winner().and_then(|a| holder(a));
     view.devices.insert(device, Arc::new(state));
     if before != Some(owner) {
-        let mut user = view.users.get(&owner).map(|s| (**s).clone()).unwrap_or_default();
+        let mut user = view
+            .users
+            .get(&owner)
+            .map(|s| (**s).clone())
+            .unwrap_or_default();
         user.devices.insert(device);
         view.users.insert(owner, Arc::new(user));
     }
@@ -248,17 +263,14 @@ fn apply_claims(
 fn apply_channels(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut AuthorityView) {
     let mut updates: BTreeMap<ChannelId, Vec<Arc<Act>>> = BTreeMap::new();
     for act in effective {
-        match &act.deed {
-            Deed::ChannelCreate(_) => {
-                let id = ChannelId::of_create(&act.id);
-                view.channels
-                    .insert(id, Arc::new(ChannelState::new(dag, act)));
-            }
-            Deed::ChannelUpdate(update) => {
-                let entry = updates.entry(update.channel).or_default();
-                entry.push((*act).clone());
-            }
-            _ => {}
+        if act.channel_create().is_some() {
+            let id = ChannelId::of_create(&act.id);
+            let channel = ChannelState::new(dag, act);
+            view.channels.insert(id, Arc::new(channel));
+        }
+        if let Some(update) = act.channel_update() {
+            let entry = updates.entry(update.channel).or_default();
+            entry.push((*act).clone());
         }
     }
     for (id, updates) in updates {
@@ -284,50 +296,35 @@ impl ChannelState {
         }
     }
 
-    /// What the channel was created with.
-    pub(super) fn created(&self) -> Option<&ChannelCreate> {
-        match &self.create.deed {
-            Deed::ChannelCreate(create) => Some(create),
-            _ => None,
-        }
-    }
-
     fn update(&mut self, dag: &ControlDag, updates: &[Arc<Act>]) {
         let naming = |says: fn(&ChannelUpdate) -> bool| {
             updates
                 .iter()
-                .filter(move |a| channel_update(a).is_some_and(says))
+                .filter(move |a| a.channel_update().is_some_and(says))
                 .cloned()
         };
         self.name.supersede(dag, naming(|u| u.name.is_some()));
         self.topic.supersede(dag, naming(|u| u.topic.is_some()));
-        self.category.supersede(dag, naming(|u| u.category.is_some()));
-        self.archived.supersede(dag, naming(|u| u.archived.is_some()));
+        self.category
+            .supersede(dag, naming(|u| u.category.is_some()));
+        self.archived
+            .supersede(dag, naming(|u| u.archived.is_some()));
         let verbs: BTreeSet<_> = updates
             .iter()
-            .filter_map(|a| channel_update(a))
+            .filter_map(|a| a.channel_update())
             .flat_map(|u| u.permissions.iter().map(|p| p.verb))
             .collect();
         for verb in verbs {
             let writers = updates
                 .iter()
-                .filter(|a| permission(a, verb).is_some())
+                .filter(|a| a.permission(verb).is_some())
                 .cloned();
-            self.permissions.entry(verb).or_default().supersede(dag, writers);
+            self.permissions
+                .entry(verb)
+                .or_default()
+                .supersede(dag, writers);
         }
     }
-}
-
-pub(super) fn channel_update(act: &Act) -> Option<&ChannelUpdate> {
-    match &act.deed {
-        Deed::ChannelUpdate(update) => Some(update),
-        _ => None,
-    }
-}
-
-pub(super) fn permission(act: &Act, verb: oplog::payload::Verb) -> Option<Weight> {
-    let permissions = &channel_update(act)?.permissions;
-    permissions.iter().find(|p| p.verb == verb).map(|p| p.least)
 }
 
 fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut AuthorityView) {
@@ -336,7 +333,7 @@ fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut Authorit
         .find(|a| matches!(a.deed, Deed::Genesis { .. }));
     let sets: Vec<&Arc<Act>> = effective
         .iter()
-        .filter(|a| policy_set(a).is_some())
+        .filter(|a| a.policy_set().is_some())
         .copied()
         .collect();
     if genesis.is_none() && sets.is_empty() {
@@ -349,19 +346,23 @@ fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut Authorit
     }
     let naming = |says: fn(&PolicySet) -> bool| {
         sets.iter()
-            .filter(move |a| policy_set(a).is_some_and(says))
+            .filter(move |a| a.policy_set().is_some_and(says))
             .map(|a| (*a).clone())
     };
     policy.name.supersede(dag, naming(|p| p.name.is_some()));
-    policy.kick_late.supersede(dag, naming(|p| p.kick_late.is_some()));
-    policy.ban_late.supersede(dag, naming(|p| p.ban_late.is_some()));
+    policy
+        .kick_late
+        .supersede(dag, naming(|p| p.kick_late.is_some()));
+    policy
+        .ban_late
+        .supersede(dag, naming(|p| p.ban_late.is_some()));
     let timing = naming(|p| p.timing_privacy.is_some());
     policy.timing_privacy.supersede(dag, timing);
     policy.dedup.supersede(dag, naming(|p| p.dedup.is_some()));
     for set in sets {
         // A18: only an owner switches a feature on.
         if set.rank.weight == Weight::OWNER.get()
-            && let Some(payload) = policy_set(set)
+            && let Some(payload) = set.policy_set()
         {
             policy.features = policy.features.union(payload.features());
         }
@@ -369,16 +370,9 @@ fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut Authorit
     view.policy = Arc::new(policy);
 }
 
-pub(super) fn policy_set(act: &Act) -> Option<&PolicySet> {
-    match &act.deed {
-        Deed::PolicySet(set) => Some(set),
-        _ => None,
-    }
-}
-
 fn apply_invites(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityView) {
     for act in effective {
-        if let Deed::InviteCreate(_) = act.deed {
+        if act.invite_terms().is_some() {
             let state = InviteState {
                 create: (*act).clone(),
                 revokes: Vec::new(),
@@ -395,25 +389,21 @@ fn apply_invites(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityV
         }
     };
     for act in &pass.acts {
-        let is_effective = pass.is_effective(act);
-        match &act.deed {
-            Deed::InviteRevoke(invite) => change(invite, &mut |state| {
-                state.revokes.push(Logged {
-                    act: act.clone(),
-                    effective: is_effective,
-                });
+        let effective = pass.is_effective(act);
+        if let Some(invite) = act.closes_invite() {
+            change(&invite, &mut |state| {
+                let act = act.clone();
+                state.revokes.push(Logged { act, effective });
                 state.revokes.sort_by_key(|l| (l.act.depth, l.act.id));
-            }),
-            Deed::MemberAdd {
-                members,
-                invite: Some(invite),
-            } if is_effective => {
-                let people = u32::try_from(members.len()).unwrap_or(u32::MAX);
-                change(invite, &mut |state| {
-                    state.uses = state.uses.saturating_add(people);
-                });
-            }
-            _ => {}
+            });
+        }
+        if let Some((members, invite)) = act.admission_by_invite()
+            && effective
+        {
+            let people = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            change(&invite, &mut |state| {
+                state.uses = state.uses.saturating_add(people);
+            });
         }
     }
 }

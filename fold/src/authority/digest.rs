@@ -120,10 +120,7 @@ fn logs(e: &mut Encoder<&mut Vec<u8>>, logs: &[Logged]) -> Written {
     Ok(())
 }
 
-fn ids<'a>(
-    e: &mut Encoder<&mut Vec<u8>>,
-    ids: impl ExactSizeIterator<Item = &'a OpId>,
-) -> Written {
+fn ids<'a>(e: &mut Encoder<&mut Vec<u8>>, ids: impl ExactSizeIterator<Item = &'a OpId>) -> Written {
     e.array(len(ids.len()))?;
     for id in ids {
         e.encode(id)?;

@@ -121,12 +121,9 @@ impl<'a> Pass<'a> {
             return Ok(());
         }
         self.not_revoked(act)?;
-        match &act.deed {
-            Deed::MemberAdd {
-                members,
-                invite: Some(invite),
-            } => self.admitted_by(act, invite, members.len())?,
-            _ => self.has_live_grant(act)?,
+        match act.admission_by_invite() {
+            Some((members, invite)) => self.admitted_by(act, &invite, members.len())?,
+            None => self.has_live_grant(act)?,
         }
         self.undoes_nothing_higher(act)
     }
@@ -139,15 +136,9 @@ impl<'a> Pass<'a> {
                 .or_default()
                 .push(act.clone());
         }
-        if let Deed::MemberAdd {
-            invite: Some(invite),
-            ..
-        } = act.deed
-        {
-            self.admissions
-                .entry((invite, act.user))
-                .or_default()
-                .push(act.clone());
+        if let Some((_, invite)) = act.admission_by_invite() {
+            let by_author = self.admissions.entry((invite, act.user)).or_default();
+            by_author.push(act.clone());
         }
     }
 
@@ -257,7 +248,7 @@ impl<'a> Pass<'a> {
                 by: by.id,
             });
         }
-        let Deed::InviteCreate(terms) = &create.deed else {
+        let Some(terms) = create.invite_terms() else {
             return Err(VoidReason::InviteVoid { invite: *invite });
         };
         let unseen: usize = self
@@ -278,29 +269,24 @@ impl<'a> Pass<'a> {
     /// A10: what relaxes a restriction ranks at least as high. Acceptance demands it by the
     /// op's own past (R9); here it also holds for restrictions that its author took for void.
     fn undoes_nothing_higher(&mut self, act: &Arc<Act>) -> Result<(), VoidReason> {
-        let barrier = match &act.deed {
-            Deed::Unban(target) => self.barrier(act, target, Facet::Member),
-            Deed::RoleSet { target, down, .. } => {
-                let banned = if *down {
-                    None
-                } else {
-                    self.barrier(act, target, Facet::Member)
-                };
-                banned.or_else(|| self.barrier(act, target, Facet::Role))
-            }
-            Deed::Unmute(_) => self.mute_barrier(act),
-            Deed::MemberAdd { members, .. } => {
-                for member in members {
-                    let user = member.cert.user;
-                    for facet in [Facet::Member, Facet::Role] {
-                        if self.barrier(act, &user, facet).is_some() {
-                            self.blocked.insert((act.id, user, facet));
-                        }
-                    }
+        for member in act.admission().map_or(&[][..], |(members, _)| members) {
+            let user = member.cert.user;
+            for facet in [Facet::Member, Facet::Role] {
+                if self.barrier(act, &user, facet).is_some() {
+                    self.blocked.insert((act.id, user, facet));
                 }
-                None
             }
-            _ => None,
+        }
+        let barrier = if let Deed::Unban(target) = &act.deed {
+            self.barrier(act, target, Facet::Member)
+        } else if let Deed::RoleSet { target, down, .. } = &act.deed {
+            let ban = (!down).then(|| self.barrier(act, target, Facet::Member));
+            ban.flatten()
+                .or_else(|| self.barrier(act, target, Facet::Role))
+        } else if let Deed::Unmute(_) = act.deed {
+            self.mute_barrier(act)
+        } else {
+            None
         };
         match barrier {
             None => Ok(()),
@@ -352,9 +338,7 @@ impl<'a> Pass<'a> {
         let before = before.map_or(&[][..], |m| m.standing.as_slice());
         let acts = self.mutes.get(&key).map_or(&[][..], Vec::as_slice);
         let here = acts.iter().filter(|r| {
-            r.muted_until().is_some()
-                && self.is_effective(r)
-                && self.dag.precedes(&r.id, &act.id)
+            r.muted_until().is_some() && self.is_effective(r) && self.dag.precedes(&r.id, &act.id)
         });
         before
             .iter()
@@ -394,4 +378,3 @@ fn relaxes(act: &Act, restriction: &Act, user: &UserId, facet: Facet) -> bool {
         Facet::Role => act.level(user) > restriction.level(user) && act.level(user).is_some(),
     }
 }
-

@@ -22,7 +22,11 @@ fn community() -> (World, usize) {
 
 #[test]
 fn of_two_admins_the_senior_survives_and_the_owner_always() {
-    for (a, b) in [(Do::Kick as fn(P) -> Do, Do::Kick as fn(P) -> Do), (Do::Ban, Do::Kick), (Do::Kick, Do::Ban)] {
+    for (a, b) in [
+        (Do::Kick as fn(P) -> Do, Do::Kick as fn(P) -> Do),
+        (Do::Ban, Do::Kick),
+        (Do::Kick, Do::Ban),
+    ] {
         let (mut world, base) = community();
         let senior = world.act(P(1), a(P(2)), &[base]);
         // The junior cannot even try by the rules (R6), but demote and kick below.
@@ -48,7 +52,11 @@ fn a_ban_beside_a_reinvite_goes_by_rank_and_between_equals_by_strictness() {
         let ban = world.act(P(banner), Do::Ban(P(4)), &[base]);
         let back = world.act(P(inviter), Do::Add(vec![(P(4), 10)]), &[out]);
         assert!(world.counts(ban) && world.counts(back));
-        assert_eq!(world.weight(4).is_some(), member, "{banner} bans, {inviter} invites");
+        assert_eq!(
+            world.weight(4).is_some(),
+            member,
+            "{banner} bans, {inviter} invites"
+        );
     }
     let (mut world, base) = community();
     let out = world.act(P(3), Do::Kick(P(4)), &[base]);
@@ -114,9 +122,16 @@ fn a_self_demotion_voids_what_it_no_longer_allows() {
     let ban = world.act(P(2), Do::Ban(P(4)), &[base]);
     let twice = world.sign(P(2), 1, world.payload(&Do::Role(P(2), 10)), &[base]);
     let twice = world.take(twice);
-    assert!(world.counts(humble) && world.counts(twice), "giving up twice is fine");
+    assert!(
+        world.counts(humble) && world.counts(twice),
+        "giving up twice is fine"
+    );
     assert_eq!(world.rule(ban), Some("A12"));
-    assert_eq!(world.weight(2), Some(10), "concurrent equals: by order key, one of both");
+    assert_eq!(
+        world.weight(2),
+        Some(10),
+        "concurrent equals: by order key, one of both"
+    );
 }
 
 #[test]
@@ -149,7 +164,11 @@ fn a_void_admission_takes_all_its_people_with_it() {
     // A later effective grant ratifies what they said before (A2).
     let heads = [merge, kick];
     world.act(P(0), Do::Add(vec![(P(11), 10)]), &heads);
-    assert!(world.all().is_sponsored(&P(11).user(), &P(11).device(), &past));
+    assert!(
+        world
+            .all()
+            .is_sponsored(&P(11).user(), &P(11).device(), &past)
+    );
 }
 
 #[test]
@@ -210,13 +229,21 @@ fn an_invite_used_too_often_is_burnt_and_who_came_is_flagged() {
     let invite = world.act(P(1), Do::Invite(1), &[base]);
     let one = world.act(P(3), Do::Admit(vec![P(5)], invite), &[invite]);
     let two = world.act(P(4), Do::Admit(vec![P(6)], invite), &[invite]);
-    assert!(world.counts(one) && world.counts(two), "two users, neither saw the other");
+    assert!(
+        world.counts(one) && world.counts(two),
+        "two users, neither saw the other"
+    );
     let all = world.all();
     assert_eq!(all.invite_uses(&world.ids[invite]), 2);
     assert!(all.member(&P(5).user()).expect("came").over_invited);
     assert!(!world.is_allowed(P(3), &Do::Admit(vec![P(7)], invite), &[one, two]));
     // One user, out of their own sight, is not owed the same.
-    let three = world.sign(P(3), 1, world.payload(&Do::Admit(vec![P(7)], invite)), &[invite]);
+    let three = world.sign(
+        P(3),
+        1,
+        world.payload(&Do::Admit(vec![P(7)], invite)),
+        &[invite],
+    );
     let three = world.take(three);
     let counts = [one, three].map(|op| world.counts(op));
     assert!(counts[0] != counts[1], "exactly one of both");
@@ -269,7 +296,10 @@ fn removals_tell_how_late_posts_are_treated() {
     let all = world.all();
     assert_eq!(all.removals_of(&P(3).user())[0].late, LatePolicy::Reject);
     let former: Vec<_> = all.former_members().map(|f| (f.user, f.name)).collect();
-    assert_eq!(former, vec![(P(3).user(), "p3".into()), (user, "p4".into())]);
+    assert_eq!(
+        former,
+        vec![(P(3).user(), "p3".into()), (user, "p4".into())]
+    );
 }
 
 #[test]
@@ -294,11 +324,17 @@ fn a_timeout_ends_and_a_channel_mute_stays_in_its_channel() {
     mute.channel = Some(ChannelId::from_bytes([7; 16]));
     world.say(P(3), 0, Payload::Mute(mute.clone()), &[base]);
     let all = world.all();
-    let at = |hlc, channel| all.mute(&P(4).user(), channel, Hlc::from_raw(hlc)).is_some();
+    let at = |hlc, channel| {
+        all.mute(&P(4).user(), channel, Hlc::from_raw(hlc))
+            .is_some()
+    };
     let elsewhere = ChannelId::from_bytes([8; 16]);
     assert!(at(999, mute.channel.as_ref()));
     assert!(!at(1_000, mute.channel.as_ref()) && !at(5, None) && !at(5, Some(&elsewhere)));
-    assert!(all.mute_at_key(&P(4).user(), mute.channel.as_ref()).is_some());
+    assert!(
+        all.mute_at_key(&P(4).user(), mute.channel.as_ref())
+            .is_some()
+    );
 }
 
 #[test]
@@ -328,9 +364,17 @@ fn channels_are_made_changed_field_by_field_and_announce() {
     let senior = world.say(P(1), 0, change(Some("news2"), None), &[made]);
     let all = world.all();
     let channel = all.channel(&id).expect("made");
-    assert_eq!((channel.name.as_str(), channel.topic.as_str()), ("news2", "new"));
-    let name = all.decided_by(&Key::Channel(id, ChannelField::Name)).expect("set");
-    assert_eq!((name.winner, name.over), (world.ids[senior], vec![world.ids[named]]));
+    assert_eq!(
+        (channel.name.as_str(), channel.topic.as_str()),
+        ("news2", "new")
+    );
+    let name = all
+        .decided_by(&Key::Channel(id, ChannelField::Name))
+        .expect("set");
+    assert_eq!(
+        (name.winner, name.over),
+        (world.ids[senior], vec![world.ids[named]])
+    );
     assert_eq!(all.least(Verb::Post, Some(&id)), Weight::MODERATOR);
     assert_eq!(all.least(Verb::Post, None), Weight::MEMBER);
     // Whoever made it was banned before: the channel is gone, and no update brings it back.
@@ -379,7 +423,11 @@ fn a_device_key_stays_with_whoever_claimed_it_first() {
     assert_eq!(all.device_count(&P(4).user()), 2);
     assert_eq!(all.device_count(&P(1).user()), 1);
     assert_eq!(all.key_packages(&device).len(), 2);
-    assert!(all.key_packages(&device).iter().all(|(hash, _)| *hash != Digest::ZERO));
+    assert!(
+        all.key_packages(&device)
+            .iter()
+            .all(|(hash, _)| *hash != Digest::ZERO)
+    );
     assert_eq!(all.authorised_devices().get(&device), Some(&P(4).user()));
     let kicked = world.act(P(1), Do::Kick(P(4)), &[theft]);
     assert!(world.counts(kicked));
@@ -417,7 +465,10 @@ fn an_old_frontier_folds_again_after_its_snapshot_went() {
     }
     for at in [50, 51, 333] {
         let frontier = [world.ids[at]];
-        assert_eq!(*world.view(&[at]), world.fold.recompute(&world.dag, &frontier));
+        assert_eq!(
+            *world.view(&[at]),
+            world.fold.recompute(&world.dag, &frontier)
+        );
     }
     // Someone wakes up who saw nothing since.
     world.act(P(0), Do::Kick(P(1)), &[40]);

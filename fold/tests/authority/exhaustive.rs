@@ -79,7 +79,10 @@ fn every_graph_of_five_ops_folds_as_the_oracle_says() {
     };
     let graphs = count(&cast, 5);
     println!("{graphs} graphs");
-    assert!(graphs > 10_000, "only {graphs}: the enumeration lost something");
+    assert!(
+        graphs > 10_000,
+        "only {graphs}: the enumeration lost something"
+    );
 }
 
 #[test]
@@ -102,5 +105,8 @@ fn every_graph_of_six_ops_folds_as_the_oracle_says() {
     };
     let graphs = count(&cast, 6);
     println!("{graphs} graphs");
-    assert!(graphs > 10_000, "only {graphs}: the enumeration lost something");
+    assert!(
+        graphs > 10_000,
+        "only {graphs}: the enumeration lost something"
+    );
 }

@@ -4,11 +4,13 @@
     clippy::indexing_slicing,
     clippy::expect_used,
     clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
     reason = "a test may panic"
 )]
 
 mod check;
 mod duels;
+mod epochs;
 mod exhaustive;
 mod oracle;
 mod random;

@@ -45,7 +45,7 @@ pub(crate) struct Outcome {
     pub(crate) uses: BTreeMap<usize, usize>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Oracle {
     pub(crate) ops: Vec<Op>,
     known: BTreeMap<Set, Outcome>,
@@ -55,6 +55,12 @@ pub(crate) struct Oracle {
 enum Facet {
     Member,
     Role,
+}
+
+impl core::fmt::Debug for Oracle {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} ops", self.ops.len())
+    }
 }
 
 /// Which ops count, and which admissions miss one of their people.
@@ -81,7 +87,11 @@ impl Oracle {
         let past = parents
             .iter()
             .fold(0, |set, p| set | self.ops[*p].past | (1 << p));
-        let depth = 1 + parents.iter().map(|p| self.ops[*p].depth).max().unwrap_or(0);
+        let depth = 1 + parents
+            .iter()
+            .map(|p| self.ops[*p].depth)
+            .max()
+            .unwrap_or(0);
         let at = self.fold(past);
         let fixed = self.fixed(who, &what, past, &at);
         self.ops.push(Op {
@@ -98,10 +108,6 @@ impl Oracle {
 
     pub(crate) fn everything(&self) -> Set {
         (1 << self.ops.len()) - 1
-    }
-
-    pub(crate) fn place(&self, i: usize) -> &Op {
-        &self.ops[i]
     }
 
     pub(crate) fn fixed_of(&self, i: usize) -> &Fixed {
@@ -246,7 +252,10 @@ impl Oracle {
     /// Whether `a` may have a say about `b`: higher rank, or giving up what is one's own.
     fn goes_first(&self, a: usize, b: usize) -> bool {
         let (x, y) = (&self.ops[a], &self.ops[b]);
-        let own = |i: usize| self.takes_from(i).is_some_and(|(p, _)| p == self.ops[i].who);
+        let own = |i: usize| {
+            self.takes_from(i)
+                .is_some_and(|(p, _)| p == self.ops[i].who)
+        };
         matches!(x.what, Do::Found | Do::Leave)
             || x.fixed.rank > y.fixed.rank
             || (x.fixed.rank == y.fixed.rank && x.who == y.who && own(a) && !own(b))
@@ -404,7 +413,11 @@ impl Oracle {
                 Do::Mute(_) => 2,
                 _ => 0,
             };
-            let rank = if op.what == Do::Leave { TOP } else { op.fixed.rank };
+            let rank = if op.what == Do::Leave {
+                TOP
+            } else {
+                op.fixed.rank
+            };
             (rank, strict, op.hlc, op.device, op.id)
         })
     }
@@ -470,7 +483,11 @@ impl Oracle {
             Do::Found | Do::Leave => vec![self.ops[o].who],
             Do::Add(members) => members.iter().map(|(p, _)| *p).collect(),
             Do::Admit(people, _) => people.clone(),
-            Do::Kick(p) | Do::Ban(p) | Do::Unban(p) | Do::Role(p, _) | Do::Mute(p)
+            Do::Kick(p)
+            | Do::Ban(p)
+            | Do::Unban(p)
+            | Do::Role(p, _)
+            | Do::Mute(p)
             | Do::Unmute(p) => vec![*p],
             Do::Invite(_) | Do::CloseInvite(_) | Do::Merge => vec![],
         }

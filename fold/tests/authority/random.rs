@@ -165,7 +165,7 @@ proptest! {
                     lets_in(what) && all.verdict(id).is_effective()
                 });
                 let speaks = all.is_sponsored(&p.user(), &p.device(), &past);
-                prop_assert!(by_right || !speaks, "{:?} in {:#?}", p, world.told);
+                prop_assert!(by_right || !speaks, "{:?} in {:?}", p, world);
                 let weight = past.weight(&p.user()).expect("a member");
                 prop_assert!(by_right || !all.is_weight_sponsored(&p.user(), weight, &past));
             }

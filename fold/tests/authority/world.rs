@@ -6,12 +6,12 @@ use fold::{AuthorityFold, AuthorityView};
 use oplog::authority::{Authority, View};
 use oplog::dag::ControlDag;
 use oplog::payload::{
-    DeviceCert, Genesis, InviteCreate, InviteRevoke, Leave, MemberAdd, Mute,
-    NewMember, Removal, RoleSet, SpaceKind, Unban, Unmute, Weight,
+    DeviceCert, Genesis, InviteCreate, InviteRevoke, Leave, MemberAdd, Mute, NewMember, Removal,
+    RoleSet, SpaceKind, Unban, Unmute, Weight,
 };
 use oplog::{
-    AcceptedOp, DeviceId, Digest, EpochId, Header, Hlc, OpId, Payload, Scope, SecretKey,
-    Signature, SignedOp, SpaceId, Timestamp, UserId,
+    AcceptedOp, DeviceId, Digest, EpochId, Header, Hlc, OpId, Payload, Scope, SecretKey, Signature,
+    SignedOp, SpaceId, Timestamp, UserId,
 };
 
 /// A person, by number. Number 0 founds the Space.
@@ -37,13 +37,23 @@ pub(crate) enum Do {
     Merge,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct World {
     pub(crate) dag: ControlDag,
     pub(crate) fold: AuthorityFold,
     pub(crate) ids: Vec<OpId>,
     /// Author, action and parents of each op, for whoever wants to judge it independently.
     pub(crate) told: Vec<(P, Do, Vec<usize>)>,
+}
+
+/// What was done, one line an op: a failure should fit on a screen.
+impl core::fmt::Debug for World {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (i, (who, what, seen)) in self.told.iter().enumerate() {
+            writeln!(f, "{i}: {who:?} {what:?} after {seen:?}")?;
+        }
+        Ok(())
+    }
 }
 
 impl P {
@@ -114,7 +124,13 @@ impl World {
         self.take(op)
     }
 
-    pub(crate) fn sign(&self, who: P, device: u8, payload: Payload, seen: &[usize]) -> Arc<AcceptedOp> {
+    pub(crate) fn sign(
+        &self,
+        who: P,
+        device: u8,
+        payload: Payload,
+        seen: &[usize],
+    ) -> Arc<AcceptedOp> {
         let mut ctl: Vec<OpId> = seen.iter().map(|i| self.ids[*i]).collect();
         ctl.sort_unstable();
         let newest = ctl
@@ -138,9 +154,10 @@ impl World {
             back: None,
             ctl,
             prev: Vec::new(),
-            epoch: match &payload {
-                Payload::Commit(commit) => commit.parent,
-                _ => EpochId::ZERO,
+            epoch: if let Payload::Commit(commit) = &payload {
+                commit.parent
+            } else {
+                EpochId::ZERO
             },
             hlc: Hlc::from_raw(newest.unwrap_or(0) + 1),
             wall: Timestamp::from_ms(0),
@@ -303,9 +320,7 @@ impl World {
                     && (!up || undoes(at.demotion(&p.user())))
             }
             Do::Leave => weight < 100,
-            Do::Mute(p) => {
-                weight >= 20 && outranks(p) && at.mute_at_key(&p.user(), None).is_none()
-            }
+            Do::Mute(p) => weight >= 20 && outranks(p) && at.mute_at_key(&p.user(), None).is_none(),
             Do::Unmute(p) => {
                 let mute = at.mute_at_key(&p.user(), None);
                 weight >= 20 && mute.is_some() && undoes(mute)
