@@ -47,12 +47,12 @@ pub use view::ContentView;
 
 /// Where the accepted ops of one Space lie. Rows hold locations, so that a page is a few positioned reads.
 pub trait Bodies {
-    /// Reads the op at this place.
+    /// Reads the op with this id, at this place.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] when the record is not readable: the view goes on without that op
+    /// [`StoreError::Damaged`] when the record is not that op: the view goes on without that op
     /// and names it in [`ContentView::damaged`]. Anything else ends the query.
-    fn read(&self, at: &Location) -> Result<AcceptedOp, StoreError>;
+    fn read(&self, id: &OpId, at: &Location) -> Result<AcceptedOp, StoreError>;
 
     /// Finds an op by id, `None` when it is not here.
     ///

@@ -9,7 +9,7 @@
 
 mod content_support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use content_support::*;
 use fold::content::{Cursor, EffectiveRemoval, Include, OrderKey, PostState, PostView, ThreadSort};
@@ -268,7 +268,7 @@ proptest! {
         let ops = write(&steps);
         let fiat = decree(&d, &ops);
         let replica = Replica::of(&fiat, &ops);
-        let oracle = Oracle::new(&ops, &fiat);
+        let oracle = Oracle { ops: &ops, fiat: &fiat };
         for op in ops.iter().filter(|op| is_post(op.header())) {
             let post = replica.post(op);
             prop_assert_eq!(name(&post.state), oracle.state(op));
@@ -302,23 +302,9 @@ fn name(state: &PostState) -> &'static str {
 struct Oracle<'a> {
     ops: &'a [AcceptedOp],
     fiat: &'a Fiat,
-    pasts: BTreeMap<OpId, BTreeSet<OpId>>,
 }
 
 impl<'a> Oracle<'a> {
-    fn new(ops: &'a [AcceptedOp], fiat: &'a Fiat) -> Self {
-        let mut pasts: BTreeMap<OpId, BTreeSet<OpId>> = BTreeMap::new();
-        for op in ops {
-            let mut past = BTreeSet::new();
-            for id in op.header().refs() {
-                past.insert(id);
-                past.extend(&pasts[&id]);
-            }
-            pasts.insert(op.id(), past);
-        }
-        Self { ops, fiat, pasts }
-    }
-
     fn removal(&self, op: &AcceptedOp) -> Option<&EffectiveRemoval> {
         let found = self
             .fiat
@@ -366,10 +352,10 @@ impl<'a> Oracle<'a> {
 
     fn saw(&self, later: &AcceptedOp, earlier: &AcceptedOp) -> bool {
         let (a, b) = (earlier.header(), later.header());
-        if a.user == b.user && a.device != b.device {
+        if a.device != b.device {
             return OrderKey::of(earlier) < OrderKey::of(later);
         }
-        self.pasts[&later.id()].contains(&earlier.id())
+        a.seq < b.seq
     }
 
     fn tombstoned(&self, op: &AcceptedOp) -> bool {

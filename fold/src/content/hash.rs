@@ -23,14 +23,14 @@ impl<S: Store + ?Sized, B: Bodies + ?Sized, A: Standing + ?Sized> ContentView<'_
         for channel in channels {
             hash = hash.field(channel.as_bytes());
             let start = index::channel_start(self.prefix, channel);
-            let mut posts = Vec::new();
+            let mut bytes = Vec::new();
             self.each_row(THREAD, &start, Direction::Forward, &mut |row| {
                 let post = self.post_at(row)?;
                 let accepted = |p: &PostView| !matches!(p.state, PostState::NotAccepted { .. });
-                posts.clear();
+                bytes.clear();
                 if let Some(post) = post.filter(accepted) {
-                    canonical(&post, &mut posts);
-                    hash = hash.clone().field(&posts);
+                    canonical(&post, &mut bytes);
+                    hash = hash.clone().field(&bytes);
                 }
                 Ok(true)
             })?;

@@ -1,9 +1,10 @@
 //! Tombstones and what takes them back (B10).
 //!
-//! A tombstone wins over everything but an accepted ModRestore of at least its
-//! rank that is causally later. A restore that names the *tombstone* as its target
-//! is later by its bytes alone, which is how clients write it; one that names the
-//! post is later only where [`causality`](super::causality) can show it.
+//! A tombstone wins over everything but an accepted ModRestore of at least its rank
+//! that comes later. Acceptance lets a restore name a post or a thread and nothing
+//! else, so from the ops alone it cannot be shown which tombstones its author had
+//! seen; [`causality`](super::causality) says what counts as later. A restore that
+//! names the *tombstone* is understood too, and is later by its bytes alone.
 
 use core::cmp::Reverse;
 
@@ -30,8 +31,8 @@ pub struct Tombstone {
 }
 
 impl<S: Store + ?Sized, B: Bodies + ?Sized, A: Standing + ?Sized> ContentView<'_, S, B, A> {
-    /// Returns the deletions that hide this post or thread, the one of greatest rank first: each
-    /// must be the target of a ModRestore before it shows again.
+    /// Returns the deletions that hide this post or thread, the one of greatest rank first: a
+    /// restore needs the rank of each.
     ///
     /// # Errors
     /// When storage fails.

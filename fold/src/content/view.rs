@@ -60,7 +60,7 @@ impl<'a, S: Store + ?Sized, B: Bodies + ?Sized, A: Standing + ?Sized> ContentVie
 
     /// Reads a body; a damaged one is noted and left out, so that one bad record costs one op.
     pub(super) fn read(&self, id: &OpId, at: &Location) -> Result<Option<AcceptedOp>, StoreError> {
-        match self.judge.bodies.read(at) {
+        match self.judge.bodies.read(id, at) {
             Ok(op) if op.id() == *id => Ok(Some(op)),
             Ok(_) | Err(StoreError::Damaged { .. }) => {
                 self.damaged.borrow_mut().insert(*id);

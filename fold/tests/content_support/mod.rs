@@ -371,14 +371,11 @@ fn location(id: &OpId) -> Location {
 }
 
 impl Bodies for Log {
-    fn read(&self, at: &Location) -> Result<AcceptedOp, StoreError> {
-        // A location is the first twelve bytes of the id.
-        let mut least = [0; 32];
-        least[..12].copy_from_slice(&at.to_bytes());
-        let found = self.ops.range(OpId::from_bytes(least)..).next();
+    fn read(&self, id: &OpId, at: &Location) -> Result<AcceptedOp, StoreError> {
+        let found = self.ops.get(id);
         found
-            .filter(|(id, _)| location(id) == *at && !self.damaged.contains(*id))
-            .map(|(_, op)| op.clone())
+            .filter(|_| location(id) == *at && !self.damaged.contains(id))
+            .cloned()
             .ok_or(StoreError::Damaged {
                 what: "record".into(),
             })
