@@ -519,10 +519,19 @@ fn mentions_follow_the_text_that_stands() {
     };
     let add = c.ada.act(21, &added, &with("hello sue"));
     let again = c.ada.act(22, &plain, &with("hi sue"));
+    let added_again = c.ada.act(22, &added, &with("hello, sue"));
     let hidden = c.ada.write(23, CHANNEL, &[], &post(None, None, "x", &[me]));
     let deletion = c.mo.tombstone(24, &hidden, "");
     let ops = [
-        &plain, &dropped, &drop, &added, &add, &again, &hidden, &deletion,
+        &plain,
+        &dropped,
+        &drop,
+        &added,
+        &add,
+        &again,
+        &added_again,
+        &hidden,
+        &deletion,
     ];
     let replica = Replica::of(&c.fiat, ops);
     let ids = |since: Option<OrderKey>, limit| -> Vec<OpId> {
@@ -536,7 +545,7 @@ fn mentions_follow_the_text_that_stands() {
     );
     assert_eq!(ids(None, 1), [added.id()]);
     assert_eq!(ids(Some(OrderKey::of(&plain)), 9), [added.id()]);
-    assert_eq!(ids(Some(OrderKey::of(&add)), 9), []);
+    assert_eq!(ids(Some(OrderKey::of(&added_again)), 9), []);
 }
 
 #[test]
