@@ -10,3 +10,6 @@ pub mod explain;
 pub use authority::{AuthorityFold, AuthorityView};
 pub use epochs::EpochTree;
 pub use explain::{Decision, Key, Verdict, VoidReason};
+//! Being written.
+
+pub mod content;
