@@ -18,6 +18,7 @@ pub mod hash;
 pub mod keys;
 pub mod payload;
 pub mod store;
+pub mod tag;
 
 mod header;
 mod hlc;
