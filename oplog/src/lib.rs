@@ -25,6 +25,7 @@ pub mod table;
 pub mod tag;
 #[cfg(feature = "test-utils")]
 pub mod testing;
+pub mod tag;
 
 mod author;
 mod bounded;
