@@ -4,12 +4,10 @@
 //! give equal bits, in whatever order they came (`docs/protocol.md` B4, B5, B10).
 
 pub mod authority;
+pub mod content;
 pub mod epochs;
 pub mod explain;
 
 pub use authority::{AuthorityFold, AuthorityView};
 pub use epochs::EpochTree;
 pub use explain::{Decision, Key, Verdict, VoidReason};
-//! Being written.
-
-pub mod content;

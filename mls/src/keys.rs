@@ -99,8 +99,16 @@ impl EpochKeys {
 pub struct TopicKey(Secret);
 
 impl TopicKey {
-    pub(crate) const fn new(secret: Secret) -> Self {
+    /// Wraps a topic key, as a bundle or the vault gives it.
+    #[must_use]
+    pub const fn new(secret: Secret) -> Self {
         Self(secret)
+    }
+
+    /// Returns the secret, for the vault and for newcomers, who cannot derive it.
+    #[must_use]
+    pub const fn secret(&self) -> &Secret {
+        &self.0
     }
 
     pub(crate) const fn as_bytes(&self) -> &[u8; 32] {

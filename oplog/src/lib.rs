@@ -25,7 +25,6 @@ pub mod table;
 pub mod tag;
 #[cfg(feature = "test-utils")]
 pub mod testing;
-pub mod tag;
 
 mod author;
 mod bounded;
