@@ -261,6 +261,7 @@ fn command_code(error: &CommandError) -> Code {
 fn attach_code(error: &AttachError) -> Code {
     match error {
         AttachError::Command(error) => command_code(error),
+        AttachError::TooLarge { .. } | AttachError::Changed { .. } => Code::BadInput,
         AttachError::Io { .. } => Code::Disk,
     }
 }
