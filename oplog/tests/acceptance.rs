@@ -886,6 +886,20 @@ fn r8_devices_are_certified_once_by_their_person() {
 }
 
 #[test]
+fn r8_a_revoked_device_never_comes_back() {
+    let mut w = World::new();
+    let laptop = w.space.person("member").device(1);
+    let new = w.space.person("new").device(0);
+    let lost = [laptop.id(), new.id()];
+    w.replica.authority.revoked.extend(lost);
+    let op = w.space.op(&w.member, device_add(&laptop)).forge();
+    w.refuses(Rule::R8, "DeviceRevoked", &op);
+    let op = member_add(&[(&new, Weight::MEMBER)], None);
+    let op = w.space.op(&w.owner, op).forge();
+    w.refuses(Rule::R8, "DeviceRevoked", &op);
+}
+
+#[test]
 fn r8_an_act_changes_something() {
     let mut w = World::new();
     let (owner, admin, moderator) = (w.owner.clone(), w.admin.clone(), w.moderator.clone());
