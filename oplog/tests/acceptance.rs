@@ -1,5 +1,7 @@
 //! Every rule of acceptance but those on commits, broken once in each way (`docs/acceptance.md`).
 
+#![cfg(test)]
+
 mod world;
 
 use oplog::payload::{

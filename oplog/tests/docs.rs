@@ -1,5 +1,7 @@
 //! `docs/acceptance.md` and the code name the same rules, errors and tests.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 
 use oplog::{Kind, Rule};

@@ -1,5 +1,11 @@
 //! Rows of ops: lanes in order, forks, two Spaces in one store, rebuilds and damage.
 
+#![cfg(test)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "a test counts small things"
+)]
+
 mod world;
 
 use std::collections::BTreeSet;
