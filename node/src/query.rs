@@ -73,7 +73,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let s = self.known_space(space)?;
         let now = Hlc::from_wall(self.now);
         let mut members: Vec<_> = s.view.members().collect();
-        members.sort_by(|a, b| b.rank.cmp(&a.rank));
+        members.sort_by_key(|member| core::cmp::Reverse(member.rank));
         let mut list: Vec<MemberView> = members
             .into_iter()
             .map(|m| MemberView {

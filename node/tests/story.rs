@@ -1,5 +1,12 @@
 //! Three people and a relay: founding, joining, talking, leaving the network and coming back.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
+
 mod world;
 
 use node::view::PostState;
