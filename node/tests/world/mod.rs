@@ -8,9 +8,7 @@
     reason = "a test that cannot go on should stop"
 )]
 #![expect(
-    missing_docs,
     unreachable_pub,
-    missing_debug_implementations,
     reason = "only this test sees it"
 )]
 
