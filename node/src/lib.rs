@@ -1,1 +1,48 @@
-//! Being written.
+//! The node: what apps talk to. One person's device as a state machine over log, fold, group and relays.
+//!
+//! Commands and events go into [`Node::handle`], effects come out; queries read. No domain rule
+//! lives here that is not one of the crates below: this crate wires them. Sans-IO but for
+//! `runtime` (feature `runtime`), which drives it over real disk and network.
+
+pub mod backup;
+pub mod blobs;
+pub mod command;
+pub mod error;
+pub mod event;
+pub mod identity;
+pub mod invite;
+pub mod recover;
+pub mod view;
+
+#[cfg(feature = "runtime")]
+pub mod runtime;
+
+mod admit;
+mod exchange;
+mod execute;
+mod group;
+mod import;
+mod ingest;
+mod join;
+mod message;
+mod node;
+mod query;
+mod repair;
+mod space;
+mod standing;
+mod write;
+
+pub use command::{Answer, Command, CommandId};
+pub use error::CommandError;
+pub use event::{Effect, Event, RelayId, RequestId, Timer};
+pub use identity::{Identity, RecoveryPhrase};
+pub use invite::InviteLink;
+pub use node::Node;
+pub use oplog::payload::{
+    Attachment, ChannelKind, ChannelPermission, History, LatePolicy, PurgeFrom, Verb, Weight,
+};
+pub use oplog::store::StoreError;
+pub use oplog::{
+    BlobId, ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, Scope, Secret, SpaceId, Timestamp,
+    UserId,
+};

@@ -10,21 +10,33 @@
 //! - Order-free: which ops are accepted depends on their bytes and their causal past, never on when they came.
 //! - Bounded: nothing a peer sends makes this crate allocate, loop or recurse beyond a named limit.
 
+pub mod accept;
 pub mod aead;
 pub mod authority;
 pub mod codec;
 pub mod dag;
+pub mod deferral;
 pub mod hash;
+pub mod holdback;
 pub mod keys;
 pub mod payload;
 pub mod store;
+pub mod table;
+pub mod tag;
+#[cfg(feature = "test-utils")]
+pub mod testing;
 
+mod author;
+mod bounded;
 mod header;
 mod hlc;
 mod ids;
 mod kind;
+mod log;
 mod op;
 
+pub use accept::{AcceptError, Fault, Rule, roster_hash};
+pub use author::{Authoring, DraftError, Intent, LaneEnd, MERGE_ABOVE};
 pub use codec::CodecError;
 pub use header::{
     CONTENT_CTL_REFS_MAX, CONTENT_PAYLOAD_BYTES_MAX, CONTROL_PAYLOAD_BYTES_MAX, HEADER_BYTES_MAX,
@@ -37,5 +49,7 @@ pub use ids::{
 };
 pub use keys::{Secret, SecretKey, SignatureError};
 pub use kind::{Features, Kind};
+pub use log::{Accept, Refused, Resumed, SpaceLog, WAITING_BYTES_MAX};
 pub use op::{AcceptedOp, OP_BYTES_MAX, SignedOp, VerifiedOp};
 pub use payload::Payload;
+pub use table::{LaneHead, OpTable, SpaceNo, Stored};

@@ -168,3 +168,38 @@ fn path_of(id: &BlobId) -> String {
     let [first, second, ..] = id.as_bytes();
     format!("{DIR}/{first:02x}/{second:02x}/{id}")
 }
+
+impl<D: Disk> blobstore::ChunkStore for ChunkDir<D> {
+    fn put(&mut self, chunk: &blobstore::SealedChunk) -> Result<(), StoreError> {
+        Self::put(self, &chunk.id(), chunk.bytes())
+    }
+
+    fn get(&self, id: &BlobId) -> Result<Option<blobstore::SealedChunk>, StoreError> {
+        let Some(bytes) = Self::get(self, id)? else {
+            return Ok(None);
+        };
+        let chunk = blobstore::SealedChunk::expect(*id, bytes);
+        chunk.map(Some).map_err(|error| StoreError::Damaged {
+            what: error.to_string(),
+        })
+    }
+
+    fn has(&self, id: &BlobId) -> Result<bool, StoreError> {
+        Self::has(self, id)
+    }
+
+    fn remove(&mut self, id: &BlobId) -> Result<bool, StoreError> {
+        Self::remove(self, id)
+    }
+
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        Ok(self.total_bytes())
+    }
+
+    fn visit(
+        &self,
+        each: &mut dyn FnMut(BlobId, u64) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        Self::visit(self, each)
+    }
+}

@@ -556,6 +556,14 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Returns whether the device commits itself in, or back in, by an MLS external commit (A5): no
+    /// member can add its own leaf by any other commit.
+    #[must_use]
+    pub fn is_external(&self, author: &DeviceId) -> bool {
+        matches!(self.delta.added.as_slice(), [leaf] if leaf.device == *author)
+            && self.delta.removed.iter().all(|device| device == author)
+    }
+
     pub(super) fn check_limits(&self) -> Limit {
         let sorted = self.delta.added.is_sorted_by(|a, b| a.device < b.device)
             && is_sorted_set(&self.delta.removed);

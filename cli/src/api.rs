@@ -1,0 +1,19 @@
+//! The names of `node` that this shell uses, in one place.
+//!
+//! The shell knows nothing below `node`; when `node` renames something, only this
+//! file and `execute` follow.
+
+pub(crate) use node::command::{Answer, Command};
+pub(crate) use node::error::CommandError;
+pub(crate) use node::invite::{InviteLink, LinkError};
+pub(crate) use node::runtime::{
+    AttachError, Created, Handle, KeySource, LiveNode, Options, StartError, create, open, restore,
+};
+pub(crate) use node::view::{
+    ChannelView, Delivery, InviteView, JoinRequestView, Me, MemberView, Membership, Notice, OwnOp,
+    PostState, PostView, RelayStatus, SpaceStatus, SpaceSummary, Status, ThreadSummary,
+};
+pub(crate) use node::{
+    Attachment, ChannelId, ChannelKind, ChannelPermission, History, LatePolicy, OpId, PurgeFrom,
+    Scope, SpaceId, StoreError, Timestamp, UserId, Verb, Weight,
+};

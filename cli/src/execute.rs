@@ -1,0 +1,217 @@
+//! Doing what was said: every command goes through [`execute`], from the program and
+//! from its shell, and every call to the node for one is in this module.
+//!
+//! Nothing here decides what a Space's rules decide. What was saved stays saved: that
+//! no relay answers is told, never an error.
+
+mod lookup;
+mod people;
+mod place;
+mod profile;
+mod sent;
+mod talk;
+
+use std::time::Duration;
+
+use crate::api::{Answer, Command, CommandError, Handle, LiveNode, OpId, SpaceId};
+use crate::args::{Cmd, Globals};
+use crate::error::CliError;
+use crate::output::{Done, Output};
+use crate::print::{Printer, note};
+use crate::progress::Bar;
+
+pub(crate) use lookup::names;
+pub(crate) use talk::{Place, place};
+
+/// Under which circumstances commands run.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    /// How long to wait for relays and other people.
+    timeout: Duration,
+    /// Whether this run connects to nothing.
+    offline: bool,
+    /// Whether standard input carries commands, so that it cannot carry texts.
+    shell: bool,
+    /// Whether to show progress.
+    bars: bool,
+}
+
+impl Context {
+    /// One command and out.
+    pub(crate) fn one_shot(globals: &Globals, printer: Printer) -> Self {
+        Self {
+            timeout: globals.timeout,
+            offline: globals.offline,
+            shell: false,
+            bars: !printer.json,
+        }
+    }
+
+    /// Commands from standard input.
+    pub(crate) fn shell(globals: &Globals, printer: Printer) -> Self {
+        Self {
+            shell: true,
+            ..Self::one_shot(globals, printer)
+        }
+    }
+}
+
+/// Does what `cmd` says.
+///
+/// # Errors
+/// When something it names does not exist, the Space's rules refuse it, or the disk fails.
+pub(crate) async fn execute(
+    handle: &Handle,
+    cmd: Cmd,
+    context: &Context,
+) -> Result<Output, CliError> {
+    if !context.shell && wants_news(&cmd) {
+        news(handle, context).await?;
+    }
+    match cmd {
+        Cmd::Whoami => Ok(Output::Me(handle.query(LiveNode::me).await?)),
+        Cmd::Space(cmd) => place::space(handle, cmd, context).await,
+        Cmd::Channel(cmd) => place::channel(handle, cmd, context).await,
+        Cmd::Invite(cmd) => place::invite(handle, cmd, context).await,
+        Cmd::Requests(at) => place::requests(handle, &at).await,
+        Cmd::Approve(args) => place::approve(handle, &args, context).await,
+        Cmd::Join(args) => place::join(handle, &args, context).await,
+        Cmd::Thread(cmd) => talk::thread(handle, cmd, context).await,
+        Cmd::Post(args) => talk::post(handle, args, context).await,
+        Cmd::Edit(args) => talk::edit(handle, args, context).await,
+        Cmd::Delete(args) => talk::delete(handle, args, context).await,
+        Cmd::RestorePost(args) => talk::restore(handle, &args, context).await,
+        Cmd::React(args) => talk::react(handle, args, true, context).await,
+        Cmd::Unreact(args) => talk::react(handle, args, false, context).await,
+        Cmd::Pin(args) => talk::pin(handle, &args, true, context).await,
+        Cmd::Unpin(args) => talk::pin(handle, &args, false, context).await,
+        Cmd::Read(args) => talk::read(handle, &args, context).await,
+        Cmd::Members(at) => people::members(handle, &at).await,
+        Cmd::Role(args) => people::role(handle, args, context).await,
+        Cmd::Mute(args) => people::mute(handle, args, context).await,
+        Cmd::Unmute(args) => people::unmute(handle, &args, context).await,
+        Cmd::Kick(args) => people::remove(handle, args, people::Way::Kick, context).await,
+        Cmd::Ban(args) => people::remove(handle, args, people::Way::Ban, context).await,
+        Cmd::Unban(args) => people::unban(handle, &args, context).await,
+        Cmd::Leave(args) => people::leave(handle, args, context).await,
+        Cmd::Rekey(at) => people::rekey(handle, &at, context).await,
+        Cmd::Sync => profile::sync(handle, context).await,
+        Cmd::Status(args) => profile::status(handle, &args).await,
+        Cmd::Save(args) => talk::save(handle, &args, context).await,
+        Cmd::Export(args) => profile::export(handle, &args, context).await,
+        Cmd::Import(args) => profile::import(handle, &args, context).await,
+        Cmd::Backup(args) => profile::backup(handle, &args, context).await,
+        Cmd::Relays(cmd) => profile::relays(handle, cmd).await,
+    }
+}
+
+/// Whether a command that runs alone should hear the news first: people expect to
+/// read what is new, and to judge by what is new. The shell is connected all the time.
+fn wants_news(cmd: &Cmd) -> bool {
+    match cmd {
+        Cmd::Read(_)
+        | Cmd::Thread(_)
+        | Cmd::Members(_)
+        | Cmd::Requests(_)
+        | Cmd::Approve(_)
+        | Cmd::Delete(_)
+        | Cmd::RestorePost(_)
+        | Cmd::Role(_)
+        | Cmd::Mute(_)
+        | Cmd::Unmute(_)
+        | Cmd::Kick(_)
+        | Cmd::Ban(_)
+        | Cmd::Unban(_) => true,
+        Cmd::Whoami
+        | Cmd::Space(_)
+        | Cmd::Channel(_)
+        | Cmd::Invite(_)
+        | Cmd::Join(_)
+        | Cmd::Post(_)
+        | Cmd::Edit(_)
+        | Cmd::React(_)
+        | Cmd::Unreact(_)
+        | Cmd::Pin(_)
+        | Cmd::Unpin(_)
+        | Cmd::Leave(_)
+        | Cmd::Rekey(_)
+        | Cmd::Sync
+        | Cmd::Status(_)
+        | Cmd::Save(_)
+        | Cmd::Export(_)
+        | Cmd::Import(_)
+        | Cmd::Backup(_)
+        | Cmd::Relays(_) => false,
+    }
+}
+
+/// Exchanges everything with the relays, for as long as people like to wait. Without
+/// a relay what is here has to do.
+async fn news(handle: &Handle, context: &Context) -> Result<(), CliError> {
+    if context.offline || handle.query(LiveNode::relays).await?.is_empty() {
+        return Ok(());
+    }
+    let _bar = Bar::spinner("asking the relays", context.bars);
+    let synced = tokio::time::timeout(context.timeout, handle.command(Command::Sync)).await;
+    if !matches!(synced, Ok(Ok(_))) {
+        note("no relay answered in time; this is what is known here");
+    }
+    Ok(())
+}
+
+/// Asks the node something that can fail.
+async fn ask<T: Send + 'static>(
+    handle: &Handle,
+    question: impl FnOnce(&LiveNode) -> Result<T, CommandError> + Send + 'static,
+) -> Result<T, CliError> {
+    Ok(handle.query(question).await??)
+}
+
+/// Carries out a command that writes one op, and waits for a relay to take it.
+/// `said` makes the sentence for people from the op.
+async fn write(
+    handle: &Handle,
+    context: &Context,
+    name: &'static str,
+    space: SpaceId,
+    command: Command,
+    said: impl FnOnce(Option<OpId>) -> String,
+) -> Result<Output, CliError> {
+    let op = op_of(&handle.command(command).await?);
+    let sent = sent::wait(handle, space, op, context).await?;
+    Ok(Output::Done(Done {
+        command: name,
+        said: said(op),
+        space: Some(space),
+        channel: None,
+        op,
+        sent: Some(sent),
+    }))
+}
+
+/// Returns the op that an answer names.
+const fn op_of(answer: &Answer) -> Option<OpId> {
+    if let Answer::Op(op) = answer {
+        return Some(*op);
+    }
+    None
+}
+
+/// Returns the short form of an op that may not be known.
+fn short(op: Option<OpId>) -> String {
+    op.map_or_else(|| "it".to_owned(), |op| op.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    #[test]
+    fn an_answer_names_its_op_or_none() {
+        assert_eq!(op_of(&Answer::Op(samples::op(1))), Some(samples::op(1)));
+        assert_eq!(op_of(&Answer::Done), None);
+        assert_eq!(short(None), "it");
+        assert_eq!(short(Some(samples::op(1))), "01010101");
+    }
+}

@@ -1,0 +1,171 @@
+//! What a command came to, before anybody decides how it is printed.
+//!
+//! [`Output::text`] is for people and may change; [`Output::rows`] is for programs
+//! and stays as `docs/cli.md` describes it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::api::{
+    ChannelId, ChannelView, Delivery, InviteLink, InviteView, JoinRequestView, Me, MemberView,
+    OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceSummary, Status, ThreadSummary, UserId,
+};
+use crate::render::{Look, json, text};
+
+/// The answer to one command.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Something was written.
+    Done(Done),
+    /// Who this profile is.
+    Me(Me),
+    /// Spaces of the profile.
+    Spaces(Vec<SpaceSummary>),
+    /// One Space.
+    Space(Box<SpacePage>),
+    /// Channels of a Space.
+    Channels(Vec<ChannelView>),
+    /// A new invite.
+    Invite(Box<NewInvite>),
+    /// Open invites.
+    Invites(Vec<InviteView>),
+    /// Who asks to come in.
+    Requests(Vec<JoinRequestView>),
+    /// Threads of a forum.
+    Threads(Vec<ThreadSummary>),
+    /// Posts of a channel or thread.
+    Posts(Page),
+    /// Members, present and former.
+    Members(Vec<MemberView>),
+    /// The health report.
+    Status(Box<StatusPage>),
+    /// Relays.
+    Relays(Vec<RelayStatus>),
+    /// An exchange with the relays.
+    Synced {
+        /// Ops that came in.
+        received: u64,
+        /// Own ops that went out.
+        sent: u64,
+        /// Relays that took part.
+        relays: usize,
+    },
+    /// An export was taken in.
+    Imported {
+        /// Of which Space.
+        space: SpaceId,
+        /// Ops that were new.
+        new: u64,
+        /// Ops that were known.
+        known: u64,
+        /// Ops that were refused, with the rule.
+        refused: Vec<(OpId, String)>,
+    },
+    /// A file was written.
+    File {
+        /// What it is: `attachment`, `export`, `backup`.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// Its length in bytes.
+        bytes: u64,
+    },
+}
+
+impl Output {
+    /// Returns what people read; every line ends with a line break.
+    pub(crate) fn text(&self, look: Look) -> String {
+        text::render(self, look)
+    }
+
+    /// Returns what programs read: objects for one line each.
+    pub(crate) fn rows(&self) -> Vec<Value> {
+        json::rows(self)
+    }
+}
+
+/// Something was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Done {
+    /// The command's name; stable.
+    pub(crate) command: &'static str,
+    /// What happened, in words.
+    pub(crate) said: String,
+    /// Where.
+    pub(crate) space: Option<SpaceId>,
+    /// The channel that was made.
+    pub(crate) channel: Option<ChannelId>,
+    /// The op that was written.
+    pub(crate) op: Option<OpId>,
+    /// How far it got; `None` when nothing is to be sent.
+    pub(crate) sent: Option<Sent>,
+}
+
+/// How far what was written got by the time the command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// As far as the node says.
+    Reached(Delivery),
+    /// Some relay has it.
+    OnRelay,
+    /// Saved; no relay took it in time.
+    Later,
+    /// Saved; this run connects to nothing.
+    Offline,
+    /// Saved; there is no relay to send it to.
+    NoRelay,
+}
+
+/// Posts to show.
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    /// The heading; `None` while following.
+    pub(crate) heading: Option<String>,
+    /// The posts, oldest first.
+    pub(crate) posts: Vec<PostView>,
+    /// Names of people.
+    pub(crate) people: BTreeMap<UserId, String>,
+    /// Whether to show quarantined texts and earlier versions.
+    pub(crate) all: bool,
+}
+
+/// One Space in full.
+#[derive(Clone, Debug)]
+pub(crate) struct SpacePage {
+    /// The Space.
+    pub(crate) summary: SpaceSummary,
+    /// Its channels.
+    pub(crate) channels: Vec<ChannelView>,
+    /// Its members.
+    pub(crate) members: Vec<MemberView>,
+}
+
+/// An invite to hand over.
+#[derive(Clone, Debug)]
+pub(crate) struct NewInvite {
+    /// The link.
+    pub(crate) link: InviteLink,
+    /// The op that opened it.
+    pub(crate) op: OpId,
+    /// How long it is valid, in seconds.
+    pub(crate) valid_secs: u64,
+    /// How many may come.
+    pub(crate) max_uses: u32,
+    /// Whether a moderator must admit each.
+    pub(crate) approval: bool,
+    /// Whether to draw its QR code.
+    pub(crate) qr: bool,
+    /// How far the op got.
+    pub(crate) sent: Sent,
+}
+
+/// The health report with own messages.
+#[derive(Clone, Debug)]
+pub(crate) struct StatusPage {
+    /// The report.
+    pub(crate) status: Status,
+    /// Own ops by Space, newest first.
+    pub(crate) own: BTreeMap<SpaceId, Vec<OwnOp>>,
+}

@@ -1,0 +1,156 @@
+//! The health report for people.
+
+use super::clean;
+use super::look::{Look, Tone};
+use super::state::{delivery_tone, delivery_words};
+use super::table::{self, Cell};
+use super::text::membership;
+use super::time;
+use crate::api::{RelayStatus, SpaceStatus};
+use crate::output::StatusPage;
+
+/// Returns the whole report.
+pub(super) fn page(page: &StatusPage, look: Look) -> String {
+    let status = &page.status;
+    let me = &status.me;
+    let mut out = format!(
+        "{}  {}\ndevice {}\n",
+        look.paint(Tone::Strong, &clean::line(&me.name)),
+        me.did,
+        me.device.short()
+    );
+    out.push_str(&look.paint(Tone::Strong, "Relays"));
+    out.push('\n');
+    out.push_str(&relays(&status.relays, "  ", look));
+    out.push_str(&look.paint(Tone::Strong, "Spaces"));
+    out.push('\n');
+    if status.spaces.is_empty() {
+        out.push_str("  none yet: `decent space create NAME` or `decent join LINK`\n");
+    }
+    for space in &status.spaces {
+        out.push_str(&one(space, look));
+        let own = page.own.get(&space.summary.id);
+        let rows: Vec<_> = own
+            .into_iter()
+            .flatten()
+            .map(|op| {
+                vec![
+                    Cell::new(Tone::Faint, op.op.short()),
+                    Cell::new(Tone::Faint, time::minute(op.wall)),
+                    Cell::plain(op.kind),
+                    Cell::new(delivery_tone(op.delivery), delivery_words(op.delivery)),
+                ]
+            })
+            .collect();
+        if !rows.is_empty() {
+            out.push_str("    what you wrote, newest first:\n");
+            out.push_str(&table::render(&rows, "      ", look));
+        }
+    }
+    if !status.recovered.is_empty() {
+        out.push_str(&look.paint(Tone::Strong, "Mended at the last start"));
+        out.push('\n');
+        for what in &status.recovered {
+            out.push_str(&clean::block(what, "  "));
+        }
+    }
+    out
+}
+
+/// Returns a list of relays.
+pub(super) fn relays(relays: &[RelayStatus], indent: &str, look: Look) -> String {
+    if relays.is_empty() {
+        return format!("{indent}none yet: `decent relays add ADDR`\n");
+    }
+    let rows: Vec<_> = relays
+        .iter()
+        .map(|relay| {
+            let (tone, word) = if relay.connected {
+                (Tone::Good, "connected")
+            } else {
+                (Tone::Warn, "not connected")
+            };
+            vec![
+                Cell::new(tone, word),
+                Cell::plain(clean::line(&relay.address)),
+                Cell::new(
+                    Tone::Bad,
+                    clean::line(relay.error.as_deref().unwrap_or_default()),
+                ),
+            ]
+        })
+        .collect();
+    table::render(&rows, indent, look)
+}
+
+fn one(space: &SpaceStatus, look: Look) -> String {
+    let summary = &space.summary;
+    let mut out = format!(
+        "  {}  {}  {} · {} · {} · epoch {}\n",
+        look.paint(Tone::Strong, &clean::line(&summary.name)),
+        look.paint(Tone::Faint, &summary.id.short()),
+        membership(summary.membership),
+        counted(summary.members, "member"),
+        counted(summary.channels, "channel"),
+        summary.epoch_number,
+    );
+    out.push_str(&format!(
+        "    {} · state {}\n",
+        counted(space.control_ops, "control op"),
+        space.state_hash.short()
+    ));
+    let mut warn = |tone: Tone, text: String| {
+        out.push_str("    ");
+        out.push_str(&look.paint(tone, &text));
+        out.push('\n');
+    };
+    if space.queued > 0 {
+        warn(
+            Tone::Warn,
+            format!("{} not on any relay yet", counted(space.queued, "own op")),
+        );
+    }
+    if space.held > 0 {
+        warn(
+            Tone::Warn,
+            format!("{} waiting for others", counted(space.held, "op")),
+        );
+    }
+    if space.unopened > 0 {
+        warn(
+            Tone::Warn,
+            format!("{} waiting for a key", counted(space.unopened, "envelope")),
+        );
+    }
+    if space.reconcile > 0 {
+        warn(
+            Tone::Warn,
+            format!(
+                "{} to bring into or out of the group",
+                counted(space.reconcile, "device")
+            ),
+        );
+    }
+    for fork in &space.forks {
+        warn(
+            Tone::Bad,
+            format!("two commits follow epoch {}", fork.short()),
+        );
+    }
+    if space.update_needed {
+        warn(
+            Tone::Bad,
+            "uses a feature that this version does not know: update needed".to_owned(),
+        );
+    }
+    out
+}
+
+/// Returns `1 member`, `2 members`.
+pub(super) fn counted(count: usize, what: &str) -> String {
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
+}

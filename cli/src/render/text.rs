@@ -1,0 +1,273 @@
+//! Answers as people read them.
+
+use super::clean;
+use super::look::{Look, Tone};
+use super::state::sent_words;
+use super::status::{self, counted};
+use super::table::{self, Cell};
+use super::{posts, qr, time};
+use crate::api::{
+    ChannelKind, ChannelView, InviteView, JoinRequestView, MemberView, Membership, SpaceSummary,
+    Weight,
+};
+use crate::duration;
+use crate::output::{Done, NewInvite, Output};
+
+/// Returns the answer as lines of text.
+pub(crate) fn render(output: &Output, look: Look) -> String {
+    match output {
+        Output::Done(done) => self::done(done, look),
+        Output::Me(me) => {
+            let rows = [
+                ("name", clean::line(&me.name)),
+                ("identity", me.did.clone()),
+                ("user id", me.user.to_string()),
+                ("device id", me.device.to_string()),
+            ]
+            .map(|(what, value)| vec![Cell::new(Tone::Faint, what), Cell::plain(value)]);
+            table::render(&rows, "", look)
+        }
+        Output::Spaces(list) => spaces(list, look),
+        Output::Space(page) => {
+            let mut out = spaces(std::slice::from_ref(&page.summary), look);
+            out.push_str(&look.paint(Tone::Strong, "Channels"));
+            out.push('\n');
+            out.push_str(&channels(&page.channels, "  ", look));
+            out.push_str(&look.paint(Tone::Strong, "Members"));
+            out.push('\n');
+            out.push_str(&members(&page.members, "  ", look));
+            out
+        }
+        Output::Channels(list) => channels(list, "", look),
+        Output::Invite(invite) => self::invite(invite, look),
+        Output::Invites(list) => invites(list, look),
+        Output::Requests(list) => requests(list, look),
+        Output::Threads(list) => posts::threads(list, look),
+        Output::Posts(page) => posts::page(page, look),
+        Output::Members(list) => members(list, "", look),
+        Output::Status(page) => status::page(page, look),
+        Output::Relays(list) => status::relays(list, "", look),
+        Output::Synced {
+            received,
+            sent,
+            relays,
+        } => format!(
+            "in step with {}: {received} received, {sent} sent\n",
+            counted(*relays, "relay")
+        ),
+        Output::Imported {
+            space,
+            new,
+            known,
+            refused,
+        } => {
+            let mut out = format!(
+                "{}: {new} new, {known} known, {} refused\n",
+                space.short(),
+                refused.len()
+            );
+            for (op, rule) in refused {
+                let line = format!("  {}  {}", op.short(), clean::line(rule));
+                out.push_str(&look.paint(Tone::Bad, &line));
+                out.push('\n');
+            }
+            out
+        }
+        Output::File { what, path, bytes } => format!(
+            "{what} saved to {} ({})\n",
+            clean::line(&path.display().to_string()),
+            posts::size(*bytes)
+        ),
+    }
+}
+
+/// Returns our standing in a Space.
+pub(super) fn membership(membership: Membership) -> String {
+    match membership {
+        Membership::Member(weight) => role(weight),
+        Membership::Waiting(weight) => {
+            format!("{}, waiting to be let into the group", role(weight))
+        }
+        Membership::Removed(op) => format!("removed by {}", op.short()),
+    }
+}
+
+/// Returns a role's name, or its weight when it has none.
+pub(super) fn role(weight: Weight) -> String {
+    weight
+        .role_name()
+        .map_or_else(|| format!("weight {}", weight.get()), ToOwned::to_owned)
+}
+
+/// Returns a channel kind's name.
+pub(crate) const fn kind(kind: ChannelKind) -> &'static str {
+    match kind {
+        ChannelKind::Forum => "forum",
+        ChannelKind::Chat => "chat",
+        ChannelKind::Announcement => "announcement",
+    }
+}
+
+fn done(done: &Done, look: Look) -> String {
+    let mut out = clean::line(&done.said);
+    if let Some(sent) = done.sent {
+        out.push_str(&look.paint(Tone::Faint, &format!(" · {}", sent_words(sent))));
+    }
+    out.push('\n');
+    out
+}
+
+fn spaces(spaces: &[SpaceSummary], look: Look) -> String {
+    if spaces.is_empty() {
+        return "no Spaces yet: `decent space create NAME` or `decent join LINK`\n".to_owned();
+    }
+    let rows: Vec<_> = spaces
+        .iter()
+        .map(|space| {
+            vec![
+                Cell::new(Tone::Faint, space.id.short()),
+                Cell::new(Tone::Strong, clean::line(&space.name)),
+                Cell::plain(membership(space.membership)),
+                Cell::plain(counted(space.members, "member")),
+                Cell::plain(counted(space.channels, "channel")),
+                Cell::plain(format!("epoch {}", space.epoch_number)),
+            ]
+        })
+        .collect();
+    table::render(&rows, "", look)
+}
+
+fn channels(channels: &[ChannelView], indent: &str, look: Look) -> String {
+    if channels.is_empty() {
+        return format!("{indent}no channels yet: `decent channel create NAME`\n");
+    }
+    let rows: Vec<_> = channels
+        .iter()
+        .map(|channel| {
+            let mut notes = Vec::new();
+            notes.extend(channel.category.as_deref().map(clean::line));
+            if !channel.topic.is_empty() {
+                notes.push(clean::line(&channel.topic));
+            }
+            if channel.archived {
+                notes.push("archived".to_owned());
+            }
+            vec![
+                Cell::new(Tone::Faint, channel.id.short()),
+                Cell::new(Tone::Strong, clean::line(&channel.name)),
+                Cell::plain(kind(channel.kind)),
+                Cell::plain(notes.join(" · ")),
+            ]
+        })
+        .collect();
+    table::render(&rows, indent, look)
+}
+
+fn members(members: &[MemberView], indent: &str, look: Look) -> String {
+    let rows: Vec<_> = members
+        .iter()
+        .map(|member| {
+            let mut notes = Vec::new();
+            if let Some(op) = member.banned {
+                notes.push(format!("banned ({})", op.short()));
+            } else if let Some(op) = member.removed {
+                notes.push(format!("removed ({})", op.short()));
+            }
+            if let Some((op, until)) = member.muted {
+                notes.push(match until {
+                    Some(until) => {
+                        format!(
+                            "muted until {} ({})",
+                            time::minute(until.to_wall()),
+                            op.short()
+                        )
+                    }
+                    None => format!("muted ({})", op.short()),
+                });
+            }
+            vec![
+                Cell::new(Tone::Faint, member.user.short()),
+                Cell::new(Tone::Strong, clean::line(&member.name)),
+                Cell::plain(member.weight.map_or_else(|| "former".to_owned(), role)),
+                Cell::plain(counted(member.devices.len(), "device")),
+                Cell::plain(format!("since {}", time::minute(member.joined.to_wall()))),
+                Cell::new(Tone::Warn, notes.join(" · ")),
+            ]
+        })
+        .collect();
+    table::render(&rows, indent, look)
+}
+
+fn invite(invite: &NewInvite, look: Look) -> String {
+    let link = invite.link.to_string();
+    let mut out = String::new();
+    if invite.qr {
+        match qr::draw(&link) {
+            Some(code) => {
+                out.push_str(&code);
+                out.push('\n');
+            }
+            None => out.push_str("(the link is too long for a QR code)\n"),
+        }
+    }
+    out.push_str(&look.paint(Tone::Strong, &link));
+    out.push('\n');
+    let mut notes = vec![
+        format!("invite {}", invite.op.short()),
+        format!("valid for {}", duration::words(invite.valid_secs)),
+        match invite.max_uses {
+            1 => "for one person".to_owned(),
+            n => format!("for {n} people"),
+        },
+    ];
+    if invite.approval {
+        notes.push("each must be approved".to_owned());
+    }
+    if invite.link.relays.is_empty() {
+        notes.push("names no relay: newcomers must know one".to_owned());
+    }
+    notes.push(sent_words(invite.sent));
+    out.push_str(&look.paint(Tone::Faint, &notes.join(" · ")));
+    out.push('\n');
+    out
+}
+
+fn invites(invites: &[InviteView], look: Look) -> String {
+    if invites.is_empty() {
+        return "no open invites: `decent invite create`\n".to_owned();
+    }
+    let rows: Vec<_> = invites
+        .iter()
+        .map(|invite| {
+            vec![
+                Cell::new(Tone::Faint, invite.op.short()),
+                Cell::plain(role(invite.weight)),
+                Cell::plain(format!("used {} of {}", invite.uses, invite.max_uses)),
+                Cell::plain(format!("until {}", time::minute(invite.expires.to_wall()))),
+                Cell::plain(if invite.approval {
+                    "needs approval"
+                } else {
+                    ""
+                }),
+            ]
+        })
+        .collect();
+    table::render(&rows, "", look)
+}
+
+fn requests(requests: &[JoinRequestView], look: Look) -> String {
+    if requests.is_empty() {
+        return "nobody is waiting to be let in\n".to_owned();
+    }
+    let rows: Vec<_> = requests
+        .iter()
+        .map(|request| {
+            vec![
+                Cell::new(Tone::Faint, request.user.short()),
+                Cell::new(Tone::Strong, clean::line(&request.name)),
+                Cell::plain(format!("by invite {}", request.invite.short())),
+            ]
+        })
+        .collect();
+    table::render(&rows, "", look)
+}

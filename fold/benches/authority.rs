@@ -1,0 +1,94 @@
+//! What authority costs: everything from scratch, one op on the heads, one op from long ago.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a bench may panic, and explains itself"
+)]
+
+#[expect(dead_code, reason = "shared with the tests")]
+#[path = "../tests/authority/world.rs"]
+mod world;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use fold::AuthorityFold;
+use oplog::authority::Authority;
+use world::{Do, P, World};
+
+/// Twenty moderators and admins govern two hundred members, one after the other.
+fn linear(ops: usize) -> World {
+    let mut members: Vec<(u8, u8)> = (1..6).map(|p| (p, 50)).collect();
+    members.extend((6..26).map(|p| (p, 20)));
+    members.extend((26..226).map(|p| (p, 10)));
+    let mut world = World::with(&[]);
+    for some in members.chunks(100) {
+        let last = world.ids.len() - 1;
+        let some = some.iter().map(|(p, w)| (P(*p), *w)).collect();
+        world.act(P(0), Do::Add(some), &[last]);
+    }
+    let mut turn = 0_u8;
+    while world.ids.len() < ops {
+        let last = world.ids.len() - 1;
+        turn = (turn + 1) % 100;
+        let target = P(26 + turn);
+        world.act(P(1 + turn % 5), Do::Mute(target), &[last]);
+        world.act(P(1 + turn % 5), Do::Unmute(target), &[last + 1]);
+        world.act(P(1 + turn % 5), Do::Kick(target), &[last + 2]);
+        world.act(P(6 + turn % 20), Do::Add(vec![(target, 10)]), &[last + 3]);
+    }
+    world
+}
+
+fn authority(c: &mut Criterion) {
+    let mut group = c.benchmark_group("authority");
+    group.sample_size(10);
+    let mut world = linear(10_000);
+    world.all();
+    let last = world.ids.len() - 1;
+
+    group.bench_function("from scratch, 10 000 linear ops", |b| {
+        b.iter(|| AuthorityFold::of(&world.dag));
+    });
+
+    let next = world.sign(P(1), 0, world.payload(&Do::Mute(P(200))), &[last]);
+    group.bench_function("one op on the heads of 10 000, and the view", |b| {
+        b.iter_batched(
+            || {
+                let mut dag = world.dag.clone();
+                dag.insert(next.clone());
+                (dag, world.fold.clone())
+            },
+            |(dag, mut fold)| {
+                fold.admit(&dag, &next.id());
+                let view = fold.view_all(&dag);
+                (dag, fold, view)
+            },
+            BatchSize::PerIteration,
+        );
+    });
+
+    for (name, seen) in [("1 000", last - 1_000), ("all 10 000", 3)] {
+        let late = world.sign(P(0), 0, world.payload(&Do::Kick(P(2))), &[seen]);
+        group.bench_function(
+            format!("a kick concurrent with {name} ops, and the view"),
+            |b| {
+                b.iter_batched(
+                    || {
+                        let mut dag = world.dag.clone();
+                        dag.insert(late.clone());
+                        (dag, world.fold.clone())
+                    },
+                    |(dag, mut fold)| {
+                        fold.admit(&dag, &late.id());
+                        let view = fold.view_all(&dag);
+                        (dag, fold, view)
+                    },
+                    BatchSize::PerIteration,
+                );
+            },
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, authority);
+criterion_main!(benches);

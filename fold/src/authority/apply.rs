@@ -1,0 +1,409 @@
+//! From verdicts to state: each key takes the greatest of its causally maximal effective writers (B4).
+//!
+//! All ops of the base lie before all ops applied here, so a key that nobody here
+//! writes keeps what it had, and a key that somebody here writes forgets the base.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use oplog::dag::ControlDag;
+use oplog::payload::{ChannelUpdate, PolicySet, Weight};
+use oplog::{ChannelId, DeviceId, OpId, UserId};
+
+use super::act::{Act, Deed, Facet};
+use super::pass::{Pass, restricts};
+use super::state::{
+    AuthorityView, ChannelState, DeviceState, InviteState, Logged, MuteKey, PolicyState, Register,
+    UserState,
+};
+use crate::explain::Verdict;
+
+/// Folds these ops onto a view all of whose ops lie in the past of each of them.
+pub(super) fn fold_onto(
+    dag: &ControlDag,
+    base: &AuthorityView,
+    acts: Vec<Arc<Act>>,
+    frontier: Vec<OpId>,
+) -> AuthorityView {
+    let pass = Pass::run(dag, base, acts);
+    let mut view = base.clone();
+    view.frontier = frontier;
+    for user in pass.about.keys() {
+        let mut state = base
+            .users
+            .get(user)
+            .map(|s| (**s).clone())
+            .unwrap_or_default();
+        apply_user(&pass, user, &mut state);
+        view.users.insert(*user, Arc::new(state));
+    }
+    for key in pass.mutes.keys() {
+        apply_mutes(&pass, key, &mut view);
+    }
+    let mut effective: Vec<&Arc<Act>> = pass.acts.iter().filter(|a| pass.is_effective(a)).collect();
+    effective.sort_by_key(|act| (act.depth, act.id));
+    apply_devices(&pass, &effective, &mut view);
+    apply_channels(dag, &effective, &mut view);
+    apply_policies(dag, &effective, &mut view);
+    apply_invites(&pass, &effective, &mut view);
+    for (op, reason) in &pass.void {
+        view.void
+            .insert(*op, Arc::new(Verdict::Void(reason.clone())));
+    }
+    view
+}
+
+fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
+    let dag = pass.dag;
+    let about = pass.about(user);
+    let reaching = |facet: Facet| {
+        about
+            .iter()
+            .filter(move |w| w.writes(user, facet) && pass.reaches(w, user, facet))
+    };
+    state
+        .member
+        .supersede(dag, reaching(Facet::Member).cloned());
+    state.role.supersede(dag, reaching(Facet::Role).cloned());
+    let admissions = || {
+        reaching(Facet::Member)
+            .filter(|w| matches!(w.deed, Deed::Genesis { .. } | Deed::MemberAdd { .. }))
+    };
+    state.added.supersede(dag, admissions().cloned());
+    state.admissions.extend(admissions().map(|w| w.id));
+
+    for facet in [Facet::Member, Facet::Role] {
+        // A void admission is nothing anyone can lean on; a void removal or role may still
+        // stand against ops that rank too high for it to be decided when they are.
+        let logged = about
+            .iter()
+            .filter(|w| w.writes(user, facet))
+            .filter_map(|w| {
+                let effective = pass.reaches(w, user, facet);
+                let idle =
+                    !effective && facet == Facet::Member && w.makes_member(user) == Some(true);
+                (!idle).then(|| Logged {
+                    act: w.clone(),
+                    effective,
+                })
+            });
+        let log = match facet {
+            Facet::Member => &mut state.member_log,
+            Facet::Role => &mut state.role_log,
+        };
+        log.extend(logged);
+        prune_log(dag, user, facet, log);
+
+        let standing = match facet {
+            Facet::Member => &mut state.bans,
+            Facet::Role => &mut state.demotions,
+        };
+        let added = about
+            .iter()
+            .filter(|w| restricts(w, user, facet) && pass.is_effective(w));
+        standing.extend(added.cloned());
+        standing.retain(|r| !pass.is_reversed(r, user, facet, None));
+        prune_standing(dag, standing, |later, earlier| match facet {
+            Facet::Member => true,
+            // A lower one would hide the higher one's return when it is half undone.
+            Facet::Role => later.level(user) == earlier.level(user),
+        });
+    }
+
+    let overridden = |removal: &Act| {
+        reaching(Facet::Member).any(|y| {
+            y.makes_member(user) == Some(true)
+                && y.order() > removal.order()
+                && dag.concurrent(&y.id, &removal.id)
+        })
+    };
+    let removals =
+        reaching(Facet::Member).filter(|w| w.makes_member(user) == Some(false) && !overridden(w));
+    state.removals.extend(removals.cloned());
+    state.removals.sort_by_key(|act| (act.depth, act.id));
+}
+
+/// Drops what no later op can lean on.
+fn prune_log(dag: &ControlDag, user: &UserId, facet: Facet, log: &mut Vec<Logged>) {
+    log.sort_by_key(|l| (l.act.depth, l.act.id));
+    if log.len() > 1 {
+        let all = log.clone();
+        log.retain(|l| {
+            !all.iter()
+                .any(|k| makes_irrelevant(k, l, user, facet) && dag.precedes(&l.act.id, &k.act.id))
+        });
+    }
+}
+
+/// Returns whether a later writer makes an earlier one irrelevant to every op after both:
+/// whenever the pass would count the earlier one as standing, it counts the later one too.
+fn makes_irrelevant(later: &Logged, earlier: &Logged, user: &UserId, facet: Facet) -> bool {
+    let outlasts = later.effective
+        && later.act.rank >= earlier.act.rank
+        && (!earlier.act.is_self_revocation() || later.act.rank > earlier.act.rank);
+    match facet {
+        Facet::Member => {
+            // What removes counts for ops of every rank: as decided below it, as undecided above.
+            let always = later.effective && later.act.makes_member(user) == Some(false);
+            always || (outlasts && earlier.act.makes_member(user) == Some(true))
+        }
+        Facet::Role => outlasts && later.act.level(user) <= earlier.act.level(user),
+    }
+}
+
+/// Drops restrictions that a later one of no lower rank repeats, so that what undoes the
+/// later one undoes the earlier one, and what the earlier one stops the later one stops.
+fn prune_standing(
+    dag: &ControlDag,
+    standing: &mut Vec<Arc<Act>>,
+    repeats: impl Fn(&Act, &Act) -> bool,
+) {
+    standing.sort_by_key(|act| (act.depth, act.id));
+    if standing.len() > 1 {
+        let all = standing.clone();
+        standing.retain(|r| {
+            !all.iter()
+                .any(|k| k.rank >= r.rank && repeats(k, r) && dag.precedes(&r.id, &k.id))
+        });
+    }
+}
+
+fn apply_mutes(pass: &Pass<'_>, key: &MuteKey, view: &mut AuthorityView) {
+    let acts = pass.mutes.get(key).map_or(&[][..], Vec::as_slice);
+    let effective = || acts.iter().filter(|a| pass.is_effective(a));
+    if effective().next().is_none() {
+        return;
+    }
+    let mut state = view
+        .mutes
+        .get(key)
+        .map(|m| (**m).clone())
+        .unwrap_or_default();
+    state.register.supersede(pass.dag, effective().cloned());
+    let mutes = effective().filter(|a| a.muted_until().is_some());
+    state.standing.extend(mutes.cloned());
+    state.standing.retain(|r| !pass.is_unmuted(r, key, None));
+    prune_standing(pass.dag, &mut state.standing, |later, earlier| {
+        later.muted_until() >= earlier.muted_until()
+    });
+    view.mutes.insert(*key, Arc::new(state));
+}
+
+fn apply_devices(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityView) {
+    let mut claims: BTreeMap<DeviceId, Vec<Arc<Act>>> = BTreeMap::new();
+    for act in effective {
+        for (cert, key_package) in act.certs() {
+            if matches!(act.deed, Deed::MemberAdd { .. })
+                && !pass.reaches(act, &cert.user, Facet::Member)
+            {
+                continue;
+            }
+            claims.entry(cert.device).or_default().push((*act).clone());
+            if !matches!(act.deed, Deed::Genesis { .. }) {
+                offer(view, cert.device, act.id, key_package);
+            }
+        }
+        if let Deed::ReaddRequest { key_package } = act.deed {
+            offer(view, act.device, act.id, key_package);
+        }
+    }
+    for (device, claims) in claims {
+        apply_claims(pass.dag, device, claims, view);
+    }
+}
+
+fn offer(view: &mut AuthorityView, device: DeviceId, op: OpId, package: oplog::Digest) {
+    let mut offered = view.key_packages.get(&device).cloned().unwrap_or_default();
+    offered.insert((op, package));
+    view.key_packages.insert(device, offered);
+}
+
+fn apply_claims(
+    dag: &ControlDag,
+    device: DeviceId,
+    claims: Vec<Arc<Act>>,
+    view: &mut AuthorityView,
+) {
+    let holder = |act: &Act| {
+        let certs = act.certs();
+        let cert = certs.into_iter().find(|(c, _)| c.device == device);
+        cert.map(|(c, _)| c.clone())
+    };
+    let mut state: DeviceState = view
+        .devices
+        .get(&device)
+        .map(|d| (**d).clone())
+        .unwrap_or_default();
+    let before = state.cert.as_ref().map(|c| c.user);
+    if state.first.0.is_empty() {
+        let saw_another = |a: &Arc<Act>| claims.iter().any(|b| dag.precedes(&b.id, &a.id));
+        let first: Vec<Arc<Act>> = claims.iter().filter(|a| !saw_another(a)).cloned().collect();
+        state.first = Register::of(dag, first);
+    }
+    let Some(owner) = state.first.winner().and_then(|a| holder(a)).map(|c| c.user) else {
+        return;
+    };
+    let own = claims
+        .into_iter()
+        .filter(|a| holder(a).is_some_and(|c| c.user == owner));
+    state.newest.supersede(dag, own);
+    state.cert = state.newest.winner().and_then(|a| holder(a));
+    view.devices.insert(device, Arc::new(state));
+    if before != Some(owner) {
+        let mut user = view
+            .users
+            .get(&owner)
+            .map(|s| (**s).clone())
+            .unwrap_or_default();
+        user.devices.insert(device);
+        view.users.insert(owner, Arc::new(user));
+    }
+}
+
+fn apply_channels(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut AuthorityView) {
+    let mut updates: BTreeMap<ChannelId, Vec<Arc<Act>>> = BTreeMap::new();
+    for act in effective {
+        if act.channel_create().is_some() {
+            let id = ChannelId::of_create(&act.id);
+            let channel = ChannelState::new(dag, act);
+            view.channels.insert(id, Arc::new(channel));
+        }
+        if let Some(update) = act.channel_update() {
+            let entry = updates.entry(update.channel).or_default();
+            entry.push((*act).clone());
+        }
+    }
+    for (id, updates) in updates {
+        // The channel of a void create does not exist, and nothing brings it back.
+        if let Some(channel) = view.channels.get(&id) {
+            let mut channel = (**channel).clone();
+            channel.update(dag, &updates);
+            view.channels.insert(id, Arc::new(channel));
+        }
+    }
+}
+
+impl ChannelState {
+    fn new(dag: &ControlDag, create: &Arc<Act>) -> Self {
+        let register = || Register::of(dag, [create.clone()]);
+        Self {
+            create: create.clone(),
+            name: register(),
+            topic: register(),
+            category: register(),
+            archived: register(),
+            permissions: BTreeMap::new(),
+        }
+    }
+
+    fn update(&mut self, dag: &ControlDag, updates: &[Arc<Act>]) {
+        let naming = |says: fn(&ChannelUpdate) -> bool| {
+            updates
+                .iter()
+                .filter(move |a| a.channel_update().is_some_and(says))
+                .cloned()
+        };
+        self.name.supersede(dag, naming(|u| u.name.is_some()));
+        self.topic.supersede(dag, naming(|u| u.topic.is_some()));
+        self.category
+            .supersede(dag, naming(|u| u.category.is_some()));
+        self.archived
+            .supersede(dag, naming(|u| u.archived.is_some()));
+        let verbs: BTreeSet<_> = updates
+            .iter()
+            .filter_map(|a| a.channel_update())
+            .flat_map(|u| u.permissions.iter().map(|p| p.verb))
+            .collect();
+        for verb in verbs {
+            let writers = updates
+                .iter()
+                .filter(|a| a.permission(verb).is_some())
+                .cloned();
+            self.permissions
+                .entry(verb)
+                .or_default()
+                .supersede(dag, writers);
+        }
+    }
+}
+
+fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut AuthorityView) {
+    let genesis = effective
+        .iter()
+        .find(|a| matches!(a.deed, Deed::Genesis { .. }));
+    let sets: Vec<&Arc<Act>> = effective
+        .iter()
+        .filter(|a| a.policy_set().is_some())
+        .copied()
+        .collect();
+    if genesis.is_none() && sets.is_empty() {
+        return;
+    }
+    let mut policy: PolicyState = (*view.policy).clone();
+    if let Some(genesis) = genesis {
+        policy.genesis = Some((*genesis).clone());
+        policy.name = Register::of(dag, [(*genesis).clone()]);
+    }
+    let naming = |says: fn(&PolicySet) -> bool| {
+        sets.iter()
+            .filter(move |a| a.policy_set().is_some_and(says))
+            .map(|a| (*a).clone())
+    };
+    policy.name.supersede(dag, naming(|p| p.name.is_some()));
+    policy
+        .kick_late
+        .supersede(dag, naming(|p| p.kick_late.is_some()));
+    policy
+        .ban_late
+        .supersede(dag, naming(|p| p.ban_late.is_some()));
+    let timing = naming(|p| p.timing_privacy.is_some());
+    policy.timing_privacy.supersede(dag, timing);
+    policy.dedup.supersede(dag, naming(|p| p.dedup.is_some()));
+    for set in sets {
+        // A18: only an owner switches a feature on.
+        if set.rank.weight == Weight::OWNER.get()
+            && let Some(payload) = set.policy_set()
+        {
+            policy.features = policy.features.union(payload.features());
+        }
+    }
+    view.policy = Arc::new(policy);
+}
+
+fn apply_invites(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityView) {
+    for act in effective {
+        if act.invite_terms().is_some() {
+            let state = InviteState {
+                create: (*act).clone(),
+                revokes: Vec::new(),
+                uses: 0,
+            };
+            view.invites.insert(act.id, Arc::new(state));
+        }
+    }
+    let mut change = |invite: &OpId, f: &mut dyn FnMut(&mut InviteState)| {
+        if let Some(state) = view.invites.get(invite) {
+            let mut state = (**state).clone();
+            f(&mut state);
+            view.invites.insert(*invite, Arc::new(state));
+        }
+    };
+    for act in &pass.acts {
+        let effective = pass.is_effective(act);
+        if let Some(invite) = act.closes_invite() {
+            change(&invite, &mut |state| {
+                let act = act.clone();
+                state.revokes.push(Logged { act, effective });
+                state.revokes.sort_by_key(|l| (l.act.depth, l.act.id));
+            });
+        }
+        if let Some((members, invite)) = act.admission_by_invite()
+            && effective
+        {
+            let people = u32::try_from(members.len()).unwrap_or(u32::MAX);
+            change(&invite, &mut |state| {
+                state.uses = state.uses.saturating_add(people);
+            });
+        }
+    }
+}

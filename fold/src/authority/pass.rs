@@ -1,0 +1,380 @@
+//! The pass: which control ops count, decided in one sweep by descending rank (B4).
+//!
+//! An op's verdict depends only on ops that come before it in [`Act::turn`]: what is
+//! unconditional, then strictly higher ranks, and among equals on the author's own
+//! self-revocations (A12). So one sweep is the least fixed point, and no duel can be circular.
+//!
+//! The pass runs on top of a `base` view *all of whose ops lie in the past of every op
+//! judged here*. That loses nothing:
+//! - No op of the base is concurrent with an op judged here, so none can revoke one or be
+//!   revoked by one, and a grant or reversal judged here lies in no past of the base. The
+//!   verdicts of the base are the verdicts of the whole.
+//! - What an op judged here asks of the base is what stands there, and `UserState` keeps
+//!   every writer that can matter for an op of any rank. Because ranks are compared, and
+//!   not places in the sweep, an op of the base counts as decided exactly if it would have
+//!   been decided first in a sweep over everything.
+//!
+//! With an empty base the pass is the definition itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use oplog::dag::ControlDag;
+use oplog::{OpId, UserId};
+
+use super::act::{Act, Deed, Facet};
+use super::state::{AuthorityView, MuteKey, maxima};
+use crate::explain::VoidReason;
+
+/// Verdicts over some ops on top of a base.
+pub(super) struct Pass<'a> {
+    pub(super) dag: &'a ControlDag,
+    pub(super) base: &'a AuthorityView,
+    /// The ops judged, in the order of their turns.
+    pub(super) acts: Vec<Arc<Act>>,
+    /// By person: the ops that write their membership or role, or lift their ban.
+    pub(super) about: BTreeMap<UserId, Vec<Arc<Act>>>,
+    pub(super) mutes: BTreeMap<MuteKey, Vec<Arc<Act>>>,
+    pub(super) void: BTreeMap<OpId, VoidReason>,
+    /// Admissions that do not reach one of their people, since what stands against them
+    /// ranks higher; the op itself may count for others.
+    pub(super) blocked: BTreeSet<(OpId, UserId, Facet)>,
+    revocations: BTreeMap<UserId, Vec<Arc<Act>>>,
+    invites: BTreeMap<OpId, Arc<Act>>,
+    invite_revokes: BTreeMap<OpId, Vec<Arc<Act>>>,
+    admissions: BTreeMap<(OpId, UserId), Vec<Arc<Act>>>,
+}
+
+impl<'a> Pass<'a> {
+    /// Judges these ops. Every op of `base` must lie in the past of each of them.
+    pub(super) fn run(
+        dag: &'a ControlDag,
+        base: &'a AuthorityView,
+        mut acts: Vec<Arc<Act>>,
+    ) -> Self {
+        acts.sort_by_cached_key(|act| act.turn());
+        let mut pass = Self {
+            dag,
+            base,
+            about: BTreeMap::new(),
+            mutes: BTreeMap::new(),
+            void: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            revocations: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            invite_revokes: BTreeMap::new(),
+            admissions: BTreeMap::new(),
+            acts: Vec::new(),
+        };
+        for act in &acts {
+            pass.index(act);
+        }
+        for act in &acts {
+            match pass.judge(act) {
+                Ok(()) => pass.count(act),
+                Err(reason) => {
+                    pass.void.insert(act.id, reason);
+                }
+            }
+        }
+        pass.acts = acts;
+        pass
+    }
+
+    /// Returns whether an op of this pass, already judged, counts.
+    pub(super) fn is_effective(&self, act: &Act) -> bool {
+        !self.void.contains_key(&act.id)
+    }
+
+    /// Returns whether an op of this pass counts for this facet of this person.
+    pub(super) fn reaches(&self, act: &Act, user: &UserId, facet: Facet) -> bool {
+        self.is_effective(act) && !self.blocked.contains(&(act.id, *user, facet))
+    }
+
+    pub(super) fn about(&self, user: &UserId) -> &[Arc<Act>] {
+        self.about.get(user).map_or(&[], Vec::as_slice)
+    }
+
+    fn index(&mut self, act: &Arc<Act>) {
+        for user in act.subjects() {
+            self.about.entry(user).or_default().push(act.clone());
+        }
+        if let Some(key) = act.mute_key() {
+            self.mutes.entry(key).or_default().push(act.clone());
+        }
+        if let Deed::InviteCreate(_) = act.deed {
+            self.invites.insert(act.id, act.clone());
+        }
+        if let Deed::InviteRevoke(invite) = act.deed {
+            self.invite_revokes
+                .entry(invite)
+                .or_default()
+                .push(act.clone());
+        }
+    }
+
+    fn judge(&mut self, act: &Arc<Act>) -> Result<(), VoidReason> {
+        if !act.by_member {
+            return Err(VoidReason::NotMember);
+        }
+        if act.is_unconditional() {
+            return Ok(());
+        }
+        self.not_revoked(act)?;
+        match act.admission_by_invite() {
+            Some((members, invite)) => self.admitted_by(act, &invite, members.len())?,
+            None => self.has_live_grant(act)?,
+        }
+        self.undoes_nothing_higher(act)
+    }
+
+    /// Files an effective op where later turns look for it.
+    fn count(&mut self, act: &Arc<Act>) {
+        if let Some((target, _)) = act.revokes() {
+            self.revocations
+                .entry(target)
+                .or_default()
+                .push(act.clone());
+        }
+        if let Some((_, invite)) = act.admission_by_invite() {
+            let by_author = self.admissions.entry((invite, act.user)).or_default();
+            by_author.push(act.clone());
+        }
+    }
+
+    /// B4 and A12: no concurrent effective op took the authority away that this one needed.
+    fn not_revoked(&self, act: &Act) -> Result<(), VoidReason> {
+        let Some(revocations) = self.revocations.get(&act.user) else {
+            return Ok(());
+        };
+        let by = revocations
+            .iter()
+            .filter(|r| {
+                r.is_decided_before(act)
+                    && r.revokes().is_some_and(|(_, left)| left < act.needed.get())
+                    && self.dag.concurrent(&r.id, &act.id)
+            })
+            .max_by_key(|r| r.order());
+        match by {
+            None => Ok(()),
+            Some(r) if r.is_self_revocation() => Err(VoidReason::SelfRevoked { by: r.id }),
+            Some(r) => Err(VoidReason::Revoked { by: r.id }),
+        }
+    }
+
+    /// A9: what was decided before, within the op's own past, makes its author a member
+    /// with the weight it needed.
+    fn has_live_grant(&self, act: &Act) -> Result<(), VoidReason> {
+        let member = self.standing_in_past(act, Facet::Member);
+        let role = self.standing_in_past(act, Facet::Role);
+        let is_member = member
+            .as_ref()
+            .is_some_and(|w| w.makes_member(&act.user) == Some(true));
+        let level = role.as_ref().and_then(|w| w.level(&act.user)).unwrap_or(0);
+        if is_member && level >= act.needed.get() {
+            return Ok(());
+        }
+        let taken_by = if is_member { role } else { member };
+        Err(VoidReason::NoLiveGrant {
+            taken_by: taken_by.map(|w| w.id),
+        })
+    }
+
+    /// The writer that decides a facet of the author in the op's own past, by what was
+    /// decided before the op. What was not counts if it takes authority and not if it
+    /// gives some: whether it is effective may depend on the op itself.
+    fn standing_in_past(&self, act: &Act, facet: Facet) -> Option<Arc<Act>> {
+        let user = &act.user;
+        let takes = |w: &Act| match facet {
+            Facet::Member => w.makes_member(user) == Some(false),
+            Facet::Role => w.level(user).is_some_and(|level| level < act.needed.get()),
+        };
+        let counts = |w: &Act, effective: bool| {
+            if w.is_decided_before(act) {
+                effective
+            } else {
+                takes(w)
+            }
+        };
+        let mut writers: Vec<Arc<Act>> = self
+            .about(user)
+            .iter()
+            .filter(|w| {
+                w.writes(user, facet)
+                    && counts(w, self.reaches(w, user, facet))
+                    && self.dag.precedes(&w.id, &act.id)
+            })
+            .cloned()
+            .collect();
+        // All of the base lies before whatever is judged here: one writer here supersedes it.
+        if writers.is_empty()
+            && let Some(state) = self.base.users.get(user)
+        {
+            let log = state.log(facet).iter();
+            writers = log
+                .filter(|l| counts(&l.act, l.effective))
+                .map(|l| l.act.clone())
+                .collect();
+        }
+        maxima(self.dag, writers)
+            .into_iter()
+            .max_by_key(|w| w.order())
+    }
+
+    /// A17: the invite counts, was not closed before, and this author does not stretch it.
+    fn admitted_by(&self, act: &Act, invite: &OpId, people: usize) -> Result<(), VoidReason> {
+        let here = self.invites.get(invite).filter(|i| {
+            self.is_effective(i) && i.is_decided_before(act) && self.dag.precedes(&i.id, &act.id)
+        });
+        let before = self.base.invites.get(invite);
+        let Some(create) = here.or(before.map(|i| &i.create)) else {
+            return Err(VoidReason::InviteVoid { invite: *invite });
+        };
+        let closes = |w: &Act, effective: bool| effective || !w.is_decided_before(act);
+        let closed_here = self
+            .invite_revokes
+            .get(invite)
+            .into_iter()
+            .flatten()
+            .filter(|r| closes(r, self.is_effective(r)) && self.dag.precedes(&r.id, &act.id));
+        let closed_before = before
+            .into_iter()
+            .flat_map(|i| &i.revokes)
+            .filter(|l| closes(&l.act, l.effective))
+            .map(|l| &l.act);
+        if let Some(by) = closed_here.chain(closed_before).max_by_key(|w| w.order()) {
+            return Err(VoidReason::InviteRevoked {
+                invite: *invite,
+                by: by.id,
+            });
+        }
+        let Some(terms) = create.invite_terms() else {
+            return Err(VoidReason::InviteVoid { invite: *invite });
+        };
+        let unseen: usize = self
+            .admissions
+            .get(&(*invite, act.user))
+            .into_iter()
+            .flatten()
+            .filter(|a| self.dag.concurrent(&a.id, &act.id))
+            .map(|a| a.subjects().len())
+            .sum();
+        if u32::try_from(unseen + people).is_ok_and(|n| n <= terms.max_uses) {
+            Ok(())
+        } else {
+            Err(VoidReason::InviteOverused { invite: *invite })
+        }
+    }
+
+    /// A10: what relaxes a restriction ranks at least as high. Acceptance demands it by the
+    /// op's own past (R9); here it also holds for restrictions that its author took for void.
+    fn undoes_nothing_higher(&mut self, act: &Arc<Act>) -> Result<(), VoidReason> {
+        for member in act.admission().map_or(&[][..], |(members, _)| members) {
+            let user = member.cert.user;
+            for facet in [Facet::Member, Facet::Role] {
+                if self.barrier(act, &user, facet).is_some() {
+                    self.blocked.insert((act.id, user, facet));
+                }
+            }
+        }
+        let barrier = if let Deed::Unban(target) = &act.deed {
+            self.barrier(act, target, Facet::Member)
+        } else if let Deed::RoleSet { target, down, .. } = &act.deed {
+            let ban = (!down).then(|| self.barrier(act, target, Facet::Member));
+            ban.flatten()
+                .or_else(|| self.barrier(act, target, Facet::Role))
+        } else if let Deed::Unmute(_) = act.deed {
+            self.mute_barrier(act)
+        } else {
+            None
+        };
+        match barrier {
+            None => Ok(()),
+            Some(by) => Err(VoidReason::Outranked { by }),
+        }
+    }
+
+    /// The ban (for membership) or demotion (for the role) that stands at this op, ranks
+    /// higher, and that the op would undo.
+    fn barrier(&self, act: &Act, user: &UserId, facet: Facet) -> Option<OpId> {
+        let state = self.base.users.get(user);
+        let before = state.map_or(&[][..], |s| match facet {
+            Facet::Member => s.bans.as_slice(),
+            Facet::Role => s.demotions.as_slice(),
+        });
+        let undoes = |r: &Act| r.rank > act.rank && relaxes(act, r, user, facet);
+        let here = self.about(user).iter().filter(|r| {
+            restricts(r, user, facet) && self.is_effective(r) && self.dag.precedes(&r.id, &act.id)
+        });
+        before
+            .iter()
+            .chain(here)
+            .filter(|r| undoes(r) && !self.is_reversed(r, user, facet, Some(act)))
+            .max_by_key(|r| r.order())
+            .map(|r| r.id)
+    }
+
+    /// Returns whether an effective op of this pass, before `until` if given, undid a
+    /// restriction with sufficient rank.
+    pub(super) fn is_reversed(
+        &self,
+        restriction: &Act,
+        user: &UserId,
+        facet: Facet,
+        until: Option<&Act>,
+    ) -> bool {
+        self.about(user).iter().any(|y| {
+            y.rank >= restriction.rank
+                && relaxes(y, restriction, user, facet)
+                && self.reaches(y, user, facet)
+                && until.is_none_or(|act| self.dag.precedes(&y.id, &act.id))
+                && self.dag.precedes(&restriction.id, &y.id)
+        })
+    }
+
+    fn mute_barrier(&self, act: &Act) -> Option<OpId> {
+        let key = act.mute_key()?;
+        let before = self.base.mutes.get(&key);
+        let before = before.map_or(&[][..], |m| m.standing.as_slice());
+        let acts = self.mutes.get(&key).map_or(&[][..], Vec::as_slice);
+        let here = acts.iter().filter(|r| {
+            r.muted_until().is_some() && self.is_effective(r) && self.dag.precedes(&r.id, &act.id)
+        });
+        before
+            .iter()
+            .chain(here)
+            .filter(|r| r.rank > act.rank && !self.is_unmuted(r, &key, Some(act)))
+            .max_by_key(|r| r.order())
+            .map(|r| r.id)
+    }
+
+    /// Like [`Self::is_reversed`], for mutes.
+    pub(super) fn is_unmuted(&self, mute: &Act, key: &MuteKey, until: Option<&Act>) -> bool {
+        let acts = self.mutes.get(key).map_or(&[][..], Vec::as_slice);
+        acts.iter().any(|y| {
+            matches!(y.deed, Deed::Unmute(_))
+                && y.rank >= mute.rank
+                && self.is_effective(y)
+                && until.is_none_or(|act| self.dag.precedes(&y.id, &act.id))
+                && self.dag.precedes(&mute.id, &y.id)
+        })
+    }
+}
+
+/// Returns whether this is a restriction that only sufficient rank undoes.
+pub(super) fn restricts(act: &Act, user: &UserId, facet: Facet) -> bool {
+    match facet {
+        Facet::Member => matches!(&act.deed, Deed::Ban(removal) if removal.target == *user),
+        Facet::Role => {
+            matches!(&act.deed, Deed::RoleSet { target, down: true, .. } if target == user)
+        }
+    }
+}
+
+/// Returns whether the act would undo the restriction, were its rank sufficient.
+fn relaxes(act: &Act, restriction: &Act, user: &UserId, facet: Facet) -> bool {
+    match facet {
+        Facet::Member => act.lifts_ban(user),
+        Facet::Role => act.level(user) > restriction.level(user) && act.level(user).is_some(),
+    }
+}

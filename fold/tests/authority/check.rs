@@ -1,0 +1,165 @@
+//! What must hold of every control plane, whatever people did.
+
+use oplog::authority::View;
+use oplog::payload::Weight;
+
+use crate::oracle::{Oracle, Outcome};
+use crate::world::{Do, P, World};
+
+/// Everyone who takes part in the tests.
+pub(crate) const PEOPLE: u8 = 7;
+
+/// Gives the oracle the last op of a world.
+pub(crate) fn tell(oracle: &mut Oracle, world: &World) {
+    let place = oracle.ops.len();
+    let (who, what, seen) = world.told[place].clone();
+    let id = world.ids[place];
+    let header = world.dag.node(&id).expect("own op").op.header().clone();
+    oracle.add(
+        who,
+        what,
+        &seen,
+        *id.as_bytes(),
+        header.hlc.as_raw(),
+        *header.device.as_bytes(),
+    );
+}
+
+/// Compares fold and oracle over everything, and checks the properties of A25.
+pub(crate) fn check(world: &mut World, oracle: &mut Oracle) {
+    let outcome = oracle.fold(oracle.everything());
+    let view = world.all();
+    for (i, id) in world.ids.iter().enumerate() {
+        let said = view.verdict(id);
+        let expected = outcome.counts & (1 << i) != 0;
+        assert_eq!(said.is_effective(), expected, "op {i}: {said}\n{world:?}");
+    }
+    for p in (0..PEOPLE).map(P) {
+        let user = p.user();
+        let told = format!("{world:?}");
+        let expected = outcome.members.get(&p).map(|(weight, _)| *weight);
+        assert_eq!(
+            view.weight(&user).map(Weight::get),
+            expected,
+            "{p:?} in {told}"
+        );
+        assert_eq!(
+            view.ban(&user).is_some(),
+            outcome.banned.contains(&p),
+            "{p:?} in {told}"
+        );
+        let muted = view.mute_at_key(&user, None).is_some();
+        assert_eq!(muted, outcome.muted.contains(&p), "{p:?} in {told}");
+    }
+    for (i, id) in world.ids.iter().enumerate() {
+        let expected = outcome.uses.get(&i).copied().unwrap_or(0);
+        assert_eq!(view.invite_uses(id) as usize, expected);
+    }
+    ranks_compare_alike(world, oracle);
+    let again = world.fold.recompute(&world.dag, world.dag.heads());
+    assert_eq!(*view, again, "quick and plain fold differ: {:?}", world);
+    authority_holds_in_the_effective_past(oracle, &outcome, world);
+    bans_yield_to_rank_alone(oracle, &outcome, world);
+    leavers_are_silent(oracle, &outcome, world);
+    the_founder_stays(&outcome, world);
+}
+
+fn ranks_compare_alike(world: &World, oracle: &Oracle) {
+    let ranks: Vec<_> = world
+        .ids
+        .iter()
+        .map(|id| world.fold.standing(id).expect("own op"))
+        .collect();
+    for (i, a) in ranks.iter().enumerate() {
+        assert_eq!(a.needed.get(), oracle.fixed_of(i).needed, "{:?}", world);
+        for (j, b) in ranks.iter().enumerate() {
+            let expected = oracle.fixed_of(i).rank.cmp(&oracle.fixed_of(j).rank);
+            assert_eq!(a.rank.cmp(&b.rank), expected, "{i} and {j} in {:?}", world);
+        }
+    }
+}
+
+/// A25: nobody acts with an authority that what counts in the act's own past did not give.
+fn authority_holds_in_the_effective_past(oracle: &Oracle, outcome: &Outcome, world: &World) {
+    for (i, op) in oracle.ops.iter().enumerate() {
+        let exempt = matches!(op.what, Do::Found | Do::Leave | Do::Admit(..));
+        if exempt || outcome.counts & (1 << i) == 0 {
+            continue;
+        }
+        let held = oracle.authority_within(op.past, outcome.counts, op.who);
+        let needed = oracle.fixed_of(i).needed;
+        assert!(held >= Some(needed), "op {i} held {held:?} in {:?}", world);
+    }
+}
+
+/// A25: whoever is a member despite an effective ban was let in by no lower rank.
+fn bans_yield_to_rank_alone(oracle: &Oracle, outcome: &Outcome, world: &World) {
+    for (b, op) in oracle.ops.iter().enumerate() {
+        let Do::Ban(p) = op.what else { continue };
+        if outcome.counts & (1 << b) == 0 || !outcome.members.contains_key(&p) {
+            continue;
+        }
+        let admits = |what: &Do| match what {
+            Do::Add(members) => members.iter().any(|(m, _)| *m == p),
+            Do::Admit(people, _) => people.contains(&p),
+            Do::Unban(t) | Do::Role(t, _) => *t == p,
+            _ => false,
+        };
+        let lifted = oracle.ops.iter().enumerate().any(|(y, other)| {
+            outcome.counts & (1 << y) != 0
+                && admits(&other.what)
+                && !oracle.sees(b, y)
+                && oracle.fixed_of(y).rank >= oracle.fixed_of(b).rank
+        });
+        assert!(lifted, "{p:?} walked past ban {b} in {:?}", world);
+    }
+}
+
+/// A25: after a Leave none of the leaver's concurrent control ops count, nor later ones
+/// without an admission in between.
+fn leavers_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World) {
+    for (l, leave) in oracle.ops.iter().enumerate() {
+        if leave.what != Do::Leave || outcome.counts & (1 << l) == 0 {
+            continue;
+        }
+        for (o, op) in oracle.ops.iter().enumerate() {
+            if op.who != leave.who || op.what == Do::Leave || outcome.counts & (1 << o) == 0 {
+                continue;
+            }
+            assert!(
+                !oracle.apart(l, o),
+                "op {o} beside Leave {l} in {:?}",
+                world
+            );
+            let readmitted = oracle.ops.iter().enumerate().any(|(a, admission)| {
+                oracle.sees(o, a)
+                    && oracle.sees(a, l)
+                    && outcome.counts & (1 << a) != 0
+                    && match &admission.what {
+                        Do::Add(members) => members.iter().any(|(m, _)| *m == op.who),
+                        Do::Admit(people, _) => people.contains(&op.who),
+                        // Whoever promotes a returned leaver confirms the return.
+                        Do::Role(p, _) => *p == op.who,
+                        _ => false,
+                    }
+            });
+            // An admission by invite stands on the invite alone (A17), whoever held the door.
+            let silent = readmitted || matches!(op.what, Do::Admit(..));
+            assert!(
+                !oracle.sees(o, l) || silent,
+                "op {o} after Leave {l}: {:?}",
+                world
+            );
+        }
+    }
+}
+
+/// I7: the owner survives every duel.
+fn the_founder_stays(outcome: &Outcome, world: &World) {
+    let left = world
+        .told
+        .iter()
+        .any(|(who, what, _)| *who == P(0) && matches!(what, Do::Leave | Do::Role(P(0), _)));
+    let weight = outcome.members.get(&P(0)).map(|(w, _)| *w);
+    assert!(left || weight == Some(100), "{:?}", world);
+}

@@ -1,0 +1,508 @@
+//! The disputes that people will have, and how they end.
+
+use oplog::authority::View;
+use oplog::payload::{
+    ChannelCreate, ChannelKind, ChannelUpdate, DeviceAdd, History, LatePolicy, PolicySet, Verb,
+    Weight,
+};
+use oplog::{ChannelId, Digest, Features, Hlc, OpId, Payload};
+
+use fold::explain::{ChannelField, Key, PolicyField};
+
+use crate::world::{Do, P, World, removal};
+
+/// Owner 0, admins 1 and 2 of whom 1 came first, moderator 3, member 4.
+fn community() -> (World, usize) {
+    let mut world = World::with(&[(1, 50)]);
+    let two = world.act(P(0), Do::Add(vec![(P(2), 50)]), &[1]);
+    let three = world.act(P(0), Do::Add(vec![(P(3), 20)]), &[two]);
+    let four = world.act(P(0), Do::Add(vec![(P(4), 10)]), &[three]);
+    (world, four)
+}
+
+#[test]
+fn of_two_admins_the_senior_survives_and_the_owner_always() {
+    for (a, b) in [
+        (Do::Kick as fn(P) -> Do, Do::Kick as fn(P) -> Do),
+        (Do::Ban, Do::Kick),
+        (Do::Kick, Do::Ban),
+    ] {
+        let (mut world, base) = community();
+        let senior = world.act(P(1), a(P(2)), &[base]);
+        // R6 would refuse this one; the fold does not need it to.
+        let junior = world.act(P(2), b(P(1)), &[base]);
+        assert!(world.counts(senior));
+        assert_eq!(world.rule(junior), Some("B4"));
+        assert_eq!((world.weight(1), world.weight(2)), (Some(50), None));
+        let owner = world.act(P(0), Do::Kick(P(1)), &[base]);
+        let mutiny = world.act(P(1), b(P(0)), &[base]);
+        assert!(world.counts(owner));
+        assert_eq!(world.rule(mutiny), Some("B4"));
+        // With the senior's kick void, the junior's act stands on its own again.
+        assert_eq!(world.rule(senior), Some("B4"));
+        assert_eq!((world.weight(0), world.weight(1)), (Some(100), None));
+    }
+}
+
+#[test]
+fn a_ban_beside_a_reinvite_goes_by_rank_and_between_equals_by_strictness() {
+    for (banner, inviter, member) in [(1, 0, true), (1, 2, false), (0, 1, false), (2, 1, true)] {
+        let (mut world, base) = community();
+        let out = world.act(P(3), Do::Kick(P(4)), &[base]);
+        let ban = world.act(P(banner), Do::Ban(P(4)), &[base]);
+        let back = world.act(P(inviter), Do::Add(vec![(P(4), 10)]), &[out]);
+        assert!(world.counts(ban) && world.counts(back));
+        assert_eq!(
+            world.weight(4).is_some(),
+            member,
+            "{banner} bans, {inviter} invites"
+        );
+    }
+    let (mut world, base) = community();
+    let out = world.act(P(3), Do::Kick(P(4)), &[base]);
+    world.act(P(1), Do::Add(vec![(P(4), 10)]), &[out]);
+    // The same admin, from two devices.
+    let ban = world.sign(P(1), 1, Payload::Ban(removal(P(4))), &[base]);
+    world.take(ban);
+    assert_eq!(world.weight(4), None);
+    assert!(world.all().ban(&P(4).user()).is_some());
+}
+
+#[test]
+fn a_demotion_voids_only_what_needed_the_lost_weight_and_was_not_seen() {
+    let (mut world, base) = community();
+    let seen = world.act(P(2), Do::Ban(P(4)), &[base]);
+    let demotion = world.act(P(0), Do::Role(P(2), 20), &[seen]);
+    let unseen_ban = world.act(P(2), Do::Ban(P(3)), &[seen]);
+    let unseen_mute = world.act(P(2), Do::Invite(3), &[seen]);
+    assert!(world.counts(seen) && world.counts(demotion));
+    assert_eq!(world.rule(unseen_ban), Some("B4"));
+    assert!(world.counts(unseen_mute), "a moderator may do that too");
+    let all = world.all();
+    let reason = all.verdict(&world.ids[unseen_ban]).reason().expect("void");
+    assert_eq!(reason.deciding(), vec![world.ids[demotion]]);
+}
+
+#[test]
+fn a_junior_cannot_keep_in_whom_a_senior_removes() {
+    let (mut world, base) = community();
+    let out = world.act(P(2), Do::Kick(P(4)), &[base]);
+    let back = world.act(P(2), Do::Add(vec![(P(4), 10)]), &[out]);
+    assert_eq!(world.weight(4), Some(10));
+    let senior = world.act(P(1), Do::Kick(P(4)), &[base]);
+    assert!(world.counts(back) && world.counts(senior));
+    assert_eq!(world.weight(4), None);
+    let all = world.all();
+    let decision = all.decided_by(&Key::Member(P(4).user())).expect("written");
+    assert_eq!(decision.winner, world.ids[senior]);
+    assert_eq!(decision.over, vec![world.ids[back]]);
+    let removals: Vec<OpId> = all.removals_of(&P(4).user()).iter().map(|r| r.op).collect();
+    assert_eq!(removals.len(), 2, "the first kick happened too");
+}
+
+#[test]
+fn going_voids_what_other_devices_did_meanwhile_and_nobody_keeps_a_leaver_in() {
+    let (mut world, base) = community();
+    let leave = world.act(P(2), Do::Leave, &[base]);
+    let laptop = world.sign(P(2), 1, Payload::Ban(removal(P(4))), &[base]);
+    let laptop = world.take(laptop);
+    let promoted = world.act(P(0), Do::Role(P(2), 100), &[base]);
+    assert!(world.counts(leave) && world.counts(promoted));
+    assert_eq!(world.rule(laptop), Some("A12"));
+    assert_eq!((world.weight(2), world.weight(4)), (None, Some(10)));
+    let back = world.act(P(0), Do::Add(vec![(P(2), 20)]), &[leave, promoted]);
+    assert!(world.counts(back));
+    assert_eq!(world.weight(2), Some(20));
+}
+
+#[test]
+fn a_self_demotion_voids_what_it_no_longer_allows() {
+    let (mut world, base) = community();
+    let humble = world.act(P(2), Do::Role(P(2), 20), &[base]);
+    let ban = world.act(P(2), Do::Ban(P(4)), &[base]);
+    let twice = world.sign(P(2), 1, world.payload(&Do::Role(P(2), 10)), &[base]);
+    let twice = world.take(twice);
+    assert!(
+        world.counts(humble) && world.counts(twice),
+        "giving up twice is fine"
+    );
+    assert_eq!(world.rule(ban), Some("A12"));
+    assert_eq!(
+        world.weight(2),
+        Some(10),
+        "concurrent equals: by order key, one of both"
+    );
+}
+
+#[test]
+fn a_void_admission_takes_all_its_people_with_it() {
+    let (mut world, base) = community();
+    let crowd: Vec<(P, u8)> = (10..110).map(|p| (P(p), 10)).collect();
+    let add = world.act(P(2), Do::Add(crowd), &[base]);
+    assert_eq!(world.all().members().count(), 105);
+    // One of them does something before anyone notices.
+    let past = world.view(&[add]);
+    let merge = world.act(P(11), Do::Merge, &[add]);
+    let kick = world.act(P(0), Do::Kick(P(2)), &[base]);
+    assert!(world.counts(kick));
+    assert_eq!(world.rule(add), Some("B4"));
+    assert_eq!(world.rule(merge), Some("A9"));
+    let all = world.all();
+    assert_eq!(all.members().count(), 4);
+    for p in (10..110).map(P) {
+        assert!(!all.is_sponsored(&p.user(), &p.device(), &past));
+        assert_eq!(all.device_user(&p.device()), None);
+    }
+    let trail = world.fold.void_grants(
+        &world.dag,
+        &world.ids[merge],
+        &P(11).user(),
+        Weight::MEMBER,
+        &all,
+    );
+    assert_eq!(trail, vec![world.ids[add]]);
+    // A later effective grant ratifies what they said before (A2).
+    let heads = [merge, kick];
+    world.act(P(0), Do::Add(vec![(P(11), 10)]), &heads);
+    assert!(
+        world
+            .all()
+            .is_sponsored(&P(11).user(), &P(11).device(), &past)
+    );
+}
+
+#[test]
+fn a_ban_keeps_out_one_of_many_without_voiding_the_admission() {
+    // Moderator 3 bans nobody: admin 1's ban of 5 looked void to moderator 3, who had seen
+    // the owner demote admin 1 meanwhile; but that demotion was itself void.
+    let mut world = World::with(&[(1, 50), (3, 20), (5, 10)]);
+    let ban = world.act(P(1), Do::Ban(P(5)), &[1]);
+    let demotion = world.act(P(0), Do::Role(P(1), 10), &[1]);
+    let out = world.act(P(3), Do::Kick(P(5)), &[ban, demotion]);
+    let back = world.act(P(3), Do::Add(vec![(P(5), 10), (P(6), 10)]), &[out]);
+    assert_eq!((world.weight(5), world.weight(6)), (Some(10), Some(10)));
+    let gone = world.act(P(0), Do::Leave, &[1]);
+    assert_eq!(world.rule(demotion), Some("A12"));
+    assert!(world.counts(ban) && world.counts(back) && world.counts(gone));
+    assert_eq!((world.weight(5), world.weight(6)), (None, Some(10)));
+    assert!(world.all().ban(&P(5).user()).is_some());
+}
+
+#[test]
+fn a_promoted_member_outlives_who_admitted_them() {
+    let (mut world, base) = community();
+    let add = world.act(P(3), Do::Add(vec![(P(5), 10)]), &[base]);
+    let up = world.act(P(0), Do::Role(P(5), 50), &[add]);
+    let act = world.act(P(5), Do::Kick(P(4)), &[up]);
+    assert!(world.counts(act), "the promotion is a grant from above");
+    let kick = world.act(P(1), Do::Kick(P(3)), &[base]);
+    assert!(world.counts(kick));
+    assert_eq!(world.rule(add), Some("B4"));
+    assert!(world.counts(act));
+    assert_eq!(world.weight(5), Some(50));
+}
+
+/// A9: whether the kick counts may hang on the very op that it would stop, so it stands
+/// against that op even though it turns out void; a fresh grant settles it.
+#[test]
+fn an_undecided_kick_stands_until_a_later_grant() {
+    let mut world = World::with(&[(1, 50)]);
+    let two = world.act(P(0), Do::Add(vec![(P(2), 50)]), &[1]);
+    let base = world.act(P(0), Do::Add(vec![(P(4), 10)]), &[two]);
+    let up = world.act(P(2), Do::Role(P(4), 20), &[base]);
+    let junior = world.act(P(0), Do::Add(vec![(P(3), 20)]), &[up]);
+    // Admin 1 kicks admin 2: for moderator 3 the promotion of 4 is void, and 4 a mere member.
+    let coup = world.act(P(1), Do::Kick(P(2)), &[base]);
+    let kick = world.act(P(3), Do::Kick(P(4)), &[junior, coup]);
+    // The owner undoes both, so that 4 is a moderator after all, senior to 3.
+    let end = world.act(P(0), Do::Kick(P(1)), &[base]);
+    let fired = world.act(P(0), Do::Kick(P(3)), &[junior]);
+    let seen = [kick, end, fired];
+    assert!(world.is_allowed(P(4), &Do::Invite(1), &seen));
+    let act = world.act(P(4), Do::Invite(1), &seen);
+    assert!(!world.counts(coup) && !world.counts(kick) && world.counts(up));
+    assert_eq!(world.rule(act), Some("A9"));
+    let all = world.all();
+    let reason = all.verdict(&world.ids[act]).reason().expect("void");
+    assert_eq!(reason.deciding(), vec![world.ids[kick]]);
+    assert_eq!(*all, world.fold.recompute(&world.dag, world.dag.heads()));
+    let again = world.act(P(0), Do::Role(P(4), 20), &[act]);
+    let act = world.act(P(4), Do::Invite(1), &[again]);
+    assert!(world.counts(act));
+}
+
+#[test]
+fn an_invite_admits_with_the_rank_of_who_made_it() {
+    let (mut world, base) = community();
+    let invite = world.act(P(1), Do::Invite(2), &[base]);
+    // A plain member holds the door; being kicked by a lesser rank than the inviter's meanwhile is no matter.
+    let door = world.act(P(4), Do::Admit(vec![P(5)], invite), &[invite]);
+    let kick = world.act(P(3), Do::Kick(P(4)), &[invite]);
+    assert!(world.counts(door) && world.counts(kick));
+    assert_eq!(world.weight(5), Some(10));
+    let newcomer = world.all().member(&P(5).user()).expect("a member");
+    assert_eq!(newcomer.invite, Some(world.ids[invite]));
+    assert!(!newcomer.over_invited);
+    // The inviter is removed by someone who had not seen the invite: it was never open.
+    let purge = world.act(P(0), Do::Ban(P(1)), &[base]);
+    assert!(world.counts(purge));
+    assert_eq!(world.rule(invite), Some("B4"));
+    assert_eq!(world.rule(door), Some("A17"));
+    assert_eq!(world.weight(5), None);
+    assert!(world.all().invite(&world.ids[invite]).is_none());
+}
+
+#[test]
+fn an_invite_used_too_often_is_burnt_and_who_came_is_flagged() {
+    let (mut world, base) = community();
+    let invite = world.act(P(1), Do::Invite(1), &[base]);
+    let one = world.act(P(3), Do::Admit(vec![P(5)], invite), &[invite]);
+    let two = world.act(P(4), Do::Admit(vec![P(6)], invite), &[invite]);
+    assert!(
+        world.counts(one) && world.counts(two),
+        "two users, neither saw the other"
+    );
+    let all = world.all();
+    assert_eq!(all.invite_uses(&world.ids[invite]), 2);
+    assert!(all.member(&P(5).user()).expect("came").over_invited);
+    assert!(!world.is_allowed(P(3), &Do::Admit(vec![P(7)], invite), &[one, two]));
+    // One user, out of their own sight, is not owed the same.
+    let three = world.sign(
+        P(3),
+        1,
+        world.payload(&Do::Admit(vec![P(7)], invite)),
+        &[invite],
+    );
+    let three = world.take(three);
+    let counts = [one, three].map(|op| world.counts(op));
+    assert!(counts[0] != counts[1], "exactly one of both");
+    let void = if counts[0] { three } else { one };
+    assert_eq!(world.rule(void), Some("A17"));
+}
+
+#[test]
+fn a_closed_invite_admits_nobody_who_saw_it_closed() {
+    let (mut world, base) = community();
+    let invite = world.act(P(1), Do::Invite(9), &[base]);
+    let close = world.act(P(3), Do::CloseInvite(invite), &[invite]);
+    let beside = world.act(P(4), Do::Admit(vec![P(5)], invite), &[invite]);
+    let after = world.act(P(4), Do::Admit(vec![P(6)], invite), &[close]);
+    assert!(world.counts(beside));
+    assert_eq!(world.rule(after), Some("A17"));
+    let all = world.all();
+    assert!(all.invite(&world.ids[invite]).is_none());
+    let record = all.invite_record(&world.ids[invite]).expect("effective");
+    assert_eq!(record.revoked_by, Some(world.ids[close]));
+}
+
+#[test]
+fn a_kick_overridden_from_above_is_no_removal() {
+    let (mut world, base) = community();
+    let kick = world.act(P(3), Do::Kick(P(4)), &[base]);
+    let up = world.act(P(0), Do::Role(P(4), 20), &[base]);
+    assert!(world.counts(kick) && world.counts(up));
+    assert_eq!(world.weight(4), Some(20));
+    assert!(world.all().removals_of(&P(4).user()).is_empty());
+}
+
+#[test]
+fn removals_tell_how_late_posts_are_treated() {
+    let (mut world, base) = community();
+    let set = PolicySet {
+        kick_late: Some(LatePolicy::Quarantine),
+        ..PolicySet::default()
+    };
+    let kick = world.act(P(1), Do::Kick(P(4)), &[base]);
+    let user = P(4).user();
+    let late = |world: &mut World| world.all().removals_of(&user).first().map(|r| r.late);
+    assert_eq!(late(&mut world), Some(LatePolicy::Accept));
+    let set = world.say(P(0), 0, Payload::PolicySet(set), &[kick]);
+    assert_eq!(late(&mut world), Some(LatePolicy::Quarantine));
+    assert_eq!(world.all().policies().kick_late, LatePolicy::Quarantine);
+    let mut hard = removal(P(3));
+    hard.late = Some(LatePolicy::Reject);
+    world.say(P(1), 0, Payload::Ban(hard), &[set]);
+    let all = world.all();
+    assert_eq!(all.removals_of(&P(3).user())[0].late, LatePolicy::Reject);
+    let former: Vec<_> = all.former_members().map(|f| (f.user, f.name)).collect();
+    assert_eq!(
+        former,
+        vec![(P(3).user(), "p3".into()), (user, "p4".into())]
+    );
+}
+
+#[test]
+fn mutes_stack_and_yield_to_sufficient_rank() {
+    let (mut world, base) = community();
+    let user = P(4).user();
+    let m1 = world.act(P(1), Do::Mute(P(4)), &[base]);
+    let low = world.act(P(3), Do::Unmute(P(4)), &[m1]);
+    assert_eq!(world.rule(low), Some("A10"));
+    assert!(world.all().mute(&user, None, Hlc::from_raw(5)).is_some());
+    world.act(P(1), Do::Unmute(P(4)), &[low]);
+    assert!(world.all().mute(&user, None, Hlc::from_raw(5)).is_none());
+}
+
+#[test]
+fn a_timeout_ends_and_a_channel_mute_stays_in_its_channel() {
+    let (mut world, base) = community();
+    let Payload::Mute(mut mute) = world.payload(&Do::Mute(P(4))) else {
+        return;
+    };
+    mute.expires = Some(Hlc::from_raw(1_000));
+    mute.channel = Some(ChannelId::from_bytes([7; 16]));
+    world.say(P(3), 0, Payload::Mute(mute.clone()), &[base]);
+    let all = world.all();
+    let at = |hlc, channel| {
+        all.mute(&P(4).user(), channel, Hlc::from_raw(hlc))
+            .is_some()
+    };
+    let elsewhere = ChannelId::from_bytes([8; 16]);
+    assert!(at(999, mute.channel.as_ref()));
+    assert!(!at(1_000, mute.channel.as_ref()) && !at(5, None) && !at(5, Some(&elsewhere)));
+    assert!(
+        all.mute_at_key(&P(4).user(), mute.channel.as_ref())
+            .is_some()
+    );
+}
+
+#[test]
+fn channels_are_made_changed_field_by_field_and_announce() {
+    let (mut world, base) = community();
+    let create = ChannelCreate {
+        name: "news".into(),
+        kind: ChannelKind::Announcement,
+        topic: "old".into(),
+        category: None,
+        history: History::Recent,
+        private: false,
+    };
+    let made = world.say(P(1), 0, Payload::ChannelCreate(create), &[base]);
+    let id = ChannelId::of_create(&world.ids[made]);
+    let change = |name: Option<&str>, topic: Option<&str>| {
+        Payload::ChannelUpdate(ChannelUpdate {
+            channel: id,
+            name: name.map(Into::into),
+            topic: topic.map(Into::into),
+            category: None,
+            archived: None,
+            permissions: Vec::new(),
+        })
+    };
+    let named = world.say(P(2), 0, change(Some("late"), Some("new")), &[made]);
+    let senior = world.say(P(1), 0, change(Some("news2"), None), &[made]);
+    let all = world.all();
+    let channel = all.channel(&id).expect("made");
+    assert_eq!(
+        (channel.name.as_str(), channel.topic.as_str()),
+        ("news2", "new")
+    );
+    let name = all
+        .decided_by(&Key::Channel(id, ChannelField::Name))
+        .expect("set");
+    assert_eq!(
+        (name.winner, name.over),
+        (world.ids[senior], vec![world.ids[named]])
+    );
+    assert_eq!(all.least(Verb::Post, Some(&id)), Weight::MODERATOR);
+    assert_eq!(all.least(Verb::Post, None), Weight::MEMBER);
+    // Whoever made it was banned before: the channel is gone, and no update brings it back.
+    world.act(P(0), Do::Ban(P(1)), &[base]);
+    assert!(!world.all().has_channel(&id));
+}
+
+#[test]
+fn only_an_owner_switches_features_on() {
+    let (mut world, base) = community();
+    let set = |bits| {
+        Payload::PolicySet(PolicySet {
+            name: Some(format!("name {bits}")),
+            features: Some(bits),
+            ..PolicySet::default()
+        })
+    };
+    let admin = world.say(P(1), 0, set(1), &[base]);
+    let all = world.all();
+    assert_eq!(all.features(), Features::NONE);
+    assert_eq!(all.policies().name, "name 1");
+    world.say(P(0), 0, set(2), &[admin]);
+    assert_eq!(world.all().features(), Features::from_bits(2));
+    let decided = world.all().decided_by(&Key::Policy(PolicyField::Name));
+    assert_eq!(decided.map(|d| d.user), Some(P(0).user()));
+}
+
+#[test]
+fn a_device_key_stays_with_whoever_claimed_it_first() {
+    let (mut world, base) = community();
+    let add = |p: P, owner: P, n| {
+        let mut cert = p.cert(n);
+        cert.device = owner.nth_device(n);
+        Payload::DeviceAdd(DeviceAdd {
+            cert,
+            key_package: vec![n].into(),
+            identity_sig: None,
+        })
+    };
+    let own = world.say(P(4), 0, add(P(4), P(4), 1), &[base]);
+    let theft = world.say(P(1), 0, add(P(1), P(4), 1), &[own]);
+    assert!(world.counts(theft));
+    let all = world.all();
+    let device = P(4).nth_device(1);
+    assert_eq!(all.device_user(&device), Some(P(4).user()));
+    assert_eq!(all.device_count(&P(4).user()), 2);
+    assert_eq!(all.device_count(&P(1).user()), 1);
+    assert_eq!(all.key_packages(&device).len(), 2);
+    assert!(
+        all.key_packages(&device)
+            .iter()
+            .all(|(hash, _)| *hash != Digest::ZERO)
+    );
+    assert_eq!(all.authorised_devices().get(&device), Some(&P(4).user()));
+    let kicked = world.act(P(1), Do::Kick(P(4)), &[theft]);
+    assert!(world.counts(kicked));
+    let all = world.all();
+    assert!(!all.authorised_devices().contains_key(&device));
+    let shown = all.device(&device).expect("still shown");
+    assert!(!shown.of_member && shown.cert.name == "p4");
+}
+
+#[test]
+fn reasons_read_well() {
+    let (mut world, base) = community();
+    let kick = world.act(P(1), Do::Kick(P(2)), &[base]);
+    let ban = world.act(P(2), Do::Ban(P(4)), &[base]);
+    let all = world.all();
+    let expected = format!(
+        "void: B4: revoked by concurrent higher-ranked op {}",
+        world.ids[kick].short()
+    );
+    assert_eq!(all.verdict(&world.ids[ban]).to_string(), expected);
+    assert_eq!(all.void_ops().count(), 1);
+}
+
+#[test]
+fn an_old_frontier_folds_again_after_its_snapshot_went() {
+    let mut world = World::with(&[(1, 50), (2, 20), (3, 10)]);
+    let mut last = 1;
+    for i in 0..4_600 {
+        let what = if i % 2 == 0 {
+            Do::Role(P(3), 5)
+        } else {
+            Do::Role(P(3), 10)
+        };
+        last = world.act(P(1), what, &[last]);
+    }
+    for at in [50, 51, 333] {
+        let frontier = [world.ids[at]];
+        assert_eq!(
+            *world.view(&[at]),
+            world.fold.recompute(&world.dag, &frontier)
+        );
+    }
+    // Someone wakes up who saw nothing since.
+    world.act(P(0), Do::Kick(P(1)), &[40]);
+    assert_eq!(world.weight(1), None);
+    assert_eq!(world.rule(last), Some("B4"));
+    let all = world.all();
+    assert_eq!(*all, world.fold.recompute(&world.dag, world.dag.heads()));
+}

@@ -1,0 +1,103 @@
+//! What can go wrong with a command, in words for the person who gave it.
+
+use oplog::store::StoreError;
+use oplog::{ChannelId, OpId, SpaceId, UserId};
+
+/// Why a command was not carried out. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// No such Space in this profile.
+    #[error("no Space {space} in this profile")]
+    UnknownSpace {
+        /// What was asked for.
+        space: SpaceId,
+    },
+    /// No such channel in the Space.
+    #[error("no channel {channel} in this Space")]
+    UnknownChannel {
+        /// What was asked for.
+        channel: ChannelId,
+    },
+    /// No such op in the Space.
+    #[error("no post or thread {op} in this Space")]
+    UnknownOp {
+        /// What was asked for.
+        op: OpId,
+    },
+    /// Not a member of the Space.
+    #[error("{user} is not a member of this Space")]
+    NotAMember {
+        /// Who.
+        user: UserId,
+    },
+    /// The Space's rules refuse it.
+    #[error("not allowed ({rule}): {why}")]
+    NotAllowed {
+        /// The rule's id in `docs/acceptance.md`.
+        rule: &'static str,
+        /// In words.
+        why: String,
+    },
+    /// We were removed from the Space, or left it.
+    #[error("you are no longer a member of this Space; you can read it, not write")]
+    Removed,
+    /// The text or another value breaks a limit.
+    #[error("{what}")]
+    Invalid {
+        /// Which value, and what is wrong with it.
+        what: String,
+    },
+    /// The invite cannot be used.
+    #[error("this invite cannot be used: {why}")]
+    Invite {
+        /// Why.
+        why: String,
+    },
+    /// The bundle to import is truncated, damaged or forged.
+    #[error("this bundle cannot be taken in: {why}")]
+    Bundle {
+        /// Why.
+        why: String,
+    },
+    /// The Space uses a feature that this version does not know.
+    #[error("this Space uses a feature that this version does not know: update needed")]
+    UpdateNeeded,
+    /// Two commits follow the same epoch; key changes wait until that is healed.
+    #[error("the group's keys have forked; changes of members wait until the fork is healed")]
+    Forked,
+    /// No relay is configured or reachable.
+    #[error("no relay is reachable: {why}")]
+    NoRelay {
+        /// What was tried.
+        why: String,
+    },
+    /// Nobody had what was asked for.
+    #[error("nobody has {what}")]
+    NotFound {
+        /// What.
+        what: String,
+    },
+    /// It took too long; what was saved stays saved.
+    #[error("timed out while {doing}")]
+    TimedOut {
+        /// Doing what.
+        doing: &'static str,
+    },
+    /// The disk failed.
+    #[error("the profile cannot be written")]
+    Store {
+        /// Why.
+        #[from]
+        source: StoreError,
+    },
+    /// The MLS library refused what this node itself made: a bug, or damaged state.
+    #[error("the group state is damaged: {why}")]
+    Group {
+        /// Why.
+        why: String,
+    },
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}

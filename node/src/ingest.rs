@@ -1,0 +1,411 @@
+//! From sealed envelopes to accepted ops: the one way in, for relays, bundles, imports and our own.
+//!
+//! Ops of many envelopes are verified together, then accepted one by one. What an
+//! accepted op sets off (an index row, a new epoch, a change of members) happens here,
+//! whoever sent it.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
+use oplog::{
+    Accept, AcceptError, AcceptedOp, Kind, Lane, OpId, Refused, Scope, SignedOp, SpaceId, SpaceNo,
+    Tag, VerifiedOp, codec,
+};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::message::Sealed;
+use crate::node::Node;
+use crate::space::TagUse;
+use crate::view::Notice;
+
+/// Envelopes that no key here opens yet: their commit is still on its way.
+const UNOPENED: Table = Table("unopened");
+/// Most such envelopes in one Space.
+const UNOPENED_MAX: usize = 2_000;
+/// How long they are kept, in days: as long as holdback keeps ops.
+const UNOPENED_DAYS: u64 = 14;
+
+/// What became of some ops.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) accepted: Vec<OpId>,
+    pub(crate) duplicates: u64,
+    pub(crate) held: u64,
+    /// Refused, with the rule and its words.
+    pub(crate) refused: Vec<(OpId, &'static str, String)>,
+    /// Not even ops.
+    pub(crate) malformed: u64,
+}
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    pub(crate) fn open_envelopes(
+        &mut self,
+        tag: Tag,
+        envelopes: Vec<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let Some(found) = self.tag_book()?.get(&tag).copied() else {
+            return Ok(());
+        };
+        match found {
+            TagUse::Scope(space, scope) => {
+                let mut ops = Vec::new();
+                for envelope in envelopes {
+                    match self.open_one(&space, &scope, &envelope) {
+                        Some(sealed) => self.opened(&space, sealed, &mut ops)?,
+                        None => self.keep_unopened(&space, tag, &scope, &envelope)?,
+                    }
+                }
+                self.take_ops(&space, ops).map(|_| ())
+            }
+            TagUse::Join(space, invite) => envelopes
+                .iter()
+                .try_for_each(|envelope| self.join_requested(&space, &invite, envelope)),
+            TagUse::Return(space) => envelopes
+                .iter()
+                .try_for_each(|envelope| self.return_requested(&space, envelope)),
+        }
+    }
+
+    fn open_one(&self, space: &SpaceId, scope: &Scope, envelope: &[u8]) -> Option<Sealed> {
+        let keys = self.spaces.get(space)?.seal_keys(scope);
+        let (_, plain) = mls::envelope::open(envelope, &keys).ok()?;
+        // Sealed by a member: nonsense inside is their fault and nobody's loss.
+        codec::decode("envelope content", &plain).ok()
+    }
+
+    fn opened(
+        &mut self,
+        space: &SpaceId,
+        sealed: Sealed,
+        ops: &mut Vec<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        match sealed {
+            Sealed::Ops(list) => {
+                ops.extend(list.into_iter().map(Vec::from));
+                Ok(())
+            }
+            Sealed::Gossip(bytes) => self.heard(space, &bytes),
+        }
+    }
+
+    /// Takes ops that anybody may have sent: decodes, verifies, accepts.
+    pub(crate) fn take_ops(
+        &mut self,
+        space: &SpaceId,
+        ops: Vec<Vec<u8>>,
+    ) -> Result<Outcome, StoreError> {
+        let mut outcome = Outcome::default();
+        let mut signed = Vec::with_capacity(ops.len());
+        for bytes in ops {
+            match SignedOp::decode(&bytes) {
+                Ok(op) => {
+                    if self.has_op(space, &op.id())? {
+                        outcome.duplicates += 1;
+                        if let Some(s) = self.spaces.get_mut(space) {
+                            s.repair.given(&op.id());
+                        }
+                    } else {
+                        signed.push(op);
+                    }
+                }
+                Err(_) => outcome.malformed += 1,
+            }
+        }
+        let mut verified = Vec::with_capacity(signed.len());
+        for result in SignedOp::verify_batch(signed, &mut self.rng) {
+            match result {
+                Ok(op) => verified.push(op),
+                Err((op, error)) => outcome.refused.push((op.id(), "S0", error.to_string())),
+            }
+        }
+        self.accept_all(space, verified, &mut outcome)?;
+        for (op, rule, why) in &outcome.refused {
+            self.notify(Notice::Refused {
+                space: *space,
+                op: *op,
+                rule,
+                why: why.clone(),
+            });
+        }
+        self.received_count += outcome.accepted.len() as u64;
+        Ok(outcome)
+    }
+
+    /// Accepts verified ops and lets happen what follows from them.
+    pub(crate) fn accept_all(
+        &mut self,
+        space: &SpaceId,
+        ops: Vec<VerifiedOp>,
+        outcome: &mut Outcome,
+    ) -> Result<(), StoreError> {
+        let mut accepted: Vec<AcceptedOp> = Vec::new();
+        for op in ops {
+            let id = op.id();
+            let Some(s) = self.spaces.get_mut(space) else {
+                return Ok(());
+            };
+            match s
+                .log
+                .accept(op, self.now, &mut self.store, &mut s.authority)
+            {
+                Ok(Accept::Applied {
+                    accepted: applied,
+                    refused,
+                }) => {
+                    accepted.extend(applied);
+                    outcome.refused.extend(refused.into_iter().map(refusal));
+                }
+                Ok(Accept::Held { .. } | Accept::Deferred { .. } | Accept::Waiting(_)) => {
+                    outcome.held += 1
+                }
+                Ok(Accept::Duplicate) => outcome.duplicates += 1,
+                Err(AcceptError::Store(source)) => return Err(source),
+                Err(error) => outcome.refused.push(refusal(Refused { id, error })),
+            }
+        }
+        outcome.accepted.extend(accepted.iter().map(|op| op.id()));
+        self.applied(space, &accepted)
+    }
+
+    /// What newly accepted ops set off. They come parents first.
+    pub(crate) fn applied(
+        &mut self,
+        space: &SpaceId,
+        ops: &[AcceptedOp],
+    ) -> Result<(), StoreError> {
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let before = self.spaces.get(space).map(|s| s.tip);
+        let mut governed = false;
+        for op in ops {
+            self.index(space, op)?;
+            self.note_refs(space, op)?;
+            governed |= op.header().is_control();
+        }
+        if governed {
+            self.refresh_view(space);
+            for op in ops
+                .iter()
+                .filter(|op| op.header().kind() == Some(Kind::Commit))
+            {
+                self.follow_commit(space, op)?;
+            }
+            self.note_own_standing(space);
+        }
+        self.notify(Notice::Ops {
+            space: *space,
+            ops: ops.iter().map(|op| op.id()).collect(),
+        });
+        let after = self.spaces.get(space).map(|s| s.tip);
+        if before != after {
+            self.retry_unopened(space)?;
+        }
+        if governed {
+            self.consider_reconcile(space)?;
+        }
+        self.consider_repair(space);
+        Ok(())
+    }
+
+    /// Writes the rows by which content is found. Control ops have none beside those of the log.
+    fn index(&mut self, space: &SpaceId, op: &AcceptedOp) -> Result<(), StoreError> {
+        let Some(s) = self.spaces.get_mut(space) else {
+            return Ok(());
+        };
+        s.repair.given(&op.id());
+        if op.header().is_control() {
+            return Ok(());
+        }
+        if let Some(stored) = s.table.stored(&self.store, &op.id())? {
+            fold::content::index::insert(&mut self.store, &s.no.0.to_be_bytes(), op, stored.at);
+        }
+        Ok(())
+    }
+
+    /// Whoever names an op of ours has seen it.
+    fn note_refs(&mut self, space: &SpaceId, op: &AcceptedOp) -> Result<(), StoreError> {
+        let header = op.header();
+        if header.user == self.me.user() {
+            return Ok(());
+        }
+        let own = self.me.device_id();
+        let refs: Vec<OpId> = header.ctl.iter().chain(&header.prev).copied().collect();
+        for id in refs {
+            let Some(s) = self.spaces.get(space) else {
+                return Ok(());
+            };
+            let Some(named) = s.table.op(&self.store, &id)? else {
+                continue;
+            };
+            if named.header().device == own {
+                let lane: Lane = named.header().lane();
+                let seq = named.header().seq;
+                self.note_seen_op(space, &header.user, &lane, seq)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_own_standing(&mut self, space: &SpaceId) {
+        let me = self.me.user();
+        let Some(s) = self.spaces.get(space) else {
+            return;
+        };
+        if s.log.dag().is_empty() || s.is_member(&me) {
+            return;
+        }
+        if let Some(by) = s.removal_of(&me) {
+            self.notify(Notice::Removed { space: *space, by });
+        }
+    }
+
+    fn keep_unopened(
+        &mut self,
+        space: &SpaceId,
+        tag: Tag,
+        scope: &Scope,
+        envelope: &[u8],
+    ) -> Result<(), StoreError> {
+        let day = self.now.day();
+        let Some(s) = self.spaces.get_mut(space) else {
+            return Ok(());
+        };
+        if s.unopened >= UNOPENED_MAX {
+            return Ok(());
+        }
+        let key = unopened_row(s.no, day, &oplog::tag::envelope_hash(envelope));
+        if self.store.get(UNOPENED, &key)?.is_none() {
+            s.unopened += 1;
+            let scope_len = u8::try_from(scope.as_bytes().len()).unwrap_or(u8::MAX);
+            let value = [
+                &[scope_len],
+                scope.as_bytes(),
+                tag.as_bytes().as_slice(),
+                envelope,
+            ]
+            .concat();
+            self.store.put(UNOPENED, &key, &value);
+        }
+        Ok(())
+    }
+
+    /// Tries the envelopes that no key opened, with the keys there are now.
+    pub(crate) fn retry_unopened(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let Some(s) = self.spaces.get(space) else {
+            return Ok(());
+        };
+        if s.unopened == 0 {
+            return Ok(());
+        }
+        let prefix = s.no.0.to_be_bytes();
+        let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        self.store.scan(
+            UNOPENED,
+            &prefix,
+            &prefix_end(&prefix),
+            Direction::Forward,
+            &mut |key, value| {
+                rows.push((key.to_vec(), value.to_vec()));
+                ControlFlow::Continue(())
+            },
+        )?;
+        let oldest = self.now.day().saturating_sub(UNOPENED_DAYS);
+        let mut ops = Vec::new();
+        for (key, value) in rows {
+            let day = key
+                .get(2..10)
+                .and_then(|d| d.try_into().ok())
+                .map_or(0, u64::from_be_bytes);
+            let sealed = read_unopened(&value)
+                .and_then(|(scope, envelope)| self.open_one(space, &scope, envelope));
+            if sealed.is_some() || day < oldest {
+                self.store.delete(UNOPENED, &key);
+                if let Some(s) = self.spaces.get_mut(space) {
+                    s.unopened = s.unopened.saturating_sub(1);
+                }
+            }
+            if let Some(sealed) = sealed {
+                self.opened(space, sealed, &mut ops)?;
+            }
+        }
+        self.take_ops(space, ops).map(|_| ())
+    }
+
+    pub(crate) fn count_unopened(&self, no: SpaceNo) -> Result<usize, StoreError> {
+        let prefix = no.0.to_be_bytes();
+        let mut count = 0;
+        self.store.scan(
+            UNOPENED,
+            &prefix,
+            &prefix_end(&prefix),
+            Direction::Forward,
+            &mut |_, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            },
+        )?;
+        Ok(count)
+    }
+
+    /// Lets go of what waited too long, and takes in what waited for its time.
+    pub(crate) fn expire_ops(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let Some(s) = self.spaces.get_mut(space) else {
+            return Ok(());
+        };
+        s.log.expire(self.now);
+        let mut accepted = Vec::new();
+        for (_, result) in s.log.due(self.now, &mut self.store, &mut s.authority) {
+            match result {
+                Ok(Accept::Applied {
+                    accepted: applied, ..
+                }) => accepted.extend(applied),
+                Err(AcceptError::Store(source)) => return Err(source),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        self.applied(space, &accepted)
+    }
+
+    /// Indexes what the log holds beyond the index: after a crash, or when the index was rebuilt.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn index_again(&mut self, space: &SpaceId, ops: &BTreeSet<OpId>) -> Result<(), StoreError> {
+        for id in ops {
+            let Some(s) = self.spaces.get(space) else {
+                return Ok(());
+            };
+            if let Some(op) = s.table.op(&self.store, id)? {
+                self.index(space, &op)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refusal(refused: Refused) -> (OpId, &'static str, String) {
+    let rule = refused.error.rule().map_or("local", oplog::Rule::id);
+    (refused.id, rule, refused.error.to_string())
+}
+
+fn unopened_row(no: SpaceNo, day: u64, id: &oplog::Digest) -> Vec<u8> {
+    [
+        no.0.to_be_bytes().as_slice(),
+        &day.to_be_bytes(),
+        id.as_bytes(),
+    ]
+    .concat()
+}
+
+fn read_unopened(value: &[u8]) -> Option<(Scope, &[u8])> {
+    let (len, rest) = value.split_first()?;
+    let (scope, rest) = rest.split_at_checked(usize::from(*len))?;
+    let scope = match scope {
+        [] => Scope::Control,
+        bytes => Scope::Channel(oplog::ChannelId::from_bytes(bytes.try_into().ok()?)),
+    };
+    Some((scope, rest.get(Tag::LEN..)?))
+}

@@ -1,0 +1,466 @@
+//! What people are shown, computed from log and fold when asked for.
+
+use std::collections::BTreeMap;
+
+use fold::content::text::{display_name, sanitise};
+use fold::content::{self, ContentView, Cursor, HiddenBy, Include, Line, ThreadSort};
+use oplog::authority::View;
+use oplog::hash::H;
+use oplog::store::{Store, StoreError};
+use oplog::{ChannelId, Digest, EpochId, Hlc, OpId, Scope, SpaceId, UserId};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::error::CommandError;
+use crate::node::Node;
+use crate::space::Space;
+use crate::standing::{SpaceBodies, SpaceStanding};
+use crate::view::{
+    ChannelView, Delivery, InviteView, MemberView, OwnOp, PostState, PostView, SpaceStatus,
+    SpaceSummary, Status, ThreadSummary,
+};
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Returns every Space of this profile, by name.
+    pub fn spaces(&self) -> Vec<SpaceSummary> {
+        let mut list: Vec<SpaceSummary> = self.spaces.values().map(|s| self.summary(s)).collect();
+        list.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        list
+    }
+
+    fn summary(&self, s: &Space) -> SpaceSummary {
+        SpaceSummary {
+            id: s.id,
+            name: s.name(),
+            membership: s.membership(&self.me.user(), &self.me.device_id()),
+            members: s.view.members().count(),
+            channels: s.view.channels().count(),
+            epoch: s.tip,
+            epoch_number: s
+                .authority
+                .epochs()
+                .epoch(&s.tip)
+                .map_or(0, |record| record.number),
+        }
+    }
+
+    /// Returns the channels of a Space, in the order of their making.
+    ///
+    /// # Errors
+    /// When the Space is not here.
+    pub fn channels(&self, space: SpaceId) -> Result<Vec<ChannelView>, CommandError> {
+        let space = &space;
+        let s = self.known_space(space)?;
+        let mut channels: Vec<_> = s.view.channels().collect();
+        channels.sort_by_key(|channel| (channel.created, channel.id));
+        let view = |channel: fold::authority::Channel| ChannelView {
+            id: channel.id,
+            name: display_name(&channel.name),
+            kind: channel.kind,
+            topic: sanitise(&channel.topic),
+            category: channel.category.as_deref().map(display_name),
+            archived: channel.archived,
+        };
+        Ok(channels.into_iter().map(view).collect())
+    }
+
+    /// Returns members by weight and seniority, then those who were members.
+    ///
+    /// # Errors
+    /// When the Space is not here.
+    pub fn members(&self, space: SpaceId) -> Result<Vec<MemberView>, CommandError> {
+        let space = &space;
+        let s = self.known_space(space)?;
+        let now = Hlc::from_wall(self.now);
+        let mut members: Vec<_> = s.view.members().collect();
+        members.sort_by_key(|member| core::cmp::Reverse(member.rank));
+        let mut list: Vec<MemberView> = members
+            .into_iter()
+            .map(|m| MemberView {
+                user: m.user,
+                name: display_name(&m.name),
+                weight: Some(m.weight),
+                devices: m.devices,
+                joined: m.joined,
+                banned: None,
+                muted: s
+                    .view
+                    .mute(&m.user, None, now)
+                    .map(|mute| (mute.op, mute.expires)),
+                removed: None,
+            })
+            .collect();
+        list.extend(s.view.former_members().map(|m| MemberView {
+            user: m.user,
+            name: display_name(&m.name),
+            weight: None,
+            devices: Vec::new(),
+            joined: Hlc::ZERO,
+            banned: s.view.ban(&m.user).map(|ban| ban.op),
+            muted: None,
+            removed: Some(m.by),
+        }));
+        Ok(list)
+    }
+
+    /// Returns the invites that are open.
+    ///
+    /// # Errors
+    /// When the Space is not here.
+    pub fn invites(&self, space: SpaceId) -> Result<Vec<InviteView>, CommandError> {
+        let space = &space;
+        let s = self.known_space(space)?;
+        let now = Hlc::from_wall(self.now);
+        let open = s.view.invites().filter(|invite| {
+            invite.revoked_by.is_none()
+                && invite.uses < invite.terms.max_uses
+                && invite.terms.expires > now
+        });
+        Ok(open
+            .map(|invite| InviteView {
+                op: invite.op,
+                weight: invite.terms.weight,
+                uses: invite.uses,
+                max_uses: invite.terms.max_uses,
+                expires: invite.terms.expires,
+                approval: invite.terms.approval,
+            })
+            .collect())
+    }
+
+    /// Returns the threads of a channel, newest activity first.
+    ///
+    /// # Errors
+    /// When Space or channel are not here.
+    pub fn threads(
+        &self,
+        space: SpaceId,
+        channel: ChannelId,
+        limit: usize,
+    ) -> Result<Vec<ThreadSummary>, CommandError> {
+        let (space, channel) = (&space, &channel);
+        self.known_channel(space, channel)?;
+        let threads = self.with_content(space, |content| {
+            content.threads(channel, ThreadSort::Activity, Include::Placeholders, limit)
+        })?;
+        let s = self.known_space(space)?;
+        Ok(threads
+            .into_iter()
+            .map(|t| ThreadSummary {
+                id: t.id,
+                title: sanitise(&t.title),
+                tags: t.tags.iter().map(|tag| display_name(tag)).collect(),
+                author: t.author,
+                author_name: s.person(&t.author),
+                created: t.created.wall,
+                replies: t.replies,
+                last_activity: t.last_activity.wall,
+                state: post_state(&t.state),
+            })
+            .collect())
+    }
+
+    /// Returns the newest posts of a thread, or of a channel's main line, oldest first.
+    ///
+    /// # Errors
+    /// When Space or channel are not here.
+    pub fn posts(
+        &self,
+        space: SpaceId,
+        channel: ChannelId,
+        thread: Option<OpId>,
+        limit: usize,
+    ) -> Result<Vec<PostView>, CommandError> {
+        let (space, channel) = (&space, &channel);
+        self.known_channel(space, channel)?;
+        let line = Line {
+            channel: *channel,
+            thread,
+        };
+        let page = self.with_content(space, |content| {
+            content.page(&line, Cursor::Newest, Include::Everything, limit)
+        })?;
+        page.posts
+            .into_iter()
+            .map(|post| self.post_view(space, post))
+            .collect()
+    }
+
+    /// Returns one post or thread opening, refused or not.
+    ///
+    /// # Errors
+    /// When it is not here.
+    pub fn post(&self, space: SpaceId, op: OpId) -> Result<PostView, CommandError> {
+        let (space, op) = (&space, &op);
+        let post = self.with_content(space, |content| content.post(op))?;
+        self.post_view(space, post.ok_or(CommandError::UnknownOp { op: *op })?)
+    }
+
+    /// Returns the pinned posts of a channel.
+    ///
+    /// # Errors
+    /// When Space or channel are not here.
+    pub fn pins(&self, space: SpaceId, channel: ChannelId) -> Result<Vec<PostView>, CommandError> {
+        let (space, channel) = (&space, &channel);
+        self.known_channel(space, channel)?;
+        let posts = self.with_content(space, |content| content.pins(channel))?;
+        posts
+            .into_iter()
+            .map(|post| self.post_view(space, post))
+            .collect()
+    }
+
+    /// Returns the hash of everything visible and of who may do what: equal on every replica that
+    /// holds the same ops.
+    ///
+    /// # Errors
+    /// When the Space is not here.
+    pub fn state_hash(&self, space: SpaceId) -> Result<Digest, CommandError> {
+        let space = &space;
+        let s = self.known_space(space)?;
+        let channels: Vec<ChannelId> = s.view.channels().map(|channel| channel.id).collect();
+        let content = self.with_content(space, |content| content.state_hash(&channels))?;
+        let authority = s.view.state_hash();
+        let digest = H::new("state")
+            .field(authority.as_bytes())
+            .field(content.as_bytes())
+            .finish();
+        Ok(Digest::from_bytes(digest))
+    }
+
+    /// Returns the health report.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn status(&self) -> Result<Status, CommandError> {
+        let mut spaces = Vec::new();
+        for s in self.spaces.values() {
+            spaces.push(SpaceStatus {
+                summary: self.summary(s),
+                control_ops: s.log.dag().len(),
+                held: s.log.holdback().len(),
+                unopened: s.unopened,
+                queued: self
+                    .waiting_to_send(&s.id)?
+                    .iter()
+                    .filter(|(_, row)| row.taken.is_empty())
+                    .count(),
+                forks: s
+                    .authority
+                    .epochs()
+                    .forks()
+                    .map(|record| record.id)
+                    .collect::<Vec<EpochId>>(),
+                reconcile: s.out_of_line(),
+                update_needed: s.log.awaited_features() != oplog::Features::NONE,
+                state_hash: self.state_hash(s.id)?,
+            });
+        }
+        let relays = self.relays();
+        Ok(Status {
+            me: self.me(),
+            relays,
+            spaces,
+            recovered: self.recovered.clone(),
+        })
+    }
+
+    /// Returns own ops of a Space, newest first, and how far each got.
+    ///
+    /// # Errors
+    /// When the Space is not here.
+    pub fn own_ops(&self, space: SpaceId, limit: usize) -> Result<Vec<OwnOp>, CommandError> {
+        let space = &space;
+        let s = self.known_space(space)?;
+        let me = self.me.device_id();
+        let mut ops: BTreeMap<(Hlc, OpId), OwnOp> = BTreeMap::new();
+        for head in s
+            .table
+            .all_lanes(&self.store)?
+            .into_iter()
+            .filter(|head| head.lane.device == me)
+        {
+            let first = head
+                .seq
+                .saturating_sub(u64::try_from(limit).unwrap_or(u64::MAX));
+            for (_, id) in s
+                .table
+                .range(&self.store, &head.lane, first, None, usize::MAX)?
+            {
+                let Some(op) = s.table.op(&self.store, &id)? else {
+                    continue;
+                };
+                let h = op.header();
+                let own = OwnOp {
+                    op: id,
+                    kind: h.kind().map_or("unknown", oplog::Kind::name),
+                    wall: h.wall,
+                    delivery: self.delivery(space, &id, &h.scope, h.seq)?,
+                };
+                ops.insert((h.hlc, id), own);
+            }
+        }
+        Ok(ops.into_values().rev().take(limit).collect())
+    }
+
+    pub(crate) fn delivery(
+        &self,
+        space: &SpaceId,
+        op: &OpId,
+        scope: &Scope,
+        seq: u64,
+    ) -> Result<Delivery, StoreError> {
+        let seen = self.seen_by(space, scope, seq)?;
+        if seen > 0 {
+            return Ok(Delivery::SeenBy(seen));
+        }
+        Ok(match self.taken_by(space, op)? {
+            0 => Delivery::Saved,
+            relays => Delivery::OnRelay(relays),
+        })
+    }
+
+    /// Runs a query over the content of a Space as it stands now.
+    pub(crate) fn with_content<T>(
+        &self,
+        space: &SpaceId,
+        query: impl FnOnce(
+            &ContentView<'_, S, SpaceBodies<'_, S>, SpaceStanding<'_>>,
+        ) -> Result<T, StoreError>,
+    ) -> Result<T, CommandError> {
+        let s = self.known_space(space)?;
+        let prefix = s.no.0.to_be_bytes();
+        let bodies = SpaceBodies {
+            space: s,
+            store: &self.store,
+        };
+        let standing = SpaceStanding::new(s);
+        Ok(query(&ContentView::new(
+            &prefix,
+            &self.store,
+            &bodies,
+            &standing,
+        ))?)
+    }
+
+    fn known_channel(&self, space: &SpaceId, channel: &ChannelId) -> Result<(), CommandError> {
+        if self.known_space(space)?.view.has_channel(channel) {
+            Ok(())
+        } else {
+            Err(CommandError::UnknownChannel { channel: *channel })
+        }
+    }
+
+    fn post_view(
+        &self,
+        space: &SpaceId,
+        post: content::PostView,
+    ) -> Result<PostView, CommandError> {
+        let s = self.known_space(space)?;
+        let delivery = if post.device == self.me.device_id() {
+            let header = self.header(space, &post.id)?;
+            Some(self.delivery(space, &post.id, &header.scope, header.seq)?)
+        } else {
+            None
+        };
+        Ok(PostView {
+            id: post.id,
+            channel: post.channel,
+            thread: post.thread,
+            title: post.title.as_deref().map(sanitise),
+            reply_to: post.reply_to,
+            author: post.author,
+            author_name: s.person(&post.author),
+            device: post.device,
+            hlc: post.hlc,
+            wall: post.wall,
+            body: sanitise(&post.body),
+            history: post
+                .history
+                .iter()
+                .map(|revision| sanitise(&revision.body))
+                .collect(),
+            attachments: post.attachments,
+            reactions: post
+                .reactions
+                .into_iter()
+                .map(|r| {
+                    let mut users = r.users;
+                    users.extend(r.late);
+                    users.sort_unstable();
+                    (display_name(&r.emoji), users)
+                })
+                .collect(),
+            mentions: post.mentions,
+            pinned: post.pinned.is_some(),
+            state: post_state(&post.state),
+            delivery,
+        })
+    }
+}
+
+impl Space {
+    /// The name that a person goes by here, or the beginning of their id.
+    pub(crate) fn person(&self, user: &UserId) -> String {
+        let member = self.view.member(user).map(|m| m.name);
+        let former = || {
+            self.view
+                .former_members()
+                .find(|m| m.user == *user)
+                .map(|m| m.name)
+        };
+        member
+            .or_else(former)
+            .map_or_else(|| user.short(), |name| display_name(&name))
+    }
+
+    /// How many devices should be in the group and are not, or are and should not be.
+    pub(crate) fn out_of_line(&self) -> usize {
+        let authorised = self.view.authorised_devices();
+        let roster: Vec<_> = self.roster().collect();
+        let too_many = roster
+            .iter()
+            .filter(|device| !authorised.contains_key(device))
+            .count();
+        let missing = authorised
+            .keys()
+            .filter(|device| !roster.contains(device))
+            .count();
+        too_many + missing
+    }
+}
+
+pub(crate) fn post_state(state: &content::PostState) -> PostState {
+    match state {
+        content::PostState::Normal => PostState::Normal,
+        content::PostState::Late(late) => PostState::Late {
+            removal: late.removal,
+            unverified: late.unverified,
+            quarantined: late.quarantined,
+        },
+        content::PostState::MutedConcurrently { mute } => PostState::Muted { mute: *mute },
+        content::PostState::Hidden {
+            what,
+            op,
+            by,
+            reason,
+        } => {
+            let reason = match what {
+                HiddenBy::Tombstone | HiddenBy::ThreadTombstone | HiddenBy::Purge => {
+                    sanitise(reason)
+                }
+            };
+            PostState::Hidden {
+                by: *op,
+                moderator: *by,
+                reason,
+            }
+        }
+        content::PostState::SelfDeleted { op } => PostState::Deleted { by: *op },
+        content::PostState::Unreadable => PostState::Unreadable,
+        content::PostState::NotAccepted { rule, op } => PostState::Refused {
+            rule: rule.id(),
+            by: Some(*op),
+        },
+    }
+}

@@ -1,0 +1,332 @@
+//! When a relay lost something, or a newcomer was not there: members give each other what is missing.
+//!
+//! After catching up, a node tells in each Space which heads it has, and asks for ops
+//! that others name and it lacks. Whoever has them sends them again, sealed for the group
+//! as it is now; the op stays the same op. To keep answers few, members wait their turn in
+//! an order drawn by hash, and stay silent when somebody was faster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minicbor::bytes::ByteVec;
+use oplog::hash::H;
+use oplog::store::{Direction, Store, StoreError, prefix_end};
+use oplog::{DeviceId, Lane, OpId, Scope, SpaceId, UserId, codec};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::event::Timer;
+use crate::identity::QUEUE_TABLE;
+use crate::message::{Gossip, HAVE_LANES_MAX, Have, LaneHead, Sealed, WANT_IDS_MAX};
+use crate::node::Node;
+
+/// How long a node waits for a missing op before it asks, in milliseconds: relays deliver out of order.
+const WANT_AFTER_MS: u64 = 1_500;
+/// How long after something new its heads are told, in milliseconds.
+const HAVE_AFTER_MS: u64 = 2_000;
+/// Heads are told at most this often, in milliseconds.
+const HAVE_EVERY_MS: u64 = 60_000;
+/// One place further back in the order of answering, in milliseconds.
+const TURN_MS: u64 = 700;
+/// Most ops given to one asker at once.
+const GIVE_MAX: usize = 2_000;
+
+/// What is being mended in one Space.
+#[derive(Debug, Default)]
+pub(crate) struct Repair {
+    /// Ops that somebody lacks and we have, until somebody else gave them.
+    owed: BTreeSet<OpId>,
+    said_have_at: u64,
+    have_due: bool,
+    want_due: bool,
+}
+
+impl Repair {
+    /// Somebody sent this op: nobody else needs to.
+    pub(crate) fn given(&mut self, op: &OpId) {
+        self.owed.remove(op);
+    }
+}
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// After catching up, and after something new: our heads are worth telling, gaps worth asking about.
+    pub(crate) fn consider_repair(&mut self, space: &SpaceId) {
+        let now = self.now.as_ms();
+        let Some(s) = self.spaces.get_mut(space) else {
+            return;
+        };
+        let missing = !s.log.holdback().is_empty();
+        let say = !s.repair.have_due;
+        let ask = missing && !s.repair.want_due;
+        let wait = HAVE_AFTER_MS.max((s.repair.said_have_at + HAVE_EVERY_MS).saturating_sub(now));
+        s.repair.have_due = true;
+        s.repair.want_due |= ask;
+        if say {
+            self.set_timer(Timer::Have(*space), wait);
+        }
+        if ask {
+            self.set_timer(Timer::Want(*space), WANT_AFTER_MS);
+        }
+    }
+
+    pub(crate) fn say_have(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let now = self.now.as_ms();
+        let Some(s) = self.spaces.get_mut(space) else {
+            return Ok(());
+        };
+        s.repair.have_due = false;
+        if !self.online() {
+            return Ok(());
+        }
+        let lanes = self.own_heads(space)?;
+        if lanes.is_empty() {
+            return Ok(());
+        }
+        let have = Have::signed(space, lanes, &self.me.device);
+        if let Some(s) = self.spaces.get_mut(space) {
+            s.repair.said_have_at = now;
+        }
+        self.gossip(space, &Gossip::Have(have))
+    }
+
+    pub(crate) fn say_want(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let Some(s) = self.spaces.get_mut(space) else {
+            return Ok(());
+        };
+        s.repair.want_due = false;
+        let missing: Vec<OpId> = s.log.holdback().missing(WANT_IDS_MAX);
+        if missing.is_empty() || !self.online() {
+            return Ok(());
+        }
+        self.gossip(space, &Gossip::Want(missing))
+    }
+
+    fn gossip(&mut self, space: &SpaceId, message: &Gossip) -> Result<(), StoreError> {
+        let sealed = Sealed::Gossip(ByteVec::from(codec::encode(message)));
+        if let Some(put) = self.seal_for(space, Scope::Control, &sealed)? {
+            self.publish(&put);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn heard(&mut self, space: &SpaceId, bytes: &[u8]) -> Result<(), StoreError> {
+        // Malformed gossip is a member's fault and costs nothing but itself.
+        let Ok(message) = Gossip::decode(bytes) else {
+            return Ok(());
+        };
+        match message {
+            Gossip::Want(ids) => {
+                let mut have = Vec::new();
+                for id in ids {
+                    if self.has_op(space, &id)? {
+                        have.push(id);
+                    }
+                }
+                self.owe(space, have);
+                Ok(())
+            }
+            Gossip::Have(have) => self.heard_have(space, &have),
+        }
+    }
+
+    fn heard_have(&mut self, space: &SpaceId, have: &Have) -> Result<(), StoreError> {
+        let Some(s) = self.spaces.get(space) else {
+            return Ok(());
+        };
+        let Some(user) = s
+            .device_user(&have.device)
+            .filter(|_| have.is_signed(space))
+        else {
+            return Ok(());
+        };
+        if have.device == self.me.device_id() {
+            return Ok(());
+        }
+        let theirs: BTreeMap<Lane, u64> = have
+            .lanes
+            .iter()
+            .map(|l| {
+                (
+                    Lane {
+                        device: l.device,
+                        scope: l.scope,
+                    },
+                    l.seq,
+                )
+            })
+            .collect();
+        self.note_seen(space, &user, &theirs)?;
+        let mine: BTreeMap<Lane, u64> = self
+            .own_heads(space)?
+            .into_iter()
+            .map(|l| {
+                (
+                    Lane {
+                        device: l.device,
+                        scope: l.scope,
+                    },
+                    l.seq,
+                )
+            })
+            .collect();
+        // They have more than we do: they will be asked when an op names it; telling our heads makes them give.
+        let behind = theirs
+            .iter()
+            .any(|(lane, seq)| mine.get(lane).is_none_or(|m| m < seq));
+        if behind && let Some(s) = self.spaces.get_mut(space) {
+            s.repair.said_have_at = 0;
+            self.consider_repair(space);
+        }
+        let mut owed = Vec::new();
+        for (lane, seq) in &mine {
+            let from = theirs.get(lane).map_or(0, |seq| seq + 1);
+            for at in from..=*seq {
+                if owed.len() >= GIVE_MAX {
+                    break;
+                }
+                owed.extend(self.ops_at(space, lane, at)?);
+            }
+        }
+        self.owe(space, owed);
+        Ok(())
+    }
+
+    fn owe(&mut self, space: &SpaceId, ops: Vec<OpId>) {
+        if ops.is_empty() {
+            return;
+        }
+        let position = self.turn(space, &ops);
+        if let Some(s) = self.spaces.get_mut(space) {
+            s.repair.owed.extend(ops);
+            self.set_timer(Timer::Give(*space), position * TURN_MS);
+        }
+    }
+
+    /// Our place among the devices of the group, in an order that differs for every question.
+    fn turn(&self, space: &SpaceId, about: &[OpId]) -> u64 {
+        let Some(s) = self.spaces.get(space) else {
+            return 0;
+        };
+        let first = about.first().copied().unwrap_or(OpId::ZERO);
+        let draw = |device: &DeviceId| {
+            H::new("turn")
+                .field(first.as_bytes())
+                .field(device.as_bytes())
+                .finish()
+        };
+        let own = draw(&self.me.device_id());
+        let before = s.roster().filter(|device| draw(device) < own).count();
+        u64::try_from(before.min(8)).unwrap_or(8)
+    }
+
+    pub(crate) fn give_now(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let Some(s) = self.spaces.get_mut(space) else {
+            return Ok(());
+        };
+        let owed = std::mem::take(&mut s.repair.owed);
+        if owed.is_empty() || !self.online() {
+            return Ok(());
+        }
+        for put in self.seal_again(space, &owed)? {
+            self.publish(&put);
+        }
+        Ok(())
+    }
+
+    /// The heads of every lane of this Space that we hold, at most as many as one message lists.
+    fn own_heads(&self, space: &SpaceId) -> Result<Vec<LaneHead>, StoreError> {
+        let Some(s) = self.spaces.get(space) else {
+            return Ok(Vec::new());
+        };
+        let mut lanes: Vec<LaneHead> = s
+            .table
+            .all_lanes(&self.store)?
+            .into_iter()
+            .map(|head| LaneHead {
+                device: head.lane.device,
+                scope: head.lane.scope,
+                seq: head.seq,
+            })
+            .take(HAVE_LANES_MAX)
+            .collect();
+        lanes.sort_unstable();
+        Ok(lanes)
+    }
+
+    /// Notes how much of our own lanes somebody has: what "seen by" counts.
+    fn note_seen(
+        &mut self,
+        space: &SpaceId,
+        user: &UserId,
+        lanes: &BTreeMap<Lane, u64>,
+    ) -> Result<(), StoreError> {
+        if *user == self.me.user() {
+            return Ok(());
+        }
+        let own = self.me.device_id();
+        let Some(no) = self.spaces.get(space).map(|s| s.no) else {
+            return Ok(());
+        };
+        for (lane, seq) in lanes.iter().filter(|(lane, _)| lane.device == own) {
+            let key = seen_row(no, &lane.scope, Some(user));
+            let known = self
+                .store
+                .get(QUEUE_TABLE, &key)?
+                .and_then(|v| v.try_into().ok())
+                .map(u64::from_be_bytes);
+            if known.is_none_or(|known| known < *seq) {
+                self.store.put(QUEUE_TABLE, &key, &seq.to_be_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that somebody's op was written with ours in view.
+    pub(crate) fn note_seen_op(
+        &mut self,
+        space: &SpaceId,
+        user: &UserId,
+        lane: &Lane,
+        seq: u64,
+    ) -> Result<(), StoreError> {
+        self.note_seen(space, user, &BTreeMap::from([(*lane, seq)]))
+    }
+
+    /// Returns how many other people have this op of ours.
+    pub(crate) fn seen_by(
+        &self,
+        space: &SpaceId,
+        scope: &Scope,
+        seq: u64,
+    ) -> Result<usize, StoreError> {
+        let Some(no) = self.spaces.get(space).map(|s| s.no) else {
+            return Ok(0);
+        };
+        let prefix = seen_row(no, scope, None);
+        let mut count = 0;
+        self.store.scan(
+            QUEUE_TABLE,
+            &prefix,
+            &prefix_end(&prefix),
+            Direction::Forward,
+            &mut |_, value| {
+                let seen = <[u8; 8]>::try_from(value).map(u64::from_be_bytes);
+                count += usize::from(seen.is_ok_and(|seen| seen >= seq));
+                std::ops::ControlFlow::Continue(())
+            },
+        )?;
+        Ok(count)
+    }
+}
+
+fn seen_row(no: oplog::SpaceNo, scope: &Scope, user: Option<&UserId>) -> Vec<u8> {
+    let scope_len = u8::try_from(scope.as_bytes().len()).unwrap_or(u8::MAX);
+    let user = user.map_or(&[][..], |user| user.as_bytes());
+    [
+        b"seen/".as_slice(),
+        &no.0.to_be_bytes(),
+        &[scope_len],
+        scope.as_bytes(),
+        user,
+    ]
+    .concat()
+}

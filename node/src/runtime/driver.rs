@@ -1,0 +1,397 @@
+//! The thread that owns the node: what waits is handled, synced once, then its effects run.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use std::{fmt, io, thread};
+
+use net::driver::{Link, LinkCommand, LinkError, LinkEvent, RelayAddr};
+use net::wire::{ErrorCode, RelayError};
+use oplog::Timestamp;
+use oplog::store::StoreError;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::{LiveNode, now};
+use crate::command::{Answer, Command, CommandId};
+use crate::error::CommandError;
+use crate::event::{Effect, Event, RelayId, RequestId, Timer};
+use crate::view::Notice;
+
+/// Events handled before one sync.
+const GROUP_MAX: usize = 64;
+/// The index is flushed after so long without anything to do, so that the next start is fast.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Something for the node's thread.
+pub(super) enum Job {
+    /// A person's command.
+    Command {
+        command: Command,
+        reply: oneshot::Sender<Result<Answer, CommandError>>,
+    },
+    /// Anything that wants the node itself.
+    Work(Box<dyn FnOnce(&mut LiveNode) + Send>),
+    /// The end.
+    Shutdown(oneshot::Sender<()>),
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+/// Starts the thread.
+pub(super) fn start(
+    node: LiveNode,
+    jobs: mpsc::Receiver<Job>,
+    link: Option<Link>,
+    notices: broadcast::Sender<Notice>,
+) -> Result<(), io::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    let driver = Driver {
+        node,
+        link,
+        notices,
+        relays: BTreeMap::new(),
+        timers: BTreeMap::new(),
+        replies: BTreeMap::new(),
+        next_command: 0,
+        waiting: vec![Event::Started],
+        outgoing: VecDeque::new(),
+        stopping: None,
+    };
+    let name = "decent-node".to_owned();
+    thread::Builder::new()
+        .name(name)
+        .spawn(move || runtime.block_on(driver.run(jobs)))?;
+    Ok(())
+}
+
+struct Driver {
+    node: LiveNode,
+    link: Option<Link>,
+    notices: broadcast::Sender<Notice>,
+    /// Names of relays on the network and in the node.
+    relays: BTreeMap<net::RelayId, RelayId>,
+    timers: BTreeMap<Timer, Timestamp>,
+    replies: BTreeMap<CommandId, oneshot::Sender<Result<Answer, CommandError>>>,
+    next_command: u64,
+    waiting: Vec<Event>,
+    /// What the network task has no room for yet. Bounded by what the node has in flight.
+    outgoing: VecDeque<LinkCommand>,
+    stopping: Option<oneshot::Sender<()>>,
+}
+
+enum Woken {
+    Job(Option<Job>),
+    Link(Option<LinkEvent>),
+    Room,
+    Timer,
+    Idle,
+}
+
+impl Driver {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let mut dirty = false;
+        while self.stopping.is_none() {
+            if !self.waiting.is_empty() {
+                self.handle_group();
+                self.send_outgoing();
+                dirty = true;
+                // Effects may have made events of their own.
+                self.drain(&mut jobs);
+                continue;
+            }
+            match self.wait(&mut jobs, dirty).await {
+                Woken::Job(Some(job)) => self.take_job(job),
+                Woken::Job(None) => break,
+                Woken::Link(event) => self.take_link_event(event),
+                Woken::Room => self.send_outgoing(),
+                Woken::Timer => self.take_timers(),
+                Woken::Idle => {
+                    dirty = false;
+                    if let Err(error) = self.node.store_mut().flush_idle() {
+                        tracing::debug!(%error, "not flushed");
+                    }
+                }
+            }
+            self.drain(&mut jobs);
+        }
+        self.close().await;
+    }
+
+    async fn wait(&mut self, jobs: &mut mpsc::Receiver<Job>, dirty: bool) -> Woken {
+        let next = self.timers.values().min().copied();
+        let until = next.map(|at| Duration::from_millis(at.since(now())));
+        let full = !self.outgoing.is_empty();
+        let (events, room) = match &mut self.link {
+            Some(link) => (Some(&mut link.events), Some(&link.commands)),
+            None => (None, None),
+        };
+        tokio::select! {
+            job = jobs.recv() => Woken::Job(job),
+            event = recv(events) => Woken::Link(event),
+            () = has_room(room), if full => Woken::Room,
+            () = pause(until) => Woken::Timer,
+            () = pause(Some(IDLE)), if dirty => Woken::Idle,
+        }
+    }
+
+    /// Takes what else is there, without waiting: it shares the next sync.
+    fn drain(&mut self, jobs: &mut mpsc::Receiver<Job>) {
+        while self.waiting.len() < GROUP_MAX && self.stopping.is_none() {
+            if let Ok(job) = jobs.try_recv() {
+                self.take_job(job);
+                continue;
+            }
+            match self.link.as_mut().map(|link| link.events.try_recv()) {
+                Some(Ok(event)) => self.take_link_event(Some(event)),
+                _ => break,
+            }
+        }
+        self.take_timers();
+    }
+
+    fn take_job(&mut self, job: Job) {
+        match job {
+            Job::Command { command, reply } => {
+                self.next_command += 1;
+                let id = CommandId(self.next_command);
+                self.replies.insert(id, reply);
+                self.waiting.push(Event::Command { id, command });
+            }
+            Job::Work(work) => work(&mut self.node),
+            Job::Shutdown(done) => self.stopping = Some(done),
+        }
+    }
+
+    fn take_link_event(&mut self, event: Option<LinkEvent>) {
+        let Some(event) = event else {
+            // The network task has ended; without it there are no relays.
+            self.link = None;
+            for relay in self.relays.values() {
+                self.waiting.push(Event::RelayDisconnected {
+                    relay: *relay,
+                    reason: "the network task has ended".to_owned(),
+                });
+            }
+            return;
+        };
+        let named = |id: &net::RelayId| self.relays.get(id).copied();
+        let event = match event {
+            LinkEvent::Connected { relay } => named(&relay).map(Event::RelayConnected),
+            LinkEvent::Disconnected { relay, reason } => {
+                named(&relay).map(|relay| Event::RelayDisconnected { relay, reason })
+            }
+            LinkEvent::Response { relay, id, result } => {
+                named(&relay).map(|relay| Event::RelayAnswered {
+                    relay,
+                    request: RequestId(id.0),
+                    result: result.map_err(|error| relay_error(&error)),
+                })
+            }
+            LinkEvent::Push { relay, push } => {
+                named(&relay).map(|relay| Event::RelayPushed { relay, push })
+            }
+        };
+        self.waiting.extend(event);
+    }
+
+    fn take_timers(&mut self) {
+        let time = now();
+        let due = self.timers.iter().filter(|(_, at)| **at <= time);
+        let due: Vec<Timer> = due.map(|(timer, _)| *timer).collect();
+        for timer in due {
+            self.timers.remove(&timer);
+            self.waiting.push(Event::TimerExpired(timer));
+        }
+    }
+
+    /// Handles what waits, syncs once, runs the effects.
+    fn handle_group(&mut self) {
+        let mut effects = Vec::new();
+        for event in std::mem::take(&mut self.waiting) {
+            let command = if let Event::Command { id, .. } = &event {
+                Some(*id)
+            } else {
+                None
+            };
+            match self.node.handle(event, now()) {
+                Ok(more) => effects.extend(more),
+                Err(error) => return self.store_failed(command, &effects, error),
+            }
+        }
+        match self.node.sync() {
+            Ok(()) => {
+                for effect in effects {
+                    self.run_effect(effect);
+                }
+            }
+            Err(error) => self.store_failed(None, &effects, error),
+        }
+    }
+
+    /// The store failed: whoever waits is told, and memory is read from disk again. No effect of
+    /// this group runs, since what it tells may be lost.
+    fn store_failed(&mut self, command: Option<CommandId>, effects: &[Effect], error: StoreError) {
+        tracing::warn!(%error, "the store failed; reading it again");
+        let full = matches!(error, StoreError::Full);
+        for id in effects.iter().filter_map(answered).chain(command) {
+            let source = if full {
+                StoreError::Full
+            } else {
+                StoreError::Damaged {
+                    what: error.to_string(),
+                }
+            };
+            self.reply(id, Err(CommandError::Store { source }));
+        }
+        if self.node.store().is_poisoned()
+            && let Err(error) = self.node.store_mut().resume()
+        {
+            tracing::warn!(%error, "the store stays closed for writing");
+        }
+        if let Err(error) = self.node.reload() {
+            tracing::warn!(%error, "the profile cannot be read");
+        }
+    }
+
+    fn run_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Connect { relay, address } => self.connect(relay, &address),
+            Effect::Disconnect(relay) => {
+                if let Some(id) = self.network_name(relay) {
+                    self.relays.remove(&id);
+                    self.outgoing.push_back(LinkCommand::RemoveRelay(id));
+                }
+            }
+            Effect::Request { relay, id, request } => {
+                match self.network_name(relay).filter(|_| self.link.is_some()) {
+                    Some(relay) => self.outgoing.push_back(LinkCommand::Request {
+                        relay,
+                        id: net::driver::RequestId(id.0),
+                        request,
+                    }),
+                    None => self.waiting.push(Event::RelayAnswered {
+                        relay,
+                        request: id,
+                        result: Err(relay_error(&LinkError::NotConnected)),
+                    }),
+                }
+            }
+            Effect::SetTimer { timer, at } => {
+                self.timers.insert(timer, at);
+            }
+            Effect::Answer { id, result } => self.reply(id, *result),
+            // Nobody may be watching.
+            Effect::Notify(notice) => drop(self.notices.send(notice)),
+        }
+    }
+
+    fn connect(&mut self, relay: RelayId, address: &str) {
+        let refused = |reason: String| Event::RelayDisconnected { relay, reason };
+        match address.parse::<RelayAddr>() {
+            _ if self.link.is_none() => self.waiting.push(refused("offline".to_owned())),
+            Ok(address) => {
+                self.relays.insert(address.id(), relay);
+                self.outgoing.push_back(LinkCommand::AddRelay(address));
+            }
+            Err(error) => self.waiting.push(refused(error.to_string())),
+        }
+    }
+
+    fn network_name(&self, relay: RelayId) -> Option<net::RelayId> {
+        self.relays
+            .iter()
+            .find(|(_, named)| **named == relay)
+            .map(|(id, _)| *id)
+    }
+
+    /// Hands over what the network task has room for.
+    fn send_outgoing(&mut self) {
+        let Some(link) = &self.link else {
+            self.outgoing.clear();
+            return;
+        };
+        while let Some(command) = self.outgoing.pop_front() {
+            if let Err(mpsc::error::TrySendError::Full(command)) = link.commands.try_send(command) {
+                self.outgoing.push_front(command);
+                break;
+            }
+        }
+    }
+
+    fn reply(&mut self, id: CommandId, result: Result<Answer, CommandError>) {
+        if let Some(reply) = self.replies.remove(&id) {
+            // Whoever asked may be gone.
+            drop(reply.send(result));
+        }
+    }
+
+    async fn close(mut self) {
+        if let Some(link) = self.link.take() {
+            // The task may have ended already; dropping both ends ends it too.
+            drop(link.commands.try_send(LinkCommand::Shutdown));
+            drop((link.commands, link.events));
+            drop(link.task.await);
+        }
+        let flushed = self
+            .node
+            .sync()
+            .and_then(|()| self.node.store_mut().flush_idle());
+        if let Err(error) = flushed {
+            tracing::warn!(%error, "not flushed");
+        }
+        drop(self.node);
+        if let Some(done) = self.stopping {
+            // Whoever asked may be gone.
+            let _gone = done.send(());
+        }
+    }
+}
+
+async fn recv(events: Option<&mut mpsc::Receiver<LinkEvent>>) -> Option<LinkEvent> {
+    match events {
+        Some(events) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn has_room(commands: Option<&mpsc::Sender<LinkCommand>>) {
+    match commands {
+        // The permit goes back at once; a closed queue wakes us too.
+        Some(commands) => drop(commands.reserve().await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn pause(until: Option<Duration>) {
+    match until {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+const fn answered(effect: &Effect) -> Option<CommandId> {
+    if let Effect::Answer { id, .. } = effect {
+        Some(*id)
+    } else {
+        None
+    }
+}
+
+const fn relay_error(error: &LinkError) -> RelayError {
+    let code = match error {
+        LinkError::Busy => ErrorCode::RateLimited,
+        LinkError::NotConnected
+        | LinkError::Disconnected
+        | LinkError::Timeout
+        | LinkError::Protocol(_) => ErrorCode::Internal,
+    };
+    RelayError {
+        code,
+        retry_after_ms: 1_000,
+    }
+}

@@ -1,0 +1,215 @@
+//! What the content plane asks about authors, answered from the authority fold of one Space.
+
+use core::ops::Range;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fold::AuthorityView;
+use fold::content::{Bodies, EffectiveRemoval, Sponsorship, Standing};
+use oplog::accept::verb;
+use oplog::authority::{Rank, View};
+use oplog::dag::Past;
+use oplog::payload::Weight;
+use oplog::store::{Location, Store, StoreError};
+use oplog::{AcceptedOp, DeviceId, EpochId, Header, Lane, OpId, UserId};
+
+use crate::space::Space;
+
+/// Views of pasts kept while one query runs.
+const PASTS_MAX: usize = 256;
+
+/// One Space, as its content is judged by it. Lives as long as one query.
+pub(crate) struct SpaceStanding<'a> {
+    space: &'a Space,
+    chain: Vec<EpochId>,
+    pasts: RefCell<BTreeMap<Vec<OpId>, Arc<AuthorityView>>>,
+}
+
+impl<'a> SpaceStanding<'a> {
+    pub(crate) fn new(space: &'a Space) -> Self {
+        let chain = space.authority.epochs().chain(&space.tip);
+        Self {
+            space,
+            chain,
+            pasts: RefCell::new(BTreeMap::new()),
+        }
+    }
+
+    fn past(&self, op: &Header) -> Past {
+        self.space.log.dag().past_of(&op.ctl)
+    }
+
+    /// The fold of what the author had seen. It never changes, so it may be remembered.
+    fn past_view(&self, op: &Header) -> Arc<AuthorityView> {
+        if op.ctl == self.space.view.frontier() {
+            return Arc::clone(&self.space.view);
+        }
+        if let Some(view) = self.pasts.borrow().get(&op.ctl) {
+            return Arc::clone(view);
+        }
+        let view = Arc::new(
+            self.space
+                .authority
+                .recompute(self.space.log.dag(), &op.ctl),
+        );
+        let mut pasts = self.pasts.borrow_mut();
+        if pasts.len() >= PASTS_MAX {
+            pasts.clear();
+        }
+        pasts.insert(op.ctl.clone(), Arc::clone(&view));
+        view
+    }
+
+    fn grants(&self, op: &Header, user: &UserId, weight: Weight) -> Option<OpId> {
+        let dag = self.space.log.dag();
+        let all = &self.space.view;
+        let void = op.ctl.iter().flat_map(|head| {
+            self.space
+                .authority
+                .void_grants(dag, head, user, weight, all)
+        });
+        void.last().or_else(|| op.ctl.first().copied())
+    }
+
+    fn first_epoch(&self, removal: &OpId) -> Option<EpochId> {
+        self.space
+            .authority
+            .epochs()
+            .first_seeing(self.space.log.dag(), &self.chain, removal)
+    }
+}
+
+impl Standing for SpaceStanding<'_> {
+    fn sponsorship(&self, op: &Header) -> Sponsorship {
+        let all = &self.space.view;
+        // The common case needs no view of the past: a member now is one by an effective grant.
+        if all.is_member(&op.user) && View::device_user(&**all, &op.device) == Some(op.user) {
+            return Sponsorship::Held;
+        }
+        if all.is_sponsored(&op.user, &op.device, &self.past_view(op)) {
+            return Sponsorship::Held;
+        }
+        let by = self
+            .grants(op, &op.user, Weight::new(1))
+            .unwrap_or(OpId::ZERO);
+        Sponsorship::Void { by }
+    }
+
+    fn removals(&self, op: &Header) -> Vec<Arc<EffectiveRemoval>> {
+        let removals = self.space.view.removals_of(&op.user);
+        if removals.is_empty() {
+            return Vec::new();
+        }
+        let past = self.past(op);
+        let unseen = removals
+            .into_iter()
+            .filter(|r| !self.space.log.dag().in_past(&r.op, &past));
+        unseen
+            .map(|r| {
+                let rank = self
+                    .space
+                    .authority
+                    .standing(&r.op)
+                    .map_or(Rank::TOP, |standing| standing.rank);
+                Arc::new(EffectiveRemoval {
+                    op: r.op,
+                    by: r.author,
+                    hlc: r.hlc,
+                    rank,
+                    cut: r.cut.to_vec(),
+                    late: r.late,
+                    purge: r.purge.to_vec(),
+                    reason: r.reason.to_owned(),
+                    first_epoch: self.first_epoch(&r.op),
+                })
+            })
+            .collect()
+    }
+
+    fn void_act(&self, op: &Header) -> Option<OpId> {
+        let verb = verb(op.kind()?);
+        let past = self.past_view(op);
+        let needed = past.least(verb, op.scope.channel().as_ref());
+        if needed <= Weight::MEMBER {
+            return None;
+        }
+        if !self.space.view.is_weight_sponsored(&op.user, needed, &past) {
+            return self.grants(op, &op.user, needed);
+        }
+        let demotion = self.space.view.demotion(&op.user)?.op;
+        let seen = self.space.log.dag().in_past(&demotion, &self.past(op));
+        let after = self
+            .first_epoch(&demotion)
+            .is_some_and(|first| self.descends(&op.epoch, &first));
+        (!seen && after).then_some(demotion)
+    }
+
+    fn mute(&self, op: &Header) -> Option<OpId> {
+        let mute = self
+            .space
+            .view
+            .mute(&op.user, op.scope.channel().as_ref(), op.hlc)?;
+        let node = self.space.log.dag().node(&mute.op)?;
+        let begun = node.op.header().hlc < op.hlc;
+        let seen = self.space.log.dag().in_past(&mute.op, &self.past(op));
+        (begun && !seen).then_some(mute.op)
+    }
+
+    fn rank_at(&self, op: &Header) -> Option<Rank> {
+        self.past_view(op).rank(&op.user)
+    }
+
+    fn saw(&self, op: &Header, control: &OpId) -> bool {
+        self.space.log.dag().in_past(control, &self.past(op))
+    }
+
+    fn descends(&self, epoch: &EpochId, ancestor: &EpochId) -> bool {
+        self.space.authority.epochs().is_ancestor(ancestor, epoch)
+    }
+
+    fn is_quiet(&self, device: &DeviceId) -> bool {
+        let all = &self.space.view;
+        let Some(user) = View::device_user(&**all, device) else {
+            return false;
+        };
+        all.is_member(&user) && all.void_ops().next().is_none() && all.removals_of(&user).is_empty()
+    }
+}
+
+/// Where the accepted ops of a Space lie.
+pub(crate) struct SpaceBodies<'a, S> {
+    pub(crate) space: &'a Space,
+    pub(crate) store: &'a S,
+}
+
+impl<S: Store> Bodies for SpaceBodies<'_, S> {
+    fn read(&self, _: &OpId, at: &Location) -> Result<AcceptedOp, StoreError> {
+        let bytes = self.store.read(&self.space.id, at)?;
+        oplog::SignedOp::decode(&bytes)
+            .map(AcceptedOp::danger_from_own_store)
+            .map_err(|error| StoreError::Damaged {
+                what: error.to_string(),
+            })
+    }
+
+    fn op(&self, id: &OpId) -> Result<Option<AcceptedOp>, StoreError> {
+        self.space.table.op(self.store, id)
+    }
+
+    fn lane(
+        &self,
+        lane: &Lane,
+        seqs: Range<u64>,
+        visit: &mut dyn FnMut(u64, OpId),
+    ) -> Result<(), StoreError> {
+        for (seq, id) in
+            self.space
+                .table
+                .range(self.store, lane, seqs.start, Some(seqs.end), usize::MAX)?
+        {
+            visit(seq, id);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,366 @@
+//! What people are shown: plain data, computed when asked for.
+//!
+//! Names and texts here are already made harmless (bidi controls, control
+//! characters); ids are whole.
+
+use oplog::payload::{Attachment, ChannelKind, LatePolicy, Weight};
+use oplog::{ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, SpaceId, Timestamp, UserId};
+
+/// Who this profile is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Me {
+    /// The person.
+    pub user: UserId,
+    /// This device.
+    pub device: DeviceId,
+    /// The name others see.
+    pub name: String,
+    /// The identity as a `did:key`.
+    pub did: String,
+}
+
+/// A Space in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceSummary {
+    /// Which.
+    pub id: SpaceId,
+    /// Its name.
+    pub name: String,
+    /// Our standing in it.
+    pub membership: Membership,
+    /// How many members.
+    pub members: usize,
+    /// How many channels.
+    pub channels: usize,
+    /// The epoch we are in and its number.
+    pub epoch: EpochId,
+    /// Its number, a label.
+    pub epoch_number: u64,
+}
+
+/// Our standing in a Space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// A member, in the group.
+    Member(Weight),
+    /// A member whose device waits to be let into the group (again).
+    Waiting(Weight),
+    /// Removed, by this op.
+    Removed(OpId),
+}
+
+/// A channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelView {
+    /// Which.
+    pub id: ChannelId,
+    /// Its name.
+    pub name: String,
+    /// How it is used.
+    pub kind: ChannelKind,
+    /// What it is about.
+    pub topic: String,
+    /// The heading it stands under.
+    pub category: Option<String>,
+    /// Whether it is closed for posting.
+    pub archived: bool,
+}
+
+/// A thread in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadSummary {
+    /// The op that opened it.
+    pub id: OpId,
+    /// Its title.
+    pub title: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Who opened it.
+    pub author: UserId,
+    /// Their name.
+    pub author_name: String,
+    /// When, by the author's clock.
+    pub created: Timestamp,
+    /// How many replies are accepted.
+    pub replies: u64,
+    /// When the newest came, by its author's clock.
+    pub last_activity: Timestamp,
+    /// What became of the thread itself.
+    pub state: PostState,
+}
+
+/// One post, or the first post of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostView {
+    /// Which op.
+    pub id: OpId,
+    /// Its channel.
+    pub channel: ChannelId,
+    /// Its thread.
+    pub thread: Option<OpId>,
+    /// The thread's title, on its first post.
+    pub title: Option<String>,
+    /// What it answers.
+    pub reply_to: Option<OpId>,
+    /// Who wrote it.
+    pub author: UserId,
+    /// Their name.
+    pub author_name: String,
+    /// With which device.
+    pub device: DeviceId,
+    /// Logical time.
+    pub hlc: Hlc,
+    /// The author's clock.
+    pub wall: Timestamp,
+    /// The text as it stands; empty when it may not be shown.
+    pub body: String,
+    /// Earlier texts, oldest first.
+    pub history: Vec<String>,
+    /// Files.
+    pub attachments: Vec<Attachment>,
+    /// Reactions: emoji and who.
+    pub reactions: Vec<(String, Vec<UserId>)>,
+    /// Whom it mentions.
+    pub mentions: Vec<UserId>,
+    /// Whether it is pinned.
+    pub pinned: bool,
+    /// What became of it.
+    pub state: PostState,
+    /// For own posts: how far it got.
+    pub delivery: Option<Delivery>,
+}
+
+/// What became of a post, with the rule and the op that decided where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostState {
+    /// Shown like any other.
+    Normal,
+    /// Written without having seen its author's removal (D2).
+    Late {
+        /// The removal.
+        removal: OpId,
+        /// In a scope that nobody has listed.
+        unverified: bool,
+        /// Behind a click.
+        quarantined: bool,
+    },
+    /// Concurrent with a mute of its author.
+    Muted {
+        /// The mute.
+        mute: OpId,
+    },
+    /// Hidden by a moderator.
+    Hidden {
+        /// The tombstone.
+        by: OpId,
+        /// Who.
+        moderator: UserId,
+        /// Why.
+        reason: String,
+    },
+    /// Deleted by its author.
+    Deleted {
+        /// The deletion.
+        by: OpId,
+    },
+    /// Refused for good.
+    Refused {
+        /// The rule's id.
+        rule: &'static str,
+        /// The op that decided, if one did.
+        by: Option<OpId>,
+    },
+    /// Its payload is malformed or pruned.
+    Unreadable,
+}
+
+/// How far an own op got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Durable on this disk.
+    Saved,
+    /// Taken by so many relays.
+    OnRelay(usize),
+    /// Seen by so many other people.
+    SeenBy(usize),
+}
+
+/// A member, or somebody who was one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    /// Who.
+    pub user: UserId,
+    /// The name they go by.
+    pub name: String,
+    /// What they may do; `None` for former members.
+    pub weight: Option<Weight>,
+    /// Their live devices.
+    pub devices: Vec<DeviceId>,
+    /// Since when.
+    pub joined: Hlc,
+    /// Banned by this op.
+    pub banned: Option<OpId>,
+    /// Muted everywhere by this op, until this time.
+    pub muted: Option<(OpId, Option<Hlc>)>,
+    /// Removed by this op.
+    pub removed: Option<OpId>,
+}
+
+/// An invite that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InviteView {
+    /// The op that opened it.
+    pub op: OpId,
+    /// The role it gives.
+    pub weight: Weight,
+    /// How often it was used.
+    pub uses: u32,
+    /// How often it may be.
+    pub max_uses: u32,
+    /// Until when.
+    pub expires: Hlc,
+    /// Whether each needs approval.
+    pub approval: bool,
+}
+
+/// Somebody who asks to come in and needs approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinRequestView {
+    /// Who.
+    pub user: UserId,
+    /// The name they give.
+    pub name: String,
+    /// By which invite.
+    pub invite: OpId,
+}
+
+/// One Space in the health report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceStatus {
+    /// The Space.
+    pub summary: SpaceSummary,
+    /// Accepted control ops.
+    pub control_ops: usize,
+    /// Ops waiting for others.
+    pub held: usize,
+    /// Envelopes waiting for a key.
+    pub unopened: usize,
+    /// Own ops no relay has yet.
+    pub queued: usize,
+    /// Epochs with more than one commit on them.
+    pub forks: Vec<EpochId>,
+    /// Devices that should be in the group and are not, and the other way round.
+    pub reconcile: usize,
+    /// Whether the Space uses a feature this version lacks.
+    pub update_needed: bool,
+    /// Hash of everything visible: equal on every replica with the same ops.
+    pub state_hash: Digest,
+}
+
+/// One relay in the health report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayStatus {
+    /// Its address.
+    pub address: String,
+    /// Whether we are connected now.
+    pub connected: bool,
+    /// Why not, if not.
+    pub error: Option<String>,
+}
+
+/// What an own op is waiting for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnOp {
+    /// The op.
+    pub op: OpId,
+    /// What it does.
+    pub kind: &'static str,
+    /// The author's clock.
+    pub wall: Timestamp,
+    /// How far it got.
+    pub delivery: Delivery,
+}
+
+/// The health report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Who we are.
+    pub me: Me,
+    /// Relays.
+    pub relays: Vec<RelayStatus>,
+    /// Spaces.
+    pub spaces: Vec<SpaceStatus>,
+    /// What the last start found and mended, in words.
+    pub recovered: Vec<String>,
+}
+
+/// What changed, for those who watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// Ops were accepted.
+    Ops {
+        /// Where.
+        space: SpaceId,
+        /// Which, parents first.
+        ops: Vec<OpId>,
+    },
+    /// An op was refused, by this rule.
+    Refused {
+        /// Where.
+        space: SpaceId,
+        /// Which.
+        op: OpId,
+        /// The rule's id.
+        rule: &'static str,
+        /// In words.
+        why: String,
+    },
+    /// The group moved to a new epoch.
+    Epoch {
+        /// Where.
+        space: SpaceId,
+        /// The epoch.
+        epoch: EpochId,
+    },
+    /// Two commits follow one epoch.
+    Fork {
+        /// Where.
+        space: SpaceId,
+        /// The epoch they follow.
+        parent: EpochId,
+    },
+    /// We are in a new Space.
+    Joined {
+        /// Which.
+        space: SpaceId,
+    },
+    /// We are out of a Space.
+    Removed {
+        /// Which.
+        space: SpaceId,
+        /// By which op.
+        by: OpId,
+    },
+    /// Somebody asks to come in.
+    JoinRequest {
+        /// Where.
+        space: SpaceId,
+        /// Who.
+        request: JoinRequestView,
+    },
+    /// A relay came or went.
+    Relay(RelayStatus),
+    /// Nothing is left to get from or send to the relays that are connected.
+    CaughtUp,
+}
+
+/// What late posts become under a policy, in words.
+#[must_use]
+pub const fn late_policy_name(policy: LatePolicy) -> &'static str {
+    match policy {
+        LatePolicy::Accept => "accept",
+        LatePolicy::Quarantine => "quarantine",
+        LatePolicy::Reject => "reject",
+    }
+}

@@ -1,0 +1,540 @@
+//! Three people and a relay: founding, joining, talking, leaving the network and coming back.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on should stop"
+)]
+
+mod world;
+
+use node::view::PostState;
+use node::{Answer, Command, InviteLink};
+use oplog::payload::Weight;
+use oplog::{ChannelId, OpId, SpaceId};
+use world::World;
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+const JOHN: usize = 2;
+
+struct Scene {
+    world: World,
+    space: SpaceId,
+    general: ChannelId,
+    forum: ChannelId,
+}
+
+fn invite(world: &mut World, who: usize, space: SpaceId) -> InviteLink {
+    let command = Command::CreateInvite {
+        space,
+        weight: Weight::MEMBER,
+        max_uses: 10,
+        valid_secs: 86_400,
+        channel: None,
+        approval: false,
+    };
+    match world.command(who, command).unwrap() {
+        Answer::Invite { link, .. } => link,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn join(world: &mut World, who: usize, link: InviteLink) {
+    let space = link.space;
+    let id = world.begin(who, Command::Join { link });
+    world.settle();
+    world.pass(20_000);
+    assert_eq!(
+        world.answer(who, id).expect("no answer").unwrap(),
+        Answer::Joined { space }
+    );
+}
+
+/// Alice founds, Bob and John join.
+fn scene() -> Scene {
+    let mut world = World::new(&["Alice", "Bob", "John"]);
+    for who in [ALICE, BOB, JOHN] {
+        world.connect(who);
+    }
+    let Answer::Space(space) = world
+        .command(
+            ALICE,
+            Command::CreateSpace {
+                name: "Allotment".into(),
+            },
+        )
+        .unwrap()
+    else {
+        panic!("no Space");
+    };
+    let link = invite(&mut world, ALICE, space);
+    join(&mut world, BOB, link.clone());
+    join(&mut world, JOHN, link);
+    let channels = world.people[ALICE].node.channels(space).unwrap();
+    let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
+    let (general, forum) = (find("general"), find("forum"));
+    let role = Command::SetRole {
+        space,
+        user: world.people[BOB].node.me().user,
+        weight: Weight::ADMIN,
+        reason: String::new(),
+    };
+    world.command(ALICE, role).unwrap();
+    Scene {
+        world,
+        space,
+        general,
+        forum,
+    }
+}
+
+impl Scene {
+    fn post(&mut self, who: usize, body: &str) -> OpId {
+        let command = Command::Post {
+            space: self.space,
+            channel: self.general,
+            thread: None,
+            reply_to: None,
+            body: body.into(),
+            attachments: vec![],
+        };
+        match self.world.command(who, command).unwrap() {
+            Answer::Op(op) => op,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn texts(&self, who: usize) -> Vec<String> {
+        let posts = self.world.people[who]
+            .node
+            .posts(self.space, self.general, None, 100)
+            .unwrap();
+        posts.into_iter().map(|p| p.body).collect()
+    }
+
+    fn assert_converged(&self, who: &[usize]) {
+        let hashes: Vec<_> = who
+            .iter()
+            .map(|w| self.world.people[*w].node.state_hash(self.space).unwrap())
+            .collect();
+        assert!(
+            hashes.windows(2).all(|pair| pair[0] == pair[1]),
+            "{hashes:?}"
+        );
+    }
+}
+
+#[test]
+fn three_people_meet_and_talk() {
+    let mut scene = scene();
+    scene.post(ALICE, "hello");
+    scene.post(BOB, "hi Alice");
+    scene.post(JOHN, "hi both");
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(scene.texts(who), ["hello", "hi Alice", "hi both"], "{who}");
+    }
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+#[test]
+fn what_is_written_offline_arrives_later_and_what_was_missed_is_fetched() {
+    let mut scene = scene();
+    scene.world.disconnect(JOHN);
+    scene.post(JOHN, "on the train");
+    scene.post(ALICE, "while John is away");
+    scene.world.pass(3 * 86_400_000);
+    scene.post(BOB, "three days later");
+    scene.world.restart(JOHN);
+    scene.world.connect(JOHN);
+    scene.world.pass(10_000);
+    let mut texts = scene.texts(ALICE);
+    texts.sort();
+    assert_eq!(
+        texts,
+        ["on the train", "three days later", "while John is away"]
+    );
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+#[test]
+fn a_removed_member_is_out_of_the_group_and_reads_no_more() {
+    let mut scene = scene();
+    let seen = scene.post(JOHN, "case A");
+    let john = scene.world.people[JOHN].node.me().user;
+    scene.world.disconnect(JOHN);
+    let unseen = scene.post(JOHN, "case B");
+    let kick = Command::Kick {
+        space: scene.space,
+        user: john,
+        reason: "spam".into(),
+        late: None,
+        purge: vec![],
+    };
+    scene.world.command(BOB, kick).unwrap();
+    let after = scene.post(ALICE, "without John");
+    scene.world.connect(JOHN);
+    scene.world.pass(10_000);
+    for who in [ALICE, BOB] {
+        let node = &scene.world.people[who].node;
+        assert_eq!(
+            node.post(scene.space, seen).unwrap().state,
+            PostState::Normal,
+            "A at {who}"
+        );
+        let late = node.post(scene.space, unseen).unwrap().state;
+        assert!(
+            matches!(late, PostState::Late { .. }),
+            "B at {who}: {late:?}"
+        );
+    }
+    assert!(
+        scene.world.people[JOHN]
+            .node
+            .post(scene.space, after)
+            .is_err()
+    );
+    let refused = scene.world.command(
+        JOHN,
+        Command::Leave {
+            space: scene.space,
+            reason: String::new(),
+        },
+    );
+    assert!(refused.is_err());
+    scene.assert_converged(&[ALICE, BOB]);
+}
+
+#[test]
+fn forum_threads_edits_reactions_pins_and_tombstones() {
+    let mut scene = scene();
+    let (space, forum) = (scene.space, scene.forum);
+    let thread = Command::CreateThread {
+        space,
+        channel: forum,
+        title: "Seeds".into(),
+        tags: vec!["spring".into()],
+        body: "Who has some?".into(),
+        attachments: vec![],
+    };
+    let Answer::Op(thread) = scene.world.command(ALICE, thread).unwrap() else {
+        panic!()
+    };
+    let reply = Command::Post {
+        space,
+        channel: forum,
+        thread: Some(thread),
+        reply_to: Some(thread),
+        body: "me".into(),
+        attachments: vec![],
+    };
+    let Answer::Op(reply) = scene.world.command(JOHN, reply).unwrap() else {
+        panic!()
+    };
+    scene
+        .world
+        .command(
+            JOHN,
+            Command::Edit {
+                space,
+                target: reply,
+                body: "I do".into(),
+            },
+        )
+        .unwrap();
+    let react = Command::React {
+        space,
+        target: reply,
+        emoji: "🌱".into(),
+        add: true,
+    };
+    scene.world.command(ALICE, react).unwrap();
+    scene
+        .world
+        .command(
+            BOB,
+            Command::Pin {
+                space,
+                target: reply,
+                pin: true,
+            },
+        )
+        .unwrap();
+    let view = scene.world.people[ALICE].node.post(space, reply).unwrap();
+    assert_eq!(
+        (view.body.as_str(), view.history.len(), view.pinned),
+        ("I do", 1, true)
+    );
+    assert_eq!(view.reactions.len(), 1);
+    let threads = scene.world.people[JOHN]
+        .node
+        .threads(space, forum, 10)
+        .unwrap();
+    assert_eq!(
+        (threads[0].title.as_str(), threads[0].replies),
+        ("Seeds", 1)
+    );
+    let own = scene.world.command(
+        JOHN,
+        Command::Delete {
+            space,
+            target: thread,
+            reason: "no".into(),
+        },
+    );
+    assert!(own.is_err(), "a member hides nobody's thread");
+    scene
+        .world
+        .command(
+            BOB,
+            Command::Delete {
+                space,
+                target: reply,
+                reason: "off topic".into(),
+            },
+        )
+        .unwrap();
+    for who in [ALICE, BOB, JOHN] {
+        let state = scene.world.people[who]
+            .node
+            .post(space, reply)
+            .unwrap()
+            .state;
+        assert!(matches!(state, PostState::Hidden { .. }), "{state:?}");
+    }
+    scene
+        .world
+        .command(
+            BOB,
+            Command::Restore {
+                space,
+                target: reply,
+            },
+        )
+        .unwrap();
+    assert_eq!(
+        scene.world.people[JOHN]
+            .node
+            .post(space, reply)
+            .unwrap()
+            .state,
+        PostState::Normal
+    );
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+#[test]
+fn an_invite_works_while_its_author_is_offline() {
+    let mut world = World::new(&["Alice", "Bob", "John"]);
+    for who in [ALICE, BOB, JOHN] {
+        world.connect(who);
+    }
+    let Answer::Space(space) = world
+        .command(
+            ALICE,
+            Command::CreateSpace {
+                name: "Club".into(),
+            },
+        )
+        .unwrap()
+    else {
+        panic!("no Space");
+    };
+    let link = invite(&mut world, ALICE, space);
+    join(&mut world, BOB, link.clone());
+    world.disconnect(ALICE);
+    join(&mut world, JOHN, link);
+    world.connect(ALICE);
+    world.pass(5_000);
+    let hashes: Vec<_> = [ALICE, BOB, JOHN]
+        .map(|who| world.people[who].node.state_hash(space).unwrap())
+        .to_vec();
+    assert!(hashes.windows(2).all(|p| p[0] == p[1]));
+}
+
+#[test]
+fn the_relay_sees_no_id_of_ours() {
+    let mut scene = scene();
+    let op = scene.post(ALICE, "a secret");
+    let node = &scene.world.people[ALICE].node;
+    let me = node.me();
+    let summary = node.spaces().remove(0);
+    let needles: [&[u8]; 6] = [
+        scene.space.as_bytes(),
+        op.as_bytes(),
+        me.user.as_bytes(),
+        me.device.as_bytes(),
+        summary.epoch.as_bytes(),
+        b"a secret",
+    ];
+    for bytes in &scene.world.relay_saw {
+        for needle in needles {
+            assert!(!bytes.windows(needle.len()).any(|w| w == needle));
+        }
+    }
+    assert!(scene.world.relay_saw.len() > 20);
+}
+
+#[test]
+fn somebody_who_lost_their_device_comes_back_with_words_and_backup() {
+    let mut scene = scene();
+    scene.post(JOHN, "from the old phone");
+    let phrase = scene.world.phrase(JOHN);
+    let backup = scene.world.people[JOHN].node.backup().unwrap();
+    scene.post(ALICE, "after the backup");
+    scene.world.disconnect(JOHN);
+    let user = scene.world.people[JOHN].node.me().user;
+    let device = scene.world.people[JOHN].node.me().device;
+    scene.world.restore(JOHN, &phrase, &backup);
+    assert_eq!(
+        scene.texts(JOHN),
+        ["from the old phone"],
+        "history is there at once"
+    );
+    scene.world.connect(JOHN);
+    scene.world.pass(60_000);
+    let me = scene.world.people[JOHN].node.me();
+    assert_eq!(me.user, user);
+    assert_ne!(me.device, device, "a restored profile is a new device");
+    scene.post(JOHN, "from the new phone");
+    scene.world.pass(5_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(
+            scene.texts(who),
+            [
+                "from the old phone",
+                "after the backup",
+                "from the new phone"
+            ],
+            "{who}"
+        );
+    }
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+#[test]
+fn an_invite_with_approval_waits_for_a_moderator() {
+    let mut world = World::new(&["Alice", "Bob"]);
+    world.connect(ALICE);
+    world.connect(BOB);
+    let name = Command::CreateSpace {
+        name: "Club".into(),
+    };
+    let Answer::Space(space) = world.command(ALICE, name).unwrap() else {
+        panic!("no Space");
+    };
+    let command = Command::CreateInvite {
+        space,
+        weight: Weight::GUEST,
+        max_uses: 1,
+        valid_secs: 3_600,
+        channel: None,
+        approval: true,
+    };
+    let Answer::Invite { link, .. } = world.command(ALICE, command).unwrap() else {
+        panic!("no invite");
+    };
+    let id = world.begin(BOB, Command::Join { link });
+    world.settle();
+    world.pass(30_000);
+    assert!(world.answer(BOB, id).is_none(), "nobody has approved");
+    let requests = world.people[ALICE].node.join_requests(space).unwrap();
+    assert_eq!(requests.len(), 1);
+    let user = requests[0].user;
+    world
+        .command(ALICE, Command::Approve { space, user })
+        .unwrap();
+    world.pass(5_000);
+    assert_eq!(
+        world.answer(BOB, id).unwrap().unwrap(),
+        Answer::Joined { space }
+    );
+    let channel = world.people[BOB].node.channels(space).unwrap()[1].id;
+    let post = Command::Post {
+        space,
+        channel,
+        thread: None,
+        reply_to: None,
+        body: "may I?".into(),
+        attachments: vec![],
+    };
+    assert!(world.command(BOB, post).is_err(), "a guest reads");
+}
+
+#[test]
+fn an_invite_that_is_used_up_or_expired_says_so() {
+    let mut world = World::new(&["Alice", "Bob", "John"]);
+    for who in [ALICE, BOB, JOHN] {
+        world.connect(who);
+    }
+    let name = Command::CreateSpace {
+        name: "Club".into(),
+    };
+    let Answer::Space(space) = world.command(ALICE, name).unwrap() else {
+        panic!("no Space");
+    };
+    let command = Command::CreateInvite {
+        space,
+        weight: Weight::MEMBER,
+        max_uses: 1,
+        valid_secs: 3_600,
+        channel: None,
+        approval: false,
+    };
+    let Answer::Invite { link, .. } = world.command(ALICE, command).unwrap() else {
+        panic!("no invite");
+    };
+    join(&mut world, BOB, link.clone());
+    let id = world.begin(JOHN, Command::Join { link });
+    world.settle();
+    world.pass(20_000);
+    let refused = world
+        .answer(JOHN, id)
+        .expect("no answer")
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("used up"), "{refused}");
+}
+
+#[test]
+fn a_member_gives_what_a_wiped_relay_has_lost() {
+    let mut scene = scene();
+    scene.world.disconnect(JOHN);
+    for text in ["one", "two", "three"] {
+        scene.post(ALICE, text);
+    }
+    scene.world.wipe_relay();
+    scene.world.connect(JOHN);
+    scene.world.pass(180_000);
+    assert_eq!(scene.texts(JOHN), ["one", "two", "three"]);
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+#[test]
+fn two_commits_at_once_are_reported_and_nobody_loses_posts_of_their_branch() {
+    let mut scene = scene();
+    scene.world.disconnect(BOB);
+    scene.world.disconnect(ALICE);
+    for who in [ALICE, BOB] {
+        scene
+            .world
+            .command(who, Command::UpdateKeys { space: scene.space })
+            .unwrap();
+    }
+    scene.world.connect(BOB);
+    scene.world.connect(ALICE);
+    scene.world.pass(10_000);
+    for who in [ALICE, BOB, JOHN] {
+        let status = scene.world.people[who].node.status().unwrap();
+        assert_eq!(status.spaces[0].forks.len(), 1, "{who}");
+        let update = scene
+            .world
+            .command(who, Command::UpdateKeys { space: scene.space });
+        assert!(update.is_err(), "{who} must not commit on a fork");
+    }
+    scene.post(BOB, "still here");
+    assert_eq!(scene.texts(BOB), ["still here"]);
+}

@@ -1,0 +1,332 @@
+//! Rows of ops: lanes in order, forks, two Spaces in one store, rebuilds and damage.
+
+#![cfg(test)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "a test counts small things"
+)]
+
+mod world;
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use oplog::keys::Secret;
+use oplog::store::{
+    Direction, Label, Location, MemStore, Store, StoreError, Table, Visit, prefix_end,
+};
+use oplog::testing::{NaiveAuthority, TestSpace};
+use oplog::{
+    Accept, Fault, Lane, LaneHead, OpId, OpTable, Scope, SignedOp, SpaceId, SpaceLog, SpaceNo,
+};
+use world::{LATER, NO, World};
+
+fn ids(ops: &[SignedOp]) -> Vec<OpId> {
+    ops.iter().map(SignedOp::id).collect()
+}
+
+#[test]
+fn lanes_are_read_in_order_with_their_forks() {
+    let mut w = World::new();
+    let member = w.member.clone();
+    let chain: Vec<SignedOp> = (0..300)
+        .map(|n| w.space.post(&member, w.chat, &n.to_string()).sign())
+        .collect();
+    let fork = w
+        .space
+        .post(&member, w.chat, "fork")
+        .after(Some(&chain[298]));
+    let fork = fork.sign();
+    let there = w
+        .space
+        .post(&w.second_member.clone(), w.forum, "there")
+        .sign();
+    w.catch_up();
+    let (table, store) = (*w.replica.log.table(), &w.replica.store);
+    let lane = chain[0].header().lane();
+    assert_eq!(
+        table.at(store, &lane, 7).expect("read"),
+        vec![chain[7].id()]
+    );
+    assert_eq!(table.at(store, &lane, 300).expect("read"), vec![]);
+    let mut ends = vec![chain[299].id(), fork.id()];
+    ends.sort_unstable();
+    let head = LaneHead {
+        lane,
+        seq: 299,
+        ops: ends,
+    };
+    assert_eq!(
+        table.lane_head(store, &lane).expect("read"),
+        Some(head.clone())
+    );
+    let some = table.range(store, &lane, 10, Some(20), 5).expect("read");
+    assert_eq!(
+        some.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+        vec![10, 11, 12, 13, 14]
+    );
+    let rest = table.range(store, &lane, 290, None, 99).expect("read");
+    assert_eq!(rest.len(), 11);
+
+    assert_eq!(
+        table.lanes(store, &Scope::Channel(w.chat)).expect("read"),
+        vec![head]
+    );
+    assert_eq!(
+        table.lanes(store, &Scope::Channel(w.news)).expect("read"),
+        vec![]
+    );
+    let all = table.all_lanes(store).expect("read");
+    let lanes: BTreeSet<Lane> = w.space.ops().iter().map(|op| op.header().lane()).collect();
+    assert_eq!(
+        all.iter().map(|head| head.lane).collect::<BTreeSet<_>>(),
+        lanes
+    );
+    assert_eq!(all.len(), lanes.len());
+    let control = table.control_ops(store).expect("read");
+    assert_eq!(control.len(), w.replica.log.dag().len());
+    assert!(!control.iter().any(|(_, _, id)| *id == there.id()));
+    let op = table.op(store, &there.id()).expect("read").expect("there");
+    assert_eq!(op.encode(), there.encode());
+    assert_eq!(table.op(store, &OpId::ZERO).expect("read"), None);
+}
+
+#[test]
+fn two_spaces_in_one_store_do_not_see_each_other() {
+    let mut store = MemStore::new();
+    let spaces = [1, 2].map(TestSpace::found);
+    for (n, space) in spaces.iter().enumerate() {
+        let mut log = SpaceLog::new(space.id(), SpaceNo(n as u16));
+        let mut authority = NaiveAuthority::new();
+        let op = space.genesis().clone().verify().expect("signed");
+        let done = log.accept(op, LATER, &mut store, &mut authority);
+        assert!(matches!(done, Ok(Accept::Applied { .. })));
+    }
+    for (n, space) in spaces.iter().enumerate() {
+        let table = OpTable::new(space.id(), SpaceNo(n as u16));
+        let control = table.control_ops(&store).expect("read");
+        assert_eq!(
+            control.iter().map(|c| c.2).collect::<Vec<_>>(),
+            ids(space.ops())
+        );
+        assert_eq!(table.all_lanes(&store).expect("read").len(), 1);
+    }
+}
+
+#[test]
+fn rows_are_rebuilt_from_the_records() {
+    let mut w = World::new();
+    let member = w.member.clone();
+    let said = w.space.post(&member, w.chat, "words").sign();
+    w.accepts(&said.clone().pruned());
+    w.accepts(&said);
+    let table = *w.replica.log.table();
+    let old = w.replica.store.clone();
+    // As after the loss of the index: the records are there, every row is gone.
+    let mut store = old.clone();
+    for name in [Table("op"), Table("lane")] {
+        let mut keys = Vec::new();
+        let prefix = NO.0.to_be_bytes();
+        let mut visit = |key: &[u8], _: &[u8]| {
+            keys.push(key.to_vec());
+            ControlFlow::Continue(())
+        };
+        let end = prefix_end(&prefix);
+        old.scan(name, &prefix, &end, Direction::Forward, &mut visit)
+            .expect("read");
+        keys.iter().for_each(|key| store.delete(name, key));
+    }
+    assert!(!table.contains(&store, &said.id()).expect("read"));
+    for (n, record) in old.records(&w.space.id()).iter().enumerate() {
+        let at = Location {
+            segment: 0,
+            offset: n as u32,
+            len: record.len() as u32,
+        };
+        table.index_record(&mut store, record, at).expect("ours");
+    }
+    for op in w.space.ops() {
+        let back = table.op(&store, &op.id()).expect("read").expect("there");
+        assert_eq!(back.encode(), op.encode());
+    }
+    assert_eq!(
+        table.all_lanes(&store).expect("read"),
+        table.all_lanes(&old).expect("read")
+    );
+    assert!(
+        table
+            .index_record(
+                &mut store,
+                b"none of ours",
+                Location {
+                    segment: 0,
+                    offset: 0,
+                    len: 12
+                }
+            )
+            .is_err()
+    );
+}
+
+/// A store some of whose records rot, and whose disk may be full.
+#[derive(Clone)]
+struct Rotten {
+    inner: MemStore,
+    bad: BTreeSet<Location>,
+    full: bool,
+}
+
+impl Store for Rotten {
+    fn append(&mut self, space: &SpaceId, record: &[u8]) -> Result<Location, StoreError> {
+        if self.full {
+            return Err(StoreError::Full);
+        }
+        self.inner.append(space, record)
+    }
+
+    fn read(&self, space: &SpaceId, at: &Location) -> Result<Vec<u8>, StoreError> {
+        if self.bad.contains(at) {
+            return Err(StoreError::Damaged {
+                what: "a record".into(),
+            });
+        }
+        self.inner.read(space, at)
+    }
+
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        to: &[u8],
+        order: Direction,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        self.inner.scan(table, from, to, order, visit)
+    }
+
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
+        self.inner.put(table, key, value);
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) {
+        self.inner.delete(table, key);
+    }
+
+    fn keep_secret(&mut self, label: Label, secret: &Secret) {
+        self.inner.keep_secret(label, secret);
+    }
+
+    fn erase_secret(&mut self, label: Label) {
+        self.inner.erase_secret(label);
+    }
+
+    fn secret(&self, label: Label) -> Option<Secret> {
+        self.inner.secret(label)
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        self.inner.commit()
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.inner.sync()
+    }
+}
+
+/// Whatever record rots, the log starts, says what it misses, and is whole again once that was sent.
+#[test]
+fn a_damaged_record_is_fetched_again() {
+    let mut w = World::new();
+    let (owner, member) = (w.owner.clone(), w.member.clone());
+    let said = w.space.post(&member, w.chat, "one").sign();
+    w.space.channel(&owner, oplog::payload::ChannelKind::Chat);
+    w.space.post(&member, w.chat, "two").sign();
+    w.catch_up();
+    let all = w.space.ops().to_vec();
+    let reaction = oplog::Payload::React(oplog::payload::React {
+        emoji: "👍".into()
+    });
+    let reaction = w
+        .space
+        .op(&w.second_member.clone(), reaction)
+        .channel(w.chat);
+    let reaction = reaction.prev(&[said.id()]).sign();
+    w.replica.commit();
+    let table = *w.replica.log.table();
+    for victim in &all {
+        let at = table
+            .stored(&w.replica.store, &victim.id())
+            .expect("read")
+            .expect("there")
+            .at;
+        let mut store = Rotten {
+            inner: w.replica.store.clone(),
+            bad: BTreeSet::from([at]),
+            full: false,
+        };
+        assert!(matches!(
+            table.op(&store, &victim.id()),
+            Err(StoreError::Damaged { .. })
+        ));
+        let mut authority = NaiveAuthority::new();
+        let (mut log, resumed) =
+            SpaceLog::resume(w.space.id(), NO, LATER, &mut store, &mut authority)
+                .expect("damage is no error");
+        let control = victim.header().is_control();
+        assert_eq!(
+            resumed.damaged,
+            if control { vec![victim.id()] } else { vec![] }
+        );
+        let mut send = |log: &mut SpaceLog<_>, op: &SignedOp| {
+            let op = op.clone().verify().expect("signed");
+            log.accept(op, LATER, &mut store, &mut authority)
+                .expect("valid")
+        };
+        // A new op touches what is there or misses what is not.
+        let first = send(&mut log, &reaction);
+        if let Accept::Held { missing } = first {
+            assert!(!missing.is_empty());
+            send(&mut log, victim);
+        } else if control {
+            panic!("nothing was missing: {first:?}");
+        }
+        send(&mut log, victim);
+        let heads = w.replica.log.dag().heads();
+        assert_eq!(
+            log.dag().heads(),
+            heads,
+            "victim {:?}",
+            victim.header().kind()
+        );
+        assert!(log.holdback().is_empty());
+        for op in all.iter().chain([&reaction]) {
+            assert!(table.contains(&store, &op.id()).expect("read"));
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_decides_nothing() {
+    let space = TestSpace::found(1);
+    let mut store = Rotten {
+        inner: MemStore::new(),
+        bad: BTreeSet::new(),
+        full: true,
+    };
+    let mut authority = NaiveAuthority::new();
+    let mut log = SpaceLog::new(space.id(), NO);
+    let mut send = |store: &mut Rotten| {
+        let op = space.genesis().clone().verify().expect("signed");
+        log.accept(op, LATER, store, &mut authority)
+    };
+    let error = send(&mut store).expect_err("full");
+    assert_eq!(world::name_of(&error), "Store");
+    assert_eq!((error.rule(), error.fault()), (None, Fault::Local));
+    assert!(!error.is_verdict());
+    store.full = false;
+    assert!(matches!(send(&mut store), Ok(Accept::Applied { .. })));
+}

@@ -1,0 +1,173 @@
+//! The bytes of version 1, frozen (`docs/format.md`).
+//!
+//! A failure means that old devices cannot read new ops. Do not change a vector: add a
+//! version. `DECENT_WRITE_VECTORS=1` writes the files of kinds that have none yet.
+
+#![cfg(test)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "Genesis is the one that differs"
+)]
+
+mod samples;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use oplog::hash::{H, hash16, hkdf, hmac};
+use oplog::keys::SecretKey;
+use oplog::payload::NewMember;
+use oplog::{
+    Authoring, BlobId, ChannelId, DeviceId, Digest, EpochId, Hlc, Kind, LaneEnd, OpId, Payload,
+    Scope, SignedOp, SpaceId, Tag, Timestamp, UserId, roster_hash,
+};
+use samples::Dice;
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[track_caller]
+fn check(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let path = path.join("tests/vectors").join(format!("{name}.hex"));
+    if !path.exists() && std::env::var_os("DECENT_WRITE_VECTORS").is_some() {
+        std::fs::write(&path, text).expect("the folder is there");
+    }
+    let frozen = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, frozen, "{name} changed, or has no vector");
+}
+
+/// The op that stands for a kind: every header field set, payload drawn from the kind's number.
+fn sample(kind: Kind) -> SignedOp {
+    let key = SecretKey::from_seed(&[7; 32]);
+    let mut dice = Dice(u64::from(kind.number()));
+    let now = Timestamp::from_ms(1_735_689_600_123);
+    let user = UserId::from_bytes([1; 32]);
+    let device = DeviceId::from_bytes(key.public());
+    let dep = |n: u8| (OpId::from_bytes([n; 32]), Hlc::from_wall(now));
+    let header = match kind {
+        Kind::Genesis => Authoring::genesis(user, device, now),
+        _ => Authoring {
+            space: SpaceId::from_bytes([2; 32]),
+            user,
+            device,
+            scope: match kind.is_control() {
+                true => Scope::Control,
+                false => Scope::Channel(ChannelId::from_bytes([3; 16])),
+            },
+            head: Some(LaneEnd {
+                id: OpId::from_bytes([4; 32]),
+                seq: 1_000,
+                hlc: Hlc::from_wall(now),
+            }),
+            ctl: vec![dep(5), dep(6)],
+            prev: match kind.is_control() {
+                true => vec![],
+                false => vec![dep(7)],
+            },
+            epoch: EpochId::from_bytes([8; 32]),
+            now,
+        }
+        .header(kind)
+        .expect("few references"),
+    };
+    match samples::payload(kind, &mut dice) {
+        Some(payload) => SignedOp::sign(header, &payload, &key),
+        // Only the number of these is frozen yet.
+        None => SignedOp::sign_raw(header, vec![], &key),
+    }
+}
+
+#[test]
+fn ops_of_every_kind_are_frozen() {
+    for kind in Kind::ALL {
+        let op = sample(*kind);
+        let text = format!("{}\n{}\n", op.id(), hex(&op.encode()));
+        check(&format!("op_v1_{}", kind.name().replace('-', "_")), &text);
+        assert!(op.verify().is_ok(), "{kind}");
+    }
+}
+
+#[test]
+fn frozen_ops_decode_to_what_they_were_made_of() {
+    for kind in Kind::ALL {
+        let op = sample(*kind);
+        assert_eq!(SignedOp::decode(&op.encode()).as_ref(), Ok(&op), "{kind}");
+        assert_eq!(op.header().kind(), Some(*kind));
+    }
+}
+
+#[test]
+fn ids_and_derivations_are_frozen() {
+    let op = sample(Kind::Post);
+    let key = SecretKey::from_seed(&[7; 32]);
+    let Ok(Some(Payload::MemberAdd(add))) = sample(Kind::MemberAdd).payload() else {
+        panic!("not an admission");
+    };
+    let roster = [1_u8, 2].map(|n| {
+        let entry = (
+            UserId::from_bytes([n + 1; 32]),
+            Digest::from_bytes([n + 2; 32]),
+        );
+        (DeviceId::from_bytes([n; 32]), entry)
+    });
+    let header = op.header_bytes();
+    let lines = [
+        (
+            "H(\"test\", \"a\", \"\")",
+            hex(&H::new("test").field(b"a").field(b"").finish()),
+        ),
+        ("H16(\"test\", \"a\")", hex(&hash16("test", &[b"a"]))),
+        (
+            "HMAC([1; 32], \"a\", \"b\")",
+            hex(&hmac(&[1; 32], &[b"a", b"b"])),
+        ),
+        (
+            "HKDF([1; 32], \"test\", \"a\")",
+            hex(&*hkdf(&[1; 32], "test", &[b"a"])),
+        ),
+        ("op id", OpId::of_header(header).to_string()),
+        ("space id", SpaceId::of_genesis(header).to_string()),
+        (
+            "genesis epoch id",
+            EpochId::genesis(&SpaceId::of_genesis(header)).to_string(),
+        ),
+        ("epoch id", EpochId::of_commit(&op.id()).to_string()),
+        ("channel id", ChannelId::of_create(&op.id()).to_string()),
+        ("blob id", BlobId::of_sealed(b"sealed").to_string()),
+        ("tag", Tag::of_key(&key.public()).to_string()),
+        ("device id", hex(&key.public())),
+        ("binding", op.header().binding().to_string()),
+        ("signature", op.signature().to_string()),
+        ("certificate message", hex(&add.members[0].cert.message())),
+        ("certificate hash", add.members[0].cert.hash().to_string()),
+        (
+            "join proof message",
+            hex(&NewMember::proof_message(
+                &Digest::from_bytes([9; 32]),
+                &add.members[0].cert,
+                &add.members[0].key_package,
+            )),
+        ),
+        (
+            "roster hash",
+            roster_hash(&roster.into_iter().collect()).to_string(),
+        ),
+        (
+            "hlc of 1735689600123 ms",
+            format!(
+                "{:016x}",
+                Hlc::from_wall(Timestamp::from_ms(1_735_689_600_123)).as_raw()
+            ),
+        ),
+    ];
+    let text: String = lines.iter().fold(String::new(), |mut text, (name, value)| {
+        let _ = writeln!(text, "{name} = {value}");
+        text
+    });
+    check("ids_v1", &text);
+}
