@@ -35,7 +35,7 @@ impl<D: Disk> ChunkDir<D> {
         Ok(chunks)
     }
 
-    /// Keeps a chunk, durably on return. Nothing happens when it is there.
+    /// Keeps a chunk, durably on return. Nothing happens when it is there whole.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] when the bytes do not have this id, [`StoreError::Full`], or
@@ -44,8 +44,14 @@ impl<D: Disk> ChunkDir<D> {
         if BlobId::of_sealed(sealed) != *id {
             return Err(damaged(format!("chunk {} to be stored", id.short())));
         }
-        if self.has(id)? {
-            return Ok(());
+        match self.get(id) {
+            Ok(Some(_)) => return Ok(()),
+            Ok(None) => {}
+            // Here is the good copy.
+            Err(StoreError::Damaged { .. }) => {
+                self.remove(id)?;
+            }
+            Err(e) => return Err(e),
         }
         let path = path_of(id);
         let dir = parent(&path);

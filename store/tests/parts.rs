@@ -14,7 +14,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use store::{
     Chance, ChunkDir, Disk, DiskFile, DiskStore, KdfCost, MemDisk, MemIndex, OpenError, Options,
-    Profile, RootKey, SLOTS, Scanned, Scanner, SegmentContext, SlotKind, Unlock, Vault, VaultError,
+    Profile, RealDisk, RootKey, SLOTS, Scanned, Scanner, SegmentContext, SlotKind, Unlock, Vault,
+    VaultError,
 };
 use zeroize::Zeroizing;
 
@@ -416,6 +417,20 @@ fn a_profile_has_one_user_one_root_key_and_one_beginning() {
 }
 
 #[test]
+fn the_folder_of_chunks_conforms() {
+    blobstore::conformance::check(|| ChunkDir::open(MemDisk::new()).unwrap()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut n = 0;
+    blobstore::conformance::check(|| {
+        n += 1;
+        let fresh = dir.path().join(n.to_string());
+        std::fs::create_dir(&fresh).unwrap();
+        ChunkDir::open(RealDisk::new(&fresh)).unwrap()
+    })
+    .unwrap();
+}
+
+#[test]
 fn chunks_are_what_their_name_says() {
     let disk = MemDisk::new();
     let mut chunks = ChunkDir::open(disk.clone()).unwrap();
@@ -447,6 +462,8 @@ fn chunks_are_what_their_name_says() {
         .find(|(p, _)| p.ends_with(&id.to_string()));
     disk.flip(&path.unwrap().0, 500, 3);
     assert!(matches!(chunks.get(&id), Err(StoreError::Damaged { .. })));
+    chunks.put(&id, &bodies[3]).unwrap();
+    assert!(chunks.get(&id).unwrap().is_some(), "put again");
     assert!(chunks.remove(&id).unwrap() && !chunks.remove(&id).unwrap());
     chunks.put(&id, &bodies[3]).unwrap();
     assert_eq!(chunks.get(&id).unwrap().as_ref(), Some(&bodies[3]));
