@@ -1,6 +1,6 @@
 //! What one op costs: encoding, decoding, checking signatures one by one and in batches, accepting.
 //!
-//! Run with `cargo bench -p oplog`; ratios within one run are what counts (`docs/performance.md`).
+//! Run with `cargo bench -p oplog`; ratios within one run are what counts (`docs/building.md`).
 
 #![expect(
     clippy::indexing_slicing,
