@@ -189,7 +189,8 @@ fn open(seed: &Secret, bytes: &[u8]) -> Result<Vec<u8>, BackupError> {
     }
     for (index, frame) in frames.iter().enumerate() {
         let nonce = nonce(index, index + 1 == frames.len());
-        content.extend(aead::open(&key, &nonce, MAGIC, frame).map_err(|_| BackupError::Sealed)?);
+        content
+            .extend(aead::open(&key, &nonce, MAGIC, frame).map_err(|_cause| BackupError::Sealed)?);
     }
     Ok(content)
 }

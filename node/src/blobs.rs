@@ -269,11 +269,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     fn chunks_in_flight(&self, relay: RelayId) -> BTreeSet<BlobId> {
         let here = self.requests.values().filter(|(at, _)| *at == relay);
-        here.filter_map(|(_, purpose)| match purpose {
-            Purpose::PutChunk(blob) | Purpose::GetChunk(blob) => Some(*blob),
-            _ => None,
-        })
-        .collect()
+        let mut blobs = BTreeSet::new();
+        for (_, purpose) in here {
+            if let Purpose::PutChunk(blob) | Purpose::GetChunk(blob) = purpose {
+                blobs.insert(*blob);
+            }
+        }
+        blobs
     }
 
     fn is_in_flight(&self, blob: &BlobId) -> bool {

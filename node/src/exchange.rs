@@ -610,14 +610,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn flying(&self, relay: RelayId) -> BTreeSet<Queued> {
-        let puts = self.requests.values().filter(|(at, _)| *at == relay);
-        puts.filter_map(|(_, purpose)| match purpose {
-            Purpose::Put { ops, .. } => Some(ops),
-            _ => None,
-        })
-        .flatten()
-        .copied()
-        .collect()
+        let mut flying = BTreeSet::new();
+        for (at, purpose) in self.requests.values() {
+            if let Purpose::Put { ops, .. } = purpose
+                && *at == relay
+            {
+                flying.extend(ops.iter().copied());
+            }
+        }
+        flying
     }
 
     fn put_done(&mut self, id: RelayId) {

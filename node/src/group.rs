@@ -399,7 +399,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let last_commit = ops
             .iter()
             .rposition(|(_, op)| op.header().kind() == Some(Kind::Commit));
-        let mut groups: Vec<(Scope, EpochId, Vec<(Queued, Vec<u8>)>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         for (at, (q, op)) in ops.iter().enumerate() {
             let h = op.header();
             if blocked && !h.is_control() {
@@ -589,15 +589,17 @@ impl Space {
         fresh.sort_by_key(|(_, op)| self.log.dag().node(op).map(|node| (node.depth, *op)));
         let (digest, op) = fresh.pop()?;
         let payload = self.log.dag().node(&op)?.op.payload().ok()??;
-        let packages: Vec<ByteVec> = match payload {
-            Payload::MemberAdd(add) => add
-                .members
+        let packages: Vec<ByteVec> = if let Payload::MemberAdd(add) = payload {
+            add.members
                 .into_iter()
                 .map(|member| member.key_package)
-                .collect(),
-            Payload::DeviceAdd(add) => vec![add.key_package],
-            Payload::ReaddRequest(request) => vec![request.key_package],
-            _ => Vec::new(),
+                .collect()
+        } else if let Payload::DeviceAdd(add) = payload {
+            vec![add.key_package]
+        } else if let Payload::ReaddRequest(request) = payload {
+            vec![request.key_package]
+        } else {
+            Vec::new()
         };
         packages
             .into_iter()
@@ -605,6 +607,9 @@ impl Space {
             .find(|bytes| mls::key_package_digest(bytes) == digest)
     }
 }
+
+/// Ops that go into one envelope: where, under which epoch, and which.
+type Group = (Scope, EpochId, Vec<(Queued, Vec<u8>)>);
 
 /// A commit of our own.
 #[derive(Debug)]

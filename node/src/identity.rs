@@ -54,7 +54,7 @@ impl RecoveryPhrase {
             .map_err(|e| PhraseError { why: e.to_string() })?;
         let entropy = Zeroizing::new(mnemonic.to_entropy());
         let seed = <[u8; 32]>::try_from(entropy.as_slice());
-        seed.map(Secret::from_bytes).map_err(|_| PhraseError {
+        seed.map(Secret::from_bytes).map_err(|_cause| PhraseError {
             why: "there must be 24 words".to_owned(),
         })
     }
@@ -160,8 +160,8 @@ impl Identity {
         let damaged = |what: &str| StoreError::Damaged {
             what: what.to_owned(),
         };
-        let row: MeRow =
-            codec::decode("identity", &row).map_err(|_| damaged("the identity's certificate"))?;
+        let row: MeRow = codec::decode("identity", &row)
+            .map_err(|_cause| damaged("the identity's certificate"))?;
         let secret = |purpose| {
             store
                 .secret(Label::new(purpose, &[]))

@@ -1,16 +1,15 @@
 //! Coming in: by an invite, with no particular member online; or back, from a backup.
 //!
-//! Who wants in leaves a request under the invite's tag and waits at a mailbox. Any
-//! member who is online admits them: MemberAdd, commit, and a bundle with everything a
-//! member has, sealed to the newcomer's device. Members wait their turn so that one
-//! does it; whoever opened the invite goes first (`docs/protocol.md` B19).
+//! Who wants in leaves a request under the invite's tag and waits at a mailbox, where a
+//! bundle with everything a member has arrives, sealed to this device (`docs/protocol.md`
+//! B19). How members answer is in `admit`.
 //!
 //! # Invariants
 //! - A bundle is trusted in nothing: its ops pass the same acceptance as all others, the Space id is
 //!   the one in the link, and the Welcome must lead to the roster that the commit op declares.
 //! - Nothing of a bundle is kept unless all of that holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use fold::AuthorityFold;
@@ -20,42 +19,31 @@ use mls::envelope::{SealKeys, TagKey};
 use mls::sealed_box::{self, BoxKey};
 use mls::{ExpectedJoin, Roster, TopicKey, cert_book, key_package_digest, stored};
 use net::wire::{
-    Cursor, Filed, MAIL_BYTES_MAX, MailboxVerb, PutRequest, RecvAuth, RecvId, RelayError, Request,
-    Response, SendId, bucket_for,
+    Cursor, Filed, MailboxVerb, PutRequest, RecvAuth, RecvId, RelayError, Request, Response, SendId,
 };
-use oplog::authority::{Authority, View};
-use oplog::hash::H;
-use oplog::payload::{Attachment, History, MemberAdd, NewMember, Payload};
+use oplog::authority::Authority;
+use oplog::payload::{Attachment, NewMember, Payload};
 use oplog::store::{Direction, MemStore, Store, StoreError, prefix_end};
 use oplog::{
-    Accept, DeviceId, Digest, EpochId, Hlc, Kind, Lane, OpId, Scope, Secret, SecretKey, SignedOp,
-    SpaceId, SpaceLog, SpaceNo, UserId, codec,
+    Accept, Digest, EpochId, Kind, OpId, Scope, Secret, SecretKey, SignedOp, SpaceId, SpaceLog,
+    SpaceNo, codec,
 };
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::command::{Answer, CommandId};
 use crate::error::CommandError;
-use crate::event::{RelayId, Timer};
+use crate::event::RelayId;
 use crate::exchange::{ENVELOPE_TTL_SECS, Purpose, relay_key};
-use crate::group::{MadeCommit, group_error, identity_signature, welcome_hash};
+use crate::group::{group_error, identity_signature, welcome_hash};
 use crate::identity::NODE_TABLE;
 use crate::invite::InviteLink;
 use crate::message::{BUNDLE_BYTES_MAX, JoinBundle, JoinRequest, Mail};
 use crate::node::{Node, Waiting};
-use crate::view::{JoinRequestView, Notice};
+use crate::view::Notice;
 
-/// One place further back in the order of admitting, in milliseconds.
-const TURN_MS: u64 = 2_000;
-/// The last place in that order.
-const TURNS_MAX: u64 = 8;
-/// Most people whose requests are kept at once.
-const APPLICANTS_MAX: usize = 1_000;
-/// How long a bundle waits at a mailbox, in seconds.
-const MAIL_TTL_SECS: u32 = ENVELOPE_TTL_SECS;
-const MAIL_INFO: &[u8] = b"decent mail v1";
+pub(crate) const MAIL_INFO: &[u8] = b"decent mail v1";
 const JOIN: &[u8] = b"join/";
-const MAIL: &[u8] = b"mail/";
 
 /// A Space we want into. Survives the process.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -104,21 +92,7 @@ struct Mailbox {
     asked: bool,
 }
 
-/// A message that waits for its relay.
-#[derive(Clone, Debug, Encode, Decode)]
-#[cbor(map)]
-struct MailRow {
-    #[n(0)]
-    relay: Digest,
-    #[n(1)]
-    send_id: SendId,
-    #[n(2)]
-    bytes: ByteVec,
-}
-
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
-    // --- who wants in ---
-
     /// Asks to join by a link. The answer comes once somebody has let us in.
     pub(crate) fn join(
         &mut self,
@@ -635,7 +609,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if !commit.welcomes.contains(&welcome_hash(&bundle.welcome)) {
             return wrong("its Welcome is not the commit's");
         }
-        if generation_of(&authority, &id) != bundle.generation {
+        if crate::space::generation_of(&authority, &id) != bundle.generation {
             return wrong("its tags are not those of the commit");
         }
         let secret =
@@ -700,461 +674,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.notify(Notice::Joined { space: *space });
         Ok(())
     }
-
-    // --- who lets in ---
-
-    pub(crate) fn join_requested(
-        &mut self,
-        space: &SpaceId,
-        invite: &OpId,
-        envelope: &[u8],
-    ) -> Result<(), StoreError> {
-        let Some(s) = self.spaces.get(space) else {
-            return Ok(());
-        };
-        let Some((terms, _)) = s.view.invite(invite) else {
-            return Ok(());
-        };
-        let Some(request) = self.read_request(&SealKeys::of_invite(&terms.key), envelope) else {
-            return Ok(());
-        };
-        let message = NewMember::proof_message(&terms.key, &request.cert, &request.key_package);
-        let proved = request
-            .proof
-            .is_some_and(|p| oplog::keys::verify(terms.key.as_bytes(), &message, &p).is_ok());
-        let over = s.view.invite_uses(invite) >= terms.max_uses
-            || terms.expires <= Hlc::from_wall(self.now);
-        let user = request.cert.user;
-        let refused = if !proved || s.is_member(&user) {
-            // Not from a holder of the link, or answered already: silence.
-            return Ok(());
-        } else if over {
-            Some("the invite has been used up or has expired")
-        } else if s.view.ban(&user).is_some() {
-            Some("you are banned from this Space")
-        } else {
-            None
-        };
-        if let Some(why) = refused {
-            // One answer is enough: whoever opened the invite gives it.
-            if self.opened_invite(space, invite) {
-                self.send_mail_to(&request, &Mail::Refused(why.to_owned()));
-            }
-            return Ok(());
-        }
-        if self.applicants.len() >= APPLICANTS_MAX {
-            return Ok(());
-        }
-        let view = JoinRequestView {
-            user,
-            name: fold::content::text::display_name(&request.cert.name),
-            invite: *invite,
-        };
-        let first = self.applicants.insert((*space, user), request).is_none();
-        self.invited_by.insert((*space, user), *invite);
-        if terms.approval {
-            if first {
-                self.notify(Notice::JoinRequest {
-                    space: *space,
-                    request: view,
-                });
-            }
-            return Ok(());
-        }
-        // What we have not fetched yet may tell that somebody let them in long ago.
-        if self.online() {
-            self.consider_admission(space, &user)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Takes our turn in admitting somebody; whoever opened the invite goes first.
-    fn consider_admission(&mut self, space: &SpaceId, user: &UserId) -> Result<(), StoreError> {
-        let Some(invite) = self.invited_by.get(&(*space, *user)).copied() else {
-            return Ok(());
-        };
-        let terms = self.spaces.get(space).and_then(|s| s.view.invite(&invite));
-        if terms.is_none_or(|(terms, _)| terms.approval) {
-            return Ok(());
-        }
-        if self.opened_invite(space, &invite) {
-            return self.admit_now(space, user);
-        }
-        let wait = self.turn_to_admit(space, user) * TURN_MS;
-        self.set_timer(Timer::Admit(*space, *user), wait);
-        Ok(())
-    }
-
-    /// After catching up: whoever still waits is admitted, whoever came in meanwhile is forgotten.
-    pub(crate) fn consider_applicants(&mut self) -> Result<(), StoreError> {
-        let keys: Vec<(SpaceId, UserId)> = self.applicants.keys().copied().collect();
-        for (space, user) in keys {
-            let device = self
-                .applicants
-                .get(&(space, user))
-                .map(|request| request.cert.device);
-            let inside = self
-                .spaces
-                .get(&space)
-                .is_some_and(|s| s.roster().any(|d| Some(d) == device));
-            if inside {
-                self.applicants.remove(&(space, user));
-                self.invited_by.remove(&(space, user));
-            } else {
-                self.consider_admission(&space, &user)?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn return_requested(
-        &mut self,
-        space: &SpaceId,
-        envelope: &[u8],
-    ) -> Result<(), StoreError> {
-        let Some(request) = self.read_request(&SealKeys::of_return(space), envelope) else {
-            return Ok(());
-        };
-        let Some(op) = request.device_add.clone() else {
-            return Ok(());
-        };
-        let user = request.cert.user;
-        if !self.spaces.get(space).is_some_and(|s| s.is_member(&user))
-            || self.applicants.len() >= APPLICANTS_MAX
-        {
-            return Ok(());
-        }
-        self.applicants.insert((*space, user), request);
-        // Acceptance judges the op: the identity key must have signed it for this very Space.
-        self.take_ops(space, vec![op.to_vec()])?;
-        self.consider_reconcile(space)
-    }
-
-    fn read_request(&self, keys: &SealKeys, envelope: &[u8]) -> Option<JoinRequest> {
-        let (_, plain) = mls::envelope::open(envelope, [keys]).ok()?;
-        let request = JoinRequest::decode(&plain).ok()?;
-        let sound = request.cert.is_signed()
-            && mls::check_key_package(&request.key_package, &request.cert).is_ok();
-        sound.then_some(request)
-    }
-
-    fn opened_invite(&self, space: &SpaceId, invite: &OpId) -> bool {
-        let node = self
-            .spaces
-            .get(space)
-            .and_then(|s| s.log.dag().node(invite));
-        node.is_some_and(|node| node.op.header().device == self.me.device_id())
-    }
-
-    fn turn_to_admit(&self, space: &SpaceId, user: &UserId) -> u64 {
-        let Some(s) = self.spaces.get(space) else {
-            return TURNS_MAX;
-        };
-        let draw = |device: &DeviceId| {
-            H::new("elect")
-                .field(user.as_bytes())
-                .field(device.as_bytes())
-                .finish()
-        };
-        let own = draw(&self.me.device_id());
-        let before = s.roster().filter(|device| draw(device) < own).count();
-        u64::try_from(before)
-            .unwrap_or(TURNS_MAX)
-            .saturating_add(1)
-            .min(TURNS_MAX)
-    }
-
-    pub(crate) fn admit_now(&mut self, space: &SpaceId, user: &UserId) -> Result<(), StoreError> {
-        match self.admit(space, user) {
-            Ok(()) => Ok(()),
-            Err(CommandError::Store { source }) => Err(source),
-            Err(error) => {
-                tracing::debug!(%error, "not admitted");
-                Ok(())
-            }
-        }
-    }
-
-    pub(crate) fn approve(&mut self, space: &SpaceId, user: &UserId) -> Result<(), CommandError> {
-        self.known_space(space)?;
-        if !self.applicants.contains_key(&(*space, *user)) {
-            return Err(CommandError::NotFound {
-                what: "a request of this person to join".to_owned(),
-            });
-        }
-        self.admit(space, user)
-    }
-
-    fn admit(&mut self, space: &SpaceId, user: &UserId) -> Result<(), CommandError> {
-        let Some(request) = self.applicants.get(&(*space, *user)).cloned() else {
-            return Ok(());
-        };
-        let s = self.known_space(space)?;
-        if s.is_member(user) || !s.in_group(&self.me.device_id()) {
-            return Ok(());
-        }
-        if s.is_forked() {
-            return Err(CommandError::Forked);
-        }
-        let Some(invite) = self.invited_by.get(&(*space, *user)).copied() else {
-            return Ok(());
-        };
-        let Some((terms, _)) = s.view.invite(&invite) else {
-            return Ok(());
-        };
-        let member = NewMember {
-            cert: request.cert.clone(),
-            key_package: request.key_package.clone(),
-            weight: terms.weight,
-            proof: request.proof,
-        };
-        let payload = Payload::MemberAdd(MemberAdd {
-            members: vec![member],
-            invite: Some(invite),
-        });
-        self.write(space, Scope::Control, payload, Vec::new())?;
-        self.reconcile_own(space)
-    }
-
-    /// After a commit of ours that adds devices: whoever asked gets their bundle.
-    pub(crate) fn welcome_newcomers(
-        &mut self,
-        space: &SpaceId,
-        made: &MadeCommit,
-        added: &BTreeSet<DeviceId>,
-    ) -> Result<(), CommandError> {
-        let Some(welcome) = &made.welcome else {
-            return Ok(());
-        };
-        let newcomers: Vec<(SpaceId, UserId)> = self
-            .applicants
-            .iter()
-            .filter(|((at, _), request)| at == space && added.contains(&request.cert.device))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in newcomers {
-            let Some(request) = self.applicants.remove(&key) else {
-                continue;
-            };
-            self.invited_by.remove(&key);
-            let bundle = self.bundle(space, made.op, welcome)?;
-            self.send_bundle(&request, bundle)?;
-        }
-        Ok(())
-    }
-
-    fn bundle(
-        &mut self,
-        space: &SpaceId,
-        commit: OpId,
-        welcome: &[u8],
-    ) -> Result<JoinBundle, CommandError> {
-        let s = self.known_space(space)?;
-        let generation = s.generation_of(&s.tip);
-        let topic = s
-            .generation(&generation)
-            .map(|g| Digest::from_bytes(*g.topic.secret().as_bytes()));
-        let topic = topic.ok_or_else(|| CommandError::Group {
-            why: "the topic key is not here".to_owned(),
-        })?;
-        let control = s
-            .log
-            .dag()
-            .iter()
-            .map(|node| ByteVec::from(node.op.encode()))
-            .collect();
-        let content = self.history(space)?;
-        let relays = self.relays.values().map(|r| r.address.clone()).collect();
-        Ok(JoinBundle {
-            space: *space,
-            control,
-            commit,
-            welcome: ByteVec::from(welcome.to_vec()),
-            generation,
-            topic,
-            content,
-            relays,
-        })
-    }
-
-    /// What of the past a newcomer gets: everything while it fits, headers alone where the channel's
-    /// policy keeps the past to those who were there, and for what is too long. The graph stays whole.
-    fn history(&self, space: &SpaceId) -> Result<Vec<ByteVec>, CommandError> {
-        let s = self.known_space(space)?;
-        let mut ops: Vec<(Hlc, OpId, SignedOp)> = Vec::new();
-        for channel in s.view.channels() {
-            for head in s.table.lanes(&self.store, &Scope::Channel(channel.id))? {
-                let lane: Lane = head.lane;
-                for seq in 0..=head.seq {
-                    for op in s.table.at(&self.store, &lane, seq)? {
-                        let Some(op) = s.table.op(&self.store, &op)? else {
-                            continue;
-                        };
-                        let op: SignedOp = (*op).clone();
-                        let op = if channel.history == History::SinceJoin {
-                            op.pruned()
-                        } else {
-                            op
-                        };
-                        ops.push((op.header().hlc, op.id(), op));
-                    }
-                }
-            }
-        }
-        ops.sort_unstable_by_key(|(hlc, id, _)| (*hlc, *id));
-        let mut room = BUNDLE_BYTES_MAX / 2;
-        let mut out: Vec<ByteVec> = Vec::with_capacity(ops.len());
-        for (_, _, op) in ops.into_iter().rev() {
-            let bytes = op.encode();
-            let fits = bytes.len() <= room;
-            room = room.saturating_sub(bytes.len());
-            out.push(ByteVec::from(if fits {
-                bytes
-            } else {
-                op.pruned().encode()
-            }));
-        }
-        out.reverse();
-        Ok(out)
-    }
-
-    fn send_bundle(
-        &mut self,
-        request: &JoinRequest,
-        bundle: JoinBundle,
-    ) -> Result<(), CommandError> {
-        let mail = Mail::Bundle(Box::new(bundle));
-        if fits_mail(codec::encode(&mail).len()) {
-            self.send_mail_to(request, &mail);
-            return Ok(());
-        }
-        let Mail::Bundle(bundle) = mail else {
-            return Ok(());
-        };
-        let attachment = self.store_blob(&codec::encode(&*bundle), "bundle")?;
-        self.send_mail_to(request, &Mail::Blob(attachment));
-        Ok(())
-    }
-
-    fn send_mail_to(&mut self, request: &JoinRequest, mail: &Mail) {
-        let Some(send_id) = request.reply_to.as_bytes().first_chunk::<{ SendId::LEN }>() else {
-            return;
-        };
-        let sealed = sealed_box::seal_to(
-            &request.cert.hpke_key,
-            MAIL_INFO,
-            &[],
-            &codec::encode(mail),
-            &mut self.rng,
-        );
-        let Ok(bytes) = sealed else { return };
-        let row = MailRow {
-            relay: relay_key(&request.relay),
-            send_id: SendId::from_bytes(*send_id),
-            bytes: ByteVec::from(bytes),
-        };
-        let encoded = codec::encode(&row);
-        let name = H::new("mail").field(&encoded).finish();
-        self.store
-            .put(NODE_TABLE, &[MAIL, &name].concat(), &encoded);
-    }
-
-    pub(crate) fn send_mail(&mut self, relays: &[RelayId]) -> Result<(), StoreError> {
-        let mut rows: Vec<(Vec<u8>, MailRow)> = Vec::new();
-        self.store.scan(
-            NODE_TABLE,
-            MAIL,
-            &prefix_end(MAIL),
-            Direction::Forward,
-            &mut |key, value| {
-                if let Ok(row) = codec::decode::<MailRow>("mail row", value) {
-                    rows.push((key.to_vec(), row));
-                }
-                ControlFlow::Continue(())
-            },
-        )?;
-        for (key, row) in rows {
-            let flying = self
-                .requests
-                .values()
-                .any(|(_, purpose)| matches!(purpose, Purpose::Mail(k) if *k == key));
-            let at = relays
-                .iter()
-                .find(|id| self.relays.get(id).is_some_and(|r| r.key() == row.relay))
-                .copied();
-            // What a message points to goes before it.
-            let Some(id) = at.filter(|id| !flying && !self.uploads_pending(*id)) else {
-                continue;
-            };
-            let request = Request::MboxPut {
-                send_id: row.send_id,
-                bytes: net::wire::Sealed::new(row.bytes.to_vec()),
-                ttl_secs: MAIL_TTL_SECS,
-            };
-            self.request(id, Purpose::Mail(key), request);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn mail_answered(
-        &mut self,
-        _: RelayId,
-        key: &[u8],
-        result: Result<Response, RelayError>,
-    ) -> Result<(), StoreError> {
-        use net::wire::ErrorCode::{BadSignature, Malformed, NotFound, QuotaExceeded, TooLarge};
-        match result {
-            Ok(_) => self.store.delete(NODE_TABLE, key),
-            // The mailbox is gone or will never take it: whoever waits asks again.
-            Err(e)
-                if matches!(
-                    e.code,
-                    NotFound | Malformed | TooLarge | BadSignature | QuotaExceeded
-                ) =>
-            {
-                self.store.delete(NODE_TABLE, key);
-            }
-            Err(_) => {}
-        }
-        Ok(())
-    }
-
-    /// Returns whether somebody waits for a message of ours.
-    pub(crate) fn mail_waiting(&self) -> Result<bool, StoreError> {
-        let mut any = false;
-        self.store.scan(
-            NODE_TABLE,
-            MAIL,
-            &prefix_end(MAIL),
-            Direction::Forward,
-            &mut |_, _| {
-                any = true;
-                ControlFlow::Break(())
-            },
-        )?;
-        Ok(any)
-    }
-
-    /// Returns who asks to come in and needs approval.
-    ///
-    /// # Errors
-    /// When the Space is not here.
-    pub fn join_requests(&self, space: SpaceId) -> Result<Vec<JoinRequestView>, CommandError> {
-        self.known_space(&space)?;
-        let of_space = self.applicants.iter().filter(|((at, _), _)| *at == space);
-        Ok(of_space
-            .filter_map(|(key, request)| {
-                let invite = *self.invited_by.get(key)?;
-                let name = fold::content::text::display_name(&request.cert.name);
-                Some(JoinRequestView {
-                    user: key.1,
-                    name,
-                    invite,
-                })
-            })
-            .collect())
-    }
 }
 
 enum BundleError {
@@ -1162,27 +681,11 @@ enum BundleError {
     Store(StoreError),
 }
 
-fn generation_of(authority: &AuthorityFold, epoch: &EpochId) -> EpochId {
-    let mut at = *epoch;
-    while let Some(record) = authority.epoch(&at) {
-        match record.parent {
-            Some(parent) if record.class != oplog::payload::CommitClass::Remove => at = parent,
-            _ => return at,
-        }
-    }
-    at
-}
-
 fn group_id(dag: &oplog::dag::ControlDag) -> Option<Digest> {
     let genesis = dag.iter().next()?;
-    match genesis.op.payload().ok()?? {
-        Payload::Genesis(genesis) => Some(genesis.group_id),
-        _ => None,
+    if let Payload::Genesis(genesis) = genesis.op.payload().ok()?? {
+        Some(genesis.group_id)
+    } else {
+        None
     }
-}
-
-/// Returns whether so many bytes fit one mailbox message; longer ones travel as a blob.
-fn fits_mail(len: usize) -> bool {
-    // Room for the box's own length prefix.
-    bucket_for(len + sealed_box::OVERHEAD + 8).is_some_and(|bucket| bucket <= MAIL_BYTES_MAX)
 }

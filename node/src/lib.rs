@@ -18,6 +18,7 @@ pub mod view;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 
+mod admit;
 mod exchange;
 mod execute;
 mod group;

@@ -323,7 +323,7 @@ impl Space {
     /// Returns members by weight and seniority, then those who were members.
     pub(crate) fn member_views(&self, now: Hlc) -> Vec<MemberView> {
         let mut members: Vec<_> = self.view.members().collect();
-        members.sort_by(|a, b| b.rank.cmp(&a.rank));
+        members.sort_by_key(|member| core::cmp::Reverse(member.rank));
         let mut list: Vec<MemberView> = members
             .into_iter()
             .map(|m| MemberView {

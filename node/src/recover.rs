@@ -79,10 +79,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn follow_pending(&mut self) -> Result<(), StoreError> {
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
-            loop {
-                let Some(s) = self.spaces.get(&space) else {
-                    break;
-                };
+            while let Some(s) = self.spaces.get(&space) {
                 let before = s.tip;
                 let commits: Vec<_> = s
                     .authority

@@ -342,14 +342,14 @@ impl Handle {
             let _ = reply.send(work(node));
         });
         self.send(driver::Job::Work(work)).await?;
-        answer.await.map_err(|_| CommandError::Stopping)
+        answer.await.map_err(|_cause| CommandError::Stopping)
     }
 
     async fn send(&self, job: driver::Job) -> Result<(), CommandError> {
         self.jobs
             .send(job)
             .await
-            .map_err(|_| CommandError::Stopping)
+            .map_err(|_cause| CommandError::Stopping)
     }
 }
 

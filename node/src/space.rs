@@ -136,14 +136,7 @@ impl Space {
 
     /// The epoch that began the generation of this one: the last on its chain that removed a leaf.
     pub(crate) fn generation_of(&self, epoch: &EpochId) -> EpochId {
-        let mut at = *epoch;
-        while let Some(record) = self.authority.epoch(&at) {
-            match record.parent {
-                Some(parent) if record.class != CommitClass::Remove => at = parent,
-                _ => return at,
-            }
-        }
-        at
+        generation_of(&self.authority, epoch)
     }
 
     pub(crate) fn generation(&self, epoch: &EpochId) -> Option<&Generation> {
@@ -486,6 +479,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.effects.push(crate::event::Effect::Disconnect(id));
         Ok(())
     }
+}
+
+/// The epoch that began the generation of this one: the last on its chain that removed a leaf.
+pub(crate) fn generation_of(authority: &AuthorityFold, epoch: &EpochId) -> EpochId {
+    let mut at = *epoch;
+    while let Some(record) = authority.epoch(&at) {
+        match record.parent {
+            Some(parent) if record.class != CommitClass::Remove => at = parent,
+            _ => return at,
+        }
+    }
+    at
 }
 
 fn topic_label(space: &SpaceId, generation: &EpochId) -> Label {

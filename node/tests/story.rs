@@ -1,5 +1,14 @@
 //! Three people and a relay: founding, joining, talking, leaving the network and coming back.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on should stop"
+)]
+
 mod world;
 
 use node::view::PostState;
@@ -367,4 +376,165 @@ fn the_relay_sees_no_id_of_ours() {
         }
     }
     assert!(scene.world.relay_saw.len() > 20);
+}
+
+#[test]
+fn somebody_who_lost_their_device_comes_back_with_words_and_backup() {
+    let mut scene = scene();
+    scene.post(JOHN, "from the old phone");
+    let phrase = scene.world.phrase(JOHN);
+    let backup = scene.world.people[JOHN].node.backup().unwrap();
+    scene.post(ALICE, "after the backup");
+    scene.world.disconnect(JOHN);
+    let user = scene.world.people[JOHN].node.me().user;
+    let device = scene.world.people[JOHN].node.me().device;
+    scene.world.restore(JOHN, &phrase, &backup);
+    assert_eq!(
+        scene.texts(JOHN),
+        ["from the old phone"],
+        "history is there at once"
+    );
+    scene.world.connect(JOHN);
+    scene.world.pass(60_000);
+    let me = scene.world.people[JOHN].node.me();
+    assert_eq!(me.user, user);
+    assert_ne!(me.device, device, "a restored profile is a new device");
+    scene.post(JOHN, "from the new phone");
+    scene.world.pass(5_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(
+            scene.texts(who),
+            [
+                "from the old phone",
+                "after the backup",
+                "from the new phone"
+            ],
+            "{who}"
+        );
+    }
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+#[test]
+fn an_invite_with_approval_waits_for_a_moderator() {
+    let mut world = World::new(&["Alice", "Bob"]);
+    world.connect(ALICE);
+    world.connect(BOB);
+    let name = Command::CreateSpace {
+        name: "Club".into(),
+    };
+    let Answer::Space(space) = world.command(ALICE, name).unwrap() else {
+        panic!("no Space");
+    };
+    let command = Command::CreateInvite {
+        space,
+        weight: Weight::GUEST,
+        max_uses: 1,
+        valid_secs: 3_600,
+        channel: None,
+        approval: true,
+    };
+    let Answer::Invite { link, .. } = world.command(ALICE, command).unwrap() else {
+        panic!("no invite");
+    };
+    let id = world.begin(BOB, Command::Join { link });
+    world.settle();
+    world.pass(30_000);
+    assert!(world.answer(BOB, id).is_none(), "nobody has approved");
+    let requests = world.people[ALICE].node.join_requests(space).unwrap();
+    assert_eq!(requests.len(), 1);
+    let user = requests[0].user;
+    world
+        .command(ALICE, Command::Approve { space, user })
+        .unwrap();
+    world.pass(5_000);
+    assert_eq!(
+        world.answer(BOB, id).unwrap().unwrap(),
+        Answer::Joined { space }
+    );
+    let channel = world.people[BOB].node.channels(space).unwrap()[1].id;
+    let post = Command::Post {
+        space,
+        channel,
+        thread: None,
+        reply_to: None,
+        body: "may I?".into(),
+        attachments: vec![],
+    };
+    assert!(world.command(BOB, post).is_err(), "a guest reads");
+}
+
+#[test]
+fn an_invite_that_is_used_up_or_expired_says_so() {
+    let mut world = World::new(&["Alice", "Bob", "John"]);
+    for who in [ALICE, BOB, JOHN] {
+        world.connect(who);
+    }
+    let name = Command::CreateSpace {
+        name: "Club".into(),
+    };
+    let Answer::Space(space) = world.command(ALICE, name).unwrap() else {
+        panic!("no Space");
+    };
+    let command = Command::CreateInvite {
+        space,
+        weight: Weight::MEMBER,
+        max_uses: 1,
+        valid_secs: 3_600,
+        channel: None,
+        approval: false,
+    };
+    let Answer::Invite { link, .. } = world.command(ALICE, command).unwrap() else {
+        panic!("no invite");
+    };
+    join(&mut world, BOB, link.clone());
+    let id = world.begin(JOHN, Command::Join { link });
+    world.settle();
+    world.pass(20_000);
+    let refused = world
+        .answer(JOHN, id)
+        .expect("no answer")
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("used up"), "{refused}");
+}
+
+#[test]
+fn a_member_gives_what_a_wiped_relay_has_lost() {
+    let mut scene = scene();
+    scene.world.disconnect(JOHN);
+    for text in ["one", "two", "three"] {
+        scene.post(ALICE, text);
+    }
+    scene.world.wipe_relay();
+    scene.world.connect(JOHN);
+    scene.world.pass(180_000);
+    assert_eq!(scene.texts(JOHN), ["one", "two", "three"]);
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+#[test]
+fn two_commits_at_once_are_reported_and_nobody_loses_posts_of_their_branch() {
+    let mut scene = scene();
+    scene.world.disconnect(BOB);
+    scene.world.disconnect(ALICE);
+    for who in [ALICE, BOB] {
+        scene
+            .world
+            .command(who, Command::UpdateKeys { space: scene.space })
+            .unwrap();
+    }
+    scene.world.connect(BOB);
+    scene.world.connect(ALICE);
+    scene.world.pass(10_000);
+    for who in [ALICE, BOB, JOHN] {
+        let status = scene.world.people[who].node.status().unwrap();
+        assert_eq!(status.spaces[0].forks.len(), 1, "{who}");
+        let update = scene
+            .world
+            .command(who, Command::UpdateKeys { space: scene.space });
+        assert!(update.is_err(), "{who} must not commit on a fork");
+    }
+    scene.post(BOB, "still here");
+    assert_eq!(scene.texts(BOB), ["still here"]);
 }

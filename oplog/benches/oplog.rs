@@ -2,6 +2,11 @@
 //!
 //! Run with `cargo bench -p oplog`; ratios within one run are what counts (`docs/performance.md`).
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "the workload has as many as are asked for"
+)]
+
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};

@@ -50,5 +50,5 @@ pub fn open(
                 aad: ad,
             },
         )
-        .map_err(|_| OpenError)
+        .map_err(|_opaque| OpenError)
 }

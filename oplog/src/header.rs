@@ -317,7 +317,7 @@ mod tests {
                     hlc: Hlc::from_raw(hlc),
                     wall: Timestamp::from_ms(wall),
                     payload_hash: Digest::from_bytes(ids[3]),
-                    payload_len: len % CONTENT_PAYLOAD_BYTES_MAX as u32,
+                    payload_len: len % 60_000,
                 },
             )
     }

@@ -276,7 +276,7 @@ mod tests {
     fn ids_round_trip_as_text_and_refuse_anything_else() {
         let id = OpId::of_header(b"x");
         assert_eq!(id.to_string().parse::<OpId>(), Ok(id));
-        for bad in ["", "zz", &id.to_string()[1..], &format!("{id}00")] {
+        for bad in ["", "zz", &id.short(), &format!("{id}00")] {
             assert!(bad.parse::<OpId>().is_err(), "{bad:?}");
         }
     }

@@ -115,7 +115,7 @@ pub fn verify(public: &[u8; 32], message: &[u8], sig: &Signature) -> Result<(), 
     let key = usable_key(public)?;
     let sig = ed25519_zebra::Signature::from_bytes(sig.as_bytes());
     key.verify(&sig, message)
-        .map_err(|_| SignatureError::Mismatch)
+        .map_err(|_opaque| SignatureError::Mismatch)
 }
 
 /// Checks many signatures at once: every item is (public key, message, signature).
@@ -148,5 +148,5 @@ fn usable_key(public: &[u8; 32]) -> Result<VerificationKey, SignatureError> {
     if weak {
         return Err(SignatureError::BadKey);
     }
-    VerificationKey::try_from(*public).map_err(|_| SignatureError::BadKey)
+    VerificationKey::try_from(*public).map_err(|_opaque| SignatureError::BadKey)
 }

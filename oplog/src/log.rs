@@ -332,6 +332,9 @@ impl<V: View> SpaceLog<V> {
                         _ => Vec::new(),
                     };
                     if id == first_id {
+                        for op in &fallen {
+                            tracing::debug!(op = %op.id.short(), "dropped with what it builds on");
+                        }
                         return Err(error);
                     }
                     refused.push(Refused { id, error });
@@ -711,6 +714,10 @@ impl<V: View> SpaceLog<V> {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, on the stack"
+)]
 enum Step {
     Accepted(AcceptedOp),
     Held(BTreeSet<OpId>),

@@ -17,6 +17,10 @@ use crate::payload::Payload;
 /// Longest op on the wire in bytes: header, payload, signature and their framing.
 pub const OP_BYTES_MAX: usize = HEADER_BYTES_MAX + CONTROL_PAYLOAD_BYTES_MAX + 128;
 
+/// Batches with a bad signature are halved down to so many, then checked one by one. Guess: a
+/// batch of 32 costs a third of 32 single checks.
+const HALVED_DOWN_TO: usize = 32;
+
 /// Decoded, well-formed, its payload matching its header, and nothing more: the author is only a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedOp {
@@ -125,30 +129,43 @@ impl SignedOp {
         Ok(VerifiedOp(self))
     }
 
-    /// Checks many signatures, together while all hold and one by one where one does not.
+    /// Checks many signatures, together while all hold and one by one near one that does not.
     /// The results stand in the order of the ops.
+    ///
+    /// Cost: about a quarter of single checks at 256 ops, less with few authors. Halving finds a
+    /// bad one among many without paying for each; if all are bad it costs twice as much as single checks.
+    #[expect(
+        clippy::result_large_err,
+        reason = "either way the caller gets the op back"
+    )]
     pub fn verify_batch(
         ops: Vec<Self>,
         rng: &mut impl CryptoRng,
     ) -> Vec<Result<VerifiedOp, (Self, SignatureError)>> {
         let messages: Vec<Vec<u8>> = ops.iter().map(|op| signed_message(&op.id)).collect();
-        let items = ops
+        let items: Vec<_> = ops
             .iter()
             .zip(&messages)
-            .map(|(op, m)| (op.header.device.as_bytes(), m.as_slice(), &op.sig));
-        if ops.len() > 1 && keys::verify_all(items, rng) {
-            return ops.into_iter().map(|op| Ok(VerifiedOp(op))).collect();
+            .map(|(op, m)| (op.header.device.as_bytes(), m.as_slice(), &op.sig))
+            .collect();
+        let mut checks = Vec::with_capacity(ops.len());
+        // Depth first and left to right, so that results come in order.
+        let mut stack = vec![items.as_slice()];
+        while let Some(part) = stack.pop() {
+            if part.len() > 1 && keys::verify_all(part.iter().copied(), rng) {
+                checks.extend(part.iter().map(|_| Ok(())));
+            } else if part.len() > HALVED_DOWN_TO {
+                let (left, right) = part.split_at(part.len() / 2);
+                stack.extend([right, left]);
+            } else {
+                checks.extend(part.iter().map(|(key, m, sig)| keys::verify(key, m, sig)));
+            }
         }
         ops.into_iter()
-            .map(|op| {
-                match keys::verify(
-                    op.header.device.as_bytes(),
-                    &signed_message(&op.id),
-                    &op.sig,
-                ) {
-                    Ok(()) => Ok(VerifiedOp(op)),
-                    Err(error) => Err((op, error)),
-                }
+            .zip(checks)
+            .map(|(op, check)| match check {
+                Ok(()) => Ok(VerifiedOp(op)),
+                Err(error) => Err((op, error)),
             })
             .collect()
     }

@@ -165,18 +165,11 @@ impl Payload {
             Kind::React => Self::React(codec::decode(what, bytes)?),
             Kind::Unreact => Self::Unreact(codec::decode(what, bytes)?),
             Kind::ModTombstone => Self::ModTombstone(codec::decode(what, bytes)?),
-            Kind::Merge | Kind::SelfDelete | Kind::ModRestore | Kind::Pin | Kind::Unpin => {
-                if !bytes.is_empty() {
-                    return Err(forbidden(what, "this kind has no payload"));
-                }
-                match kind {
-                    Kind::Merge => Self::Merge,
-                    Kind::SelfDelete => Self::SelfDelete,
-                    Kind::ModRestore => Self::ModRestore,
-                    Kind::Pin => Self::Pin,
-                    _ => Self::Unpin,
-                }
-            }
+            Kind::Merge => no_payload(what, bytes, Self::Merge)?,
+            Kind::SelfDelete => no_payload(what, bytes, Self::SelfDelete)?,
+            Kind::ModRestore => no_payload(what, bytes, Self::ModRestore)?,
+            Kind::Pin => no_payload(what, bytes, Self::Pin)?,
+            Kind::Unpin => no_payload(what, bytes, Self::Unpin)?,
             Kind::DeviceRevoke
             | Kind::QuorumAct
             | Kind::CommitComplaint
@@ -225,6 +218,15 @@ impl Payload {
             | Self::Unpin => Ok(()),
         };
         checked.map_err(|detail| forbidden(what, detail))
+    }
+}
+
+/// Returns the payload of a kind that says nothing beyond its header.
+fn no_payload(what: &'static str, bytes: &[u8], payload: Payload) -> Result<Payload, CodecError> {
+    if bytes.is_empty() {
+        Ok(payload)
+    } else {
+        Err(forbidden(what, "this kind has no payload"))
     }
 }
 

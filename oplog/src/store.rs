@@ -250,7 +250,7 @@ impl Store for MemStore {
     fn append(&mut self, space: &SpaceId, record: &[u8]) -> Result<Location, StoreError> {
         let log = self.now.logs.entry(*space).or_default();
         log.push(record.to_vec());
-        let at = |n: usize| u32::try_from(n).map_err(|_| StoreError::Full);
+        let at = |n: usize| u32::try_from(n).map_err(|_too_long| StoreError::Full);
         Ok(Location {
             segment: 0,
             offset: at(log.len() - 1)?,

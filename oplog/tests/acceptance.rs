@@ -1,5 +1,7 @@
 //! Every rule of acceptance but those on commits, broken once in each way (`docs/acceptance.md`).
 
+#![cfg(test)]
+
 mod world;
 
 use oplog::payload::{
@@ -883,6 +885,20 @@ fn r8_devices_are_certified_once_by_their_person() {
     w.space.now = w.space.now.plus_ms(86_400_000);
     let op = w.space.op(&member, device_add(&person.device(8))).forge();
     w.refuses(Rule::R8, "TooManyDevices", &op);
+}
+
+#[test]
+fn r8_a_revoked_device_never_comes_back() {
+    let mut w = World::new();
+    let laptop = w.space.person("member").device(1);
+    let new = w.space.person("new").device(0);
+    let lost = [laptop.id(), new.id()];
+    w.replica.authority.revoked.extend(lost);
+    let op = w.space.op(&w.member, device_add(&laptop)).forge();
+    w.refuses(Rule::R8, "DeviceRevoked", &op);
+    let op = member_add(&[(&new, Weight::MEMBER)], None);
+    let op = w.space.op(&w.owner, op).forge();
+    w.refuses(Rule::R8, "DeviceRevoked", &op);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Headers that acceptance takes, and what must come first when it would not.
 
+#![cfg(test)]
+
 mod world;
 
 use oplog::testing::{Device, post};

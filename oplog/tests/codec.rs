@@ -1,11 +1,19 @@
 //! Decoding inverts encoding, for every kind; any bytes decode or fail cleanly.
 
+#![cfg(test)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "a test counts small things"
+)]
+
 mod samples;
 
 use oplog::payload::Payload;
 use oplog::testing::{START, TestSpace};
 use oplog::{Authoring, ChannelId, Kind, OP_BYTES_MAX, Scope, SignedOp};
 use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 use samples::Dice;
 
 /// Signs a payload into a well-formed op; the rules are not at stake here.
@@ -91,6 +99,34 @@ proptest! {
         if let Ok(other) = SignedOp::decode(&wire) {
             prop_assert_eq!(other.encode(), wire);
             prop_assert!(other.verify().is_err(), "a changed byte kept the signature");
+        }
+    }
+
+    #[test]
+    fn a_batch_says_what_single_checks_say(bad in proptest::collection::btree_set(0..150_usize, 0..6), len in 0..150_usize) {
+        let payload = Payload::Merge;
+        let mut space = TestSpace::found(1);
+        let founder = space.founder();
+        let ops: Vec<SignedOp> = (0..len)
+            .map(|n| {
+                // A bad one names another device than the one whose key signs.
+                let draft = space.op(&founder, payload.clone());
+                match bad.contains(&n) {
+                    true => draft.tweak(|h| h.device = oplog::DeviceId::from_bytes([3; 32])).forge(),
+                    false => draft.sign(),
+                }
+            })
+            .collect();
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let batch = SignedOp::verify_batch(ops.clone(), &mut rng);
+        prop_assert_eq!(batch.len(), ops.len());
+        for ((n, op), checked) in ops.into_iter().enumerate().zip(batch) {
+            prop_assert_eq!(checked.is_ok(), !bad.contains(&n));
+            match (checked, op.clone().verify()) {
+                (Ok(a), Ok(b)) => prop_assert_eq!(a, b),
+                (Err((back, a)), Err(b)) => prop_assert!(back == op && a == b),
+                _ => prop_assert!(false, "batch and single check disagree"),
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! The rules on commits, each broken once in each way (`docs/acceptance.md`).
 
+#![cfg(test)]
+
 mod world;
 
 use oplog::authority::Authority;

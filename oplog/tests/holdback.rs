@@ -1,5 +1,11 @@
 //! Holdback and deferral stay within their bounds, whatever comes (I18), and honest chains still drain.
 
+#![cfg(test)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "a test counts small things"
+)]
+
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,11 @@
 //! Rows of ops: lanes in order, forks, two Spaces in one store, rebuilds and damage.
 
+#![cfg(test)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "a test counts small things"
+)]
+
 mod world;
 
 use std::collections::BTreeSet;
@@ -10,7 +16,9 @@ use oplog::store::{
     Direction, Label, Location, MemStore, Store, StoreError, Table, Visit, prefix_end,
 };
 use oplog::testing::{NaiveAuthority, TestSpace};
-use oplog::{Accept, Lane, LaneHead, OpId, OpTable, Scope, SignedOp, SpaceId, SpaceLog, SpaceNo};
+use oplog::{
+    Accept, Fault, Lane, LaneHead, OpId, OpTable, Scope, SignedOp, SpaceId, SpaceLog, SpaceNo,
+};
 use world::{LATER, NO, World};
 
 fn ids(ops: &[SignedOp]) -> Vec<OpId> {
@@ -160,15 +168,19 @@ fn rows_are_rebuilt_from_the_records() {
     );
 }
 
-/// A store some of whose records rot.
+/// A store some of whose records rot, and whose disk may be full.
 #[derive(Clone)]
 struct Rotten {
     inner: MemStore,
     bad: BTreeSet<Location>,
+    full: bool,
 }
 
 impl Store for Rotten {
     fn append(&mut self, space: &SpaceId, record: &[u8]) -> Result<Location, StoreError> {
+        if self.full {
+            return Err(StoreError::Full);
+        }
         self.inner.append(space, record)
     }
 
@@ -254,6 +266,7 @@ fn a_damaged_record_is_fetched_again() {
         let mut store = Rotten {
             inner: w.replica.store.clone(),
             bad: BTreeSet::from([at]),
+            full: false,
         };
         assert!(matches!(
             table.op(&store, &victim.id()),
@@ -294,4 +307,26 @@ fn a_damaged_record_is_fetched_again() {
             assert!(table.contains(&store, &op.id()).expect("read"));
         }
     }
+}
+
+#[test]
+fn a_full_disk_decides_nothing() {
+    let space = TestSpace::found(1);
+    let mut store = Rotten {
+        inner: MemStore::new(),
+        bad: BTreeSet::new(),
+        full: true,
+    };
+    let mut authority = NaiveAuthority::new();
+    let mut log = SpaceLog::new(space.id(), NO);
+    let mut send = |store: &mut Rotten| {
+        let op = space.genesis().clone().verify().expect("signed");
+        log.accept(op, LATER, store, &mut authority)
+    };
+    let error = send(&mut store).expect_err("full");
+    assert_eq!(world::name_of(&error), "Store");
+    assert_eq!((error.rule(), error.fault()), (None, Fault::Local));
+    assert!(!error.is_verdict());
+    store.full = false;
+    assert!(matches!(send(&mut store), Ok(Accept::Applied { .. })));
 }

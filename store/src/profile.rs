@@ -527,6 +527,14 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
     }
 
     fn meta_rows(&self, seq: u64, state_seq: u64, vault_counter: u64) -> Vec<RowChange> {
+        let mut rows = vec![self.head_row(seq, state_seq, vault_counter)];
+        let touched = self.log.staged().iter().map(|w| w.space);
+        let touched: BTreeSet<SpaceId> = touched.chain(self.marks_moved.clone()).collect();
+        rows.extend(touched.iter().map(|space| self.mark_row(space)));
+        rows
+    }
+
+    pub(crate) fn head_row(&self, seq: u64, state_seq: u64, vault_counter: u64) -> RowChange {
         let head = [
             self.options.schema.as_bytes().as_slice(),
             &self.profile_id,
@@ -534,15 +542,11 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             &state_seq.to_le_bytes(),
             &vault_counter.to_le_bytes(),
         ];
-        let mut rows = vec![RowChange {
+        RowChange {
             table: META.to_owned(),
             key: HEAD_KEY.to_vec(),
             value: Some(head.concat()),
-        }];
-        let touched = self.log.staged().iter().map(|w| w.space);
-        let touched: BTreeSet<SpaceId> = touched.chain(self.marks_moved.clone()).collect();
-        rows.extend(touched.iter().map(|space| self.mark_row(space)));
-        rows
+        }
     }
 
     fn mark_row(&self, space: &SpaceId) -> RowChange {

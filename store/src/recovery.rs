@@ -190,7 +190,11 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             let fresh = self.seq == 0 && spaces.is_empty() && self.rows.is_some();
             self.rows = None;
             self.index.discard()?;
-            self.rows = Some(self.index.open()?);
+            let mut rows = self.index.open()?;
+            // From now on a commit that a crash cuts off can be completed here too.
+            let (state_seq, counter) = (self.state.last().seq, self.vault.counter());
+            rows.apply(&[self.head_row(self.seq, state_seq, counter)])?;
+            self.rows = Some(rows);
             self.recovery.index_rebuilt = !fresh;
         }
         for space in spaces {
@@ -224,45 +228,48 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             durable.segment
         };
         let mut gone = false;
-        let mut doubt = |segment: u32, end: u32| gone |= Mark { segment, end } < indexed;
         for number in numbers.into_iter().filter(|n| *n >= first.min(newest)) {
             let size = self.log.segment_end(space, number);
             let from = match durable {
                 Mark { segment, end } if segment == number && end <= size => end,
                 _ => RECORDS_AT,
             };
-            let begins = if from == RECORDS_AT { 0 } else { from };
+            let mut bad = Vec::new();
+            let mut good_end = from;
             let mut scanner = self.log.scanner(space, number, from)?;
-            loop {
+            let (at, full) = loop {
                 match self.log.scan_next(space, number, &mut scanner)? {
-                    Scanned::Record(..) => {}
-                    Scanned::Bad(at) => {
-                        doubt(number, at.offset);
-                        self.recovery.bad_records.push(BadPart {
-                            space: Some(*space),
-                            at,
-                        });
-                    }
+                    Scanned::Record(at, _) => good_end = at.offset + at.len,
+                    Scanned::Bad(at) => bad.push(BadPart {
+                        space: Some(*space),
+                        at,
+                    }),
                     Scanned::End { at, full } => {
-                        let tail = BadPart::tail(space, number, at, size);
-                        if tail.at.len > 0 && !full {
-                            doubt(number, at);
-                            let list = if number == newest {
-                                &mut self.recovery.truncated
-                            } else {
-                                &mut self.recovery.bad_records
-                            };
-                            list.push(tail);
+                        if size > at && !full {
+                            bad.push(BadPart::tail(space, number, at, size));
                         }
-                        if number == newest {
-                            self.log.end_segment(space, number, at, full)?;
-                        }
-                        if from != size {
-                            self.log.distrust(space, number, begins)?;
-                        }
-                        break;
+                        break (at, full);
                     }
                 }
+            };
+            gone |= bad.iter().any(|part| {
+                let (segment, end) = (number, part.at.offset);
+                Mark { segment, end } < indexed
+            });
+            if number == newest && !full && !bad.is_empty() && good_end < size {
+                // Nothing whole behind: a torn end.
+                bad.retain(|part| part.at.offset < good_end);
+                let tail = BadPart::tail(space, number, good_end, size);
+                self.recovery.truncated.push(tail);
+            }
+            self.recovery.bad_records.extend(bad);
+            if number == newest {
+                let end = if full { at } else { good_end };
+                self.log.end_segment(space, number, end, full)?;
+            }
+            if from != size {
+                let begins = if from == RECORDS_AT { 0 } else { from };
+                self.log.distrust(space, number, begins)?;
             }
         }
         Ok(gone || indexed > self.log.end(space))

@@ -9,7 +9,7 @@
 //! - No op of the base is concurrent with an op judged here, so none can revoke one or be
 //!   revoked by one, and a grant or reversal judged here lies in no past of the base. The
 //!   verdicts of the base are the verdicts of the whole.
-//! - What an op judged here asks of the base is what stands there, and [`UserState`] keeps
+//! - What an op judged here asks of the base is what stands there, and `UserState` keeps
 //!   every writer that can matter for an op of any rank. Because ranks are compared, and
 //!   not places in the sweep, an op of the base counts as decided exactly if it would have
 //!   been decided first in a sweep over everything.

@@ -29,7 +29,7 @@ fn of_two_admins_the_senior_survives_and_the_owner_always() {
     ] {
         let (mut world, base) = community();
         let senior = world.act(P(1), a(P(2)), &[base]);
-        // The junior cannot even try by the rules (R6), but demote and kick below.
+        // R6 would refuse this one; the fold does not need it to.
         let junior = world.act(P(2), b(P(1)), &[base]);
         assert!(world.counts(senior));
         assert_eq!(world.rule(junior), Some("B4"));
@@ -200,6 +200,35 @@ fn a_promoted_member_outlives_who_admitted_them() {
     assert_eq!(world.rule(add), Some("B4"));
     assert!(world.counts(act));
     assert_eq!(world.weight(5), Some(50));
+}
+
+/// A9: whether the kick counts may hang on the very op that it would stop, so it stands
+/// against that op even though it turns out void; a fresh grant settles it.
+#[test]
+fn an_undecided_kick_stands_until_a_later_grant() {
+    let mut world = World::with(&[(1, 50)]);
+    let two = world.act(P(0), Do::Add(vec![(P(2), 50)]), &[1]);
+    let base = world.act(P(0), Do::Add(vec![(P(4), 10)]), &[two]);
+    let up = world.act(P(2), Do::Role(P(4), 20), &[base]);
+    let junior = world.act(P(0), Do::Add(vec![(P(3), 20)]), &[up]);
+    // Admin 1 kicks admin 2: for moderator 3 the promotion of 4 is void, and 4 a mere member.
+    let coup = world.act(P(1), Do::Kick(P(2)), &[base]);
+    let kick = world.act(P(3), Do::Kick(P(4)), &[junior, coup]);
+    // The owner undoes both, so that 4 is a moderator after all, senior to 3.
+    let end = world.act(P(0), Do::Kick(P(1)), &[base]);
+    let fired = world.act(P(0), Do::Kick(P(3)), &[junior]);
+    let seen = [kick, end, fired];
+    assert!(world.is_allowed(P(4), &Do::Invite(1), &seen));
+    let act = world.act(P(4), Do::Invite(1), &seen);
+    assert!(!world.counts(coup) && !world.counts(kick) && world.counts(up));
+    assert_eq!(world.rule(act), Some("A9"));
+    let all = world.all();
+    let reason = all.verdict(&world.ids[act]).reason().expect("void");
+    assert_eq!(reason.deciding(), vec![world.ids[kick]]);
+    assert_eq!(*all, world.fold.recompute(&world.dag, world.dag.heads()));
+    let again = world.act(P(0), Do::Role(P(4), 20), &[act]);
+    let act = world.act(P(4), Do::Invite(1), &[again]);
+    assert!(world.counts(act));
 }
 
 #[test]

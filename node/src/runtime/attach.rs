@@ -16,7 +16,7 @@ use crate::command::Command;
 use crate::error::CommandError;
 
 /// Longest file that can be attached, in bytes.
-pub const ATTACHMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub(super) const ATTACHMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Why a file was not attached, or not saved.
 #[derive(Debug, thiserror::Error)]

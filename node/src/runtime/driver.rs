@@ -213,9 +213,10 @@ impl Driver {
     fn handle_group(&mut self) {
         let mut effects = Vec::new();
         for event in std::mem::take(&mut self.waiting) {
-            let command = match &event {
-                Event::Command { id, .. } => Some(*id),
-                _ => None,
+            let command = if let Event::Command { id, .. } = &event {
+                Some(*id)
+            } else {
+                None
             };
             match self.node.handle(event, now()) {
                 Ok(more) => effects.extend(more),
@@ -345,7 +346,8 @@ impl Driver {
         }
         drop(self.node);
         if let Some(done) = self.stopping {
-            drop(done.send(()));
+            // Whoever asked may be gone.
+            let _gone = done.send(());
         }
     }
 }
@@ -373,9 +375,10 @@ async fn pause(until: Option<Duration>) {
 }
 
 const fn answered(effect: &Effect) -> Option<CommandId> {
-    match effect {
-        Effect::Answer { id, .. } => Some(*id),
-        _ => None,
+    if let Effect::Answer { id, .. } = effect {
+        Some(*id)
+    } else {
+        None
     }
 }
 

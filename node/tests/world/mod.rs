@@ -1,13 +1,22 @@
 //! Nodes and a relay in one thread under virtual time: the real cores, wired without sockets.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test that cannot go on should stop"
+)]
+#![expect(unreachable_pub, reason = "only this test sees it")]
+
 use std::collections::{BTreeMap, VecDeque};
 
 use blobstore::MemChunks;
 use net::wire::{Push, Request, Response};
 use node::view::Notice;
 use node::{
-    Answer, Command, CommandError, CommandId, Effect, Event, Identity, Node, RelayId, RequestId,
-    Timer,
+    Answer, Command, CommandError, CommandId, Effect, Event, Identity, Node, RecoveryPhrase,
+    RelayId, RequestId, Timer,
 };
 use oplog::Timestamp;
 use oplog::store::MemStore;
@@ -203,6 +212,40 @@ impl World {
         person.timers.clear();
         self.event(who, Event::Started);
         self.settle();
+    }
+
+    /// The recovery words of the person at this place, drawn again from their seed.
+    pub fn phrase(&self, who: usize) -> String {
+        let mut rng = ChaCha20Rng::seed_from_u64(who as u64 + 1);
+        let me = Identity::generate("", START, &mut rng);
+        assert_eq!(me.user(), self.people[who].node.me().user);
+        me.phrase().unwrap().words().to_owned()
+    }
+
+    /// Puts a restored profile in somebody's place.
+    pub fn restore(&mut self, who: usize, phrase: &str, backup: &[u8]) {
+        let seed = RecoveryPhrase::parse(phrase).unwrap();
+        let rng = ChaCha20Rng::seed_from_u64(2000 + who as u64);
+        let (store, chunks) = (MemStore::new(), MemChunks::new());
+        let person = &mut self.people[who];
+        person.node = Node::restore(store, chunks, rng, &seed, backup, self.now).unwrap();
+        person.timers.clear();
+        self.event(who, Event::Started);
+        self.settle();
+    }
+
+    /// The relay loses its disk; connections stay.
+    pub fn wipe_relay(&mut self) {
+        let online: Vec<usize> = (0..self.people.len())
+            .filter(|who| self.people[*who].online)
+            .collect();
+        for who in &online {
+            self.disconnect(*who);
+        }
+        self.relay = RelayCore::new(relay::MemStore::new(), Limits::default());
+        for who in online {
+            self.connect(who);
+        }
     }
 
     pub fn event(&mut self, who: usize, event: Event) {

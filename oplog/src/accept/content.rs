@@ -48,18 +48,22 @@ impl<A: Authority> Judge<'_, A> {
             });
         }
         let own = target.user == self.op.header().user;
-        match kind {
-            Kind::Edit | Kind::SelfDelete if !own => Err(AcceptError::NotOwn { target: target.id }),
-            // Changing what stands under somebody else's name is moderation, whatever the kind.
-            Kind::ThreadUpdate if !own => {
-                self.may(Verb::Tombstone, weight)?;
-                self.outranks(&target.user)
-            }
-            Kind::ModTombstone if !own => self.outranks(&target.user),
-            // Pins and restores harm nobody: the verb suffices. The rank that a restore needs
-            // depends on the tombstones that stand, which are content: `fold` compares (B10).
-            _ => Ok(()),
+        if own {
+            return Ok(());
         }
+        if matches!(kind, Kind::Edit | Kind::SelfDelete) {
+            return Err(AcceptError::NotOwn { target: target.id });
+        }
+        // Changing what stands under somebody else's name is moderation, whatever the kind. Pins
+        // and restores harm nobody: the verb suffices. The rank that a restore needs depends on the
+        // tombstones that stand, which are content: `fold` compares (B10).
+        if kind == Kind::ThreadUpdate {
+            self.may(Verb::Tombstone, weight)?;
+        }
+        if matches!(kind, Kind::ThreadUpdate | Kind::ModTombstone) {
+            return self.outranks(&target.user);
+        }
+        Ok(())
     }
 }
 
@@ -80,8 +84,5 @@ const fn says_something(kind: Kind) -> bool {
 fn acts_on(kind: Kind, target: &Facts) -> bool {
     let thread = target.kind == Kind::ThreadCreate.number();
     let post = target.kind == Kind::Post.number();
-    match kind {
-        Kind::ThreadUpdate => thread,
-        _ => thread || post,
-    }
+    thread || (post && kind != Kind::ThreadUpdate)
 }

@@ -45,6 +45,10 @@ impl<A: Authority> Judge<'_, A> {
     }
 
     /// R6 for control ops, as far as it does not depend on a target.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the table says it for every other kind"
+    )]
     pub(super) fn permitted(
         &self,
         kind: Kind,
@@ -373,7 +377,7 @@ fn check_proof(invite: &InviteCreate, member: &NewMember) -> Result<(), AcceptEr
         return Err(AcceptError::BadProof);
     };
     let message = NewMember::proof_message(&invite.key, &member.cert, &member.key_package);
-    keys::verify(invite.key.as_bytes(), &message, proof).map_err(|_| AcceptError::BadProof)
+    keys::verify(invite.key.as_bytes(), &message, proof).map_err(|_which| AcceptError::BadProof)
 }
 
 fn day_before(hlc: crate::hlc::Hlc) -> crate::hlc::Hlc {

@@ -152,19 +152,19 @@ mod tests {
     use super::*;
 
     /// A lane of `len` ops, one second apart, with a node for each.
-    fn lane(len: u64) -> (ControlRecords, Vec<OpId>) {
+    fn lane(len: u32) -> (ControlRecords, Vec<OpId>) {
         let mut records = ControlRecords::default();
         let mut ids: Vec<OpId> = Vec::new();
         for seq in 0..len {
             let id = OpId::of_header(&seq.to_be_bytes());
             let back = ids.last().copied();
             let node = LaneNode {
-                seq,
-                hlc: Hlc::ZERO.plus_secs(seq as u32),
+                seq: u64::from(seq),
+                hlc: Hlc::ZERO.plus_secs(seq),
                 back,
                 jump: back.map_or(id, |back| records.jump_from(back)),
-                commits: seq / 3,
-                bytes: seq * 10,
+                commits: u64::from(seq / 3),
+                bytes: u64::from(seq * 10),
             };
             records.lanes.insert(id, node);
             ids.push(id);
@@ -175,10 +175,10 @@ mod tests {
     #[test]
     fn every_position_of_a_lane_is_found_from_every_later_one() {
         let (records, ids) = lane(70);
-        for from in 0..70 {
+        for (from, id) in (0..70_u32).zip(&ids) {
             for seq in 0..=from {
-                let found = records.time_at(&ids[from as usize], seq);
-                assert_eq!(found, Some(Hlc::ZERO.plus_secs(seq as u32)));
+                let found = records.time_at(id, u64::from(seq));
+                assert_eq!(found, Some(Hlc::ZERO.plus_secs(seq)));
             }
         }
     }

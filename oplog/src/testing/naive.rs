@@ -18,6 +18,9 @@ use crate::payload::{ChannelKind, CommitClass, InviteCreate, Payload, RosterDelt
 /// The reference fold. Cost: about n² for a view, n³ for the first view over n control ops.
 #[derive(Clone, Debug, Default)]
 pub struct NaiveAuthority {
+    /// Devices that every view made from now on calls revoked. No op of this version revokes one:
+    /// this stands in for the feature.
+    pub revoked: BTreeSet<DeviceId>,
     epochs: BTreeMap<EpochId, EpochRecord>,
     acts: BTreeMap<OpId, Arc<Act>>,
     views: BTreeMap<Vec<OpId>, Arc<NaiveView>>,
@@ -48,6 +51,8 @@ pub struct NaiveView {
     pub key_packages: BTreeMap<DeviceId, Vec<(Digest, OpId)>>,
     /// The ops of this past that are void.
     pub void: BTreeSet<OpId>,
+    /// Revoked devices: see [`NaiveAuthority::revoked`].
+    pub revoked: BTreeSet<DeviceId>,
 }
 
 /// One control op with what its own past says about it.
@@ -109,7 +114,9 @@ impl Authority for NaiveAuthority {
             .collect();
         // Parents first, so that judging an act finds the views before it done: no deep recursion.
         let acts: Vec<Arc<Act>> = ids.iter().filter_map(|id| self.act(dag, id)).collect();
-        let view = Arc::new(Fold::new(dag, acts).view());
+        let mut view = Fold::new(dag, acts).view();
+        view.revoked.clone_from(&self.revoked);
+        let view = Arc::new(view);
         self.views.insert(frontier, Arc::clone(&view));
         view
     }
@@ -636,9 +643,8 @@ impl View for NaiveView {
         self.devices.get(device).copied()
     }
 
-    fn is_device_revoked(&self, _: &DeviceId) -> bool {
-        // Revoking devices is a feature that this version lacks.
-        false
+    fn is_device_revoked(&self, device: &DeviceId) -> bool {
+        self.revoked.contains(device)
     }
 
     fn device_count(&self, user: &UserId) -> usize {

@@ -1,6 +1,10 @@
 //! A payload of every kind, its fields drawn from a seed.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    clippy::cast_possible_truncation,
+    reason = "each test file uses its part; numbers are small, or meant to be cut"
+)]
 
 use minicbor::bytes::ByteArray;
 use oplog::payload::*;

@@ -207,6 +207,5 @@ impl World {
 /// The name of an error's variant.
 pub(crate) fn name_of(error: &AcceptError) -> String {
     let text = format!("{error:?}");
-    let end = text.find(|c: char| !c.is_alphanumeric());
-    text[..end.unwrap_or(text.len())].to_owned()
+    text.chars().take_while(|c| c.is_alphanumeric()).collect()
 }
