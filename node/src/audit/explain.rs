@@ -193,6 +193,20 @@ fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key> {
         .filter(|(set, _)| *set)
         .map(|(_, field)| Key::Policy(field))
         .collect(),
-        _ => Vec::new(),
+        Payload::Merge
+        | Payload::ChannelCreate(_)
+        | Payload::Commit(_)
+        | Payload::ReaddRequest(_)
+        | Payload::ThreadCreate(_)
+        | Payload::ThreadUpdate(_)
+        | Payload::Post(_)
+        | Payload::Edit(_)
+        | Payload::React(_)
+        | Payload::Unreact(_)
+        | Payload::SelfDelete
+        | Payload::ModTombstone(_)
+        | Payload::ModRestore
+        | Payload::Pin
+        | Payload::Unpin => Vec::new(),
     }
 }

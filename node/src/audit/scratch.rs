@@ -53,7 +53,7 @@ impl Scratch {
         let table = OpTable::new(id, no);
         for op in ops {
             let op_id = op.id();
-            let op = op.verify().map_err(|_| ScratchError::Signature(op_id))?;
+            let op = op.verify().map_err(|_bad| ScratchError::Signature(op_id))?;
             match log.accept(op, now, &mut store, &mut authority) {
                 Ok(Accept::Applied { accepted, .. }) => {
                     for op in accepted.iter().filter(|op| !op.header().is_control()) {

@@ -21,17 +21,17 @@ pub enum Value {
     /// An id, a key, a signature, or what is opaque.
     Bytes(Vec<u8>),
     /// Several.
-    List(Vec<Value>),
+    List(Vec<Self>),
     /// Fields by name, in the order of the format.
-    Map(Vec<(&'static str, Value)>),
+    Map(Vec<(&'static str, Self)>),
 }
 
 /// What to read: anything that is no map, or a map with these fields from key 0 on.
 enum Shape {
     Leaf,
-    Map(&'static [(&'static str, Shape)]),
+    Map(&'static [(&'static str, Self)]),
     /// Items of this shape.
-    List(&'static Shape),
+    List(&'static Self),
 }
 
 use Shape::{Leaf, List, Map};
