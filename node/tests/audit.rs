@@ -1,5 +1,14 @@
 //! Outcomes explained, proofs that outsiders check, the past run again, and a cheat refused.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on should stop"
+)]
+
 mod world;
 
 use node::audit::{Explanation, ProofError, Until, verify};
