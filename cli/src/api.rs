@@ -3,6 +3,10 @@
 //! The shell knows nothing below `node`; when `node` renames something, only this
 //! file and `execute` follow.
 
+pub(crate) use node::audit::{
+    Dump as SpaceDump, DumpOp as Op, Explanation, Outcome, Proof, ProofError, Snapshot, Until,
+    Value as Field, verify as verify_proof,
+};
 pub(crate) use node::command::{Answer, Command};
 pub(crate) use node::error::CommandError;
 pub(crate) use node::invite::{InviteLink, LinkError};

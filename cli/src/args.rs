@@ -3,6 +3,7 @@
 //! [`Cli`] is a whole call of the program, [`Line`] one line inside `decent shell`.
 //! Both end in the same [`Cmd`], so that everything works the same in both.
 
+mod audit;
 mod people;
 mod place;
 mod profile;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
+pub(crate) use audit::{AuditCmd, AuditVerifyArgs, RogueArgs};
 pub(crate) use people::{
     ApproveArgs, LateArg, LeaveArgs, MuteArgs, RemoveArgs, Role, RoleArgs, UnmuteArgs, WhoArgs,
 };
@@ -113,6 +115,9 @@ pub(crate) enum LineCmd {
     /// Anything that works on the open profile.
     #[command(flatten)]
     Cmd(Cmd),
+    /// Publish a post that breaks the rules: for the demo and tests.
+    #[command(hide = true)]
+    RoguePost(RogueArgs),
     /// End the shell.
     #[command(visible_alias = "quit", after_help = "Examples:\n  exit")]
     Exit,
@@ -233,6 +238,9 @@ pub(crate) enum Cmd {
     /// Add, remove and list relays.
     #[command(subcommand)]
     Relays(RelaysCmd),
+    /// Find out why things are as they are, and prove it.
+    #[command(subcommand)]
+    Audit(AuditCmd),
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Nothing here decides what a Space's rules decide. What was saved stays saved: that
 //! no relay answers is told, never an error.
 
-mod lookup;
+pub(crate) mod lookup;
 mod people;
 mod place;
 mod profile;
@@ -14,7 +14,7 @@ mod talk;
 use std::time::Duration;
 
 use crate::api::{Answer, Command, CommandError, Handle, LiveNode, OpId, SpaceId};
-use crate::args::{Cmd, Globals};
+use crate::args::{AuditCmd, Cmd, Globals, RogueArgs};
 use crate::error::CliError;
 use crate::output::{Done, Output};
 use crate::print::{Printer, note};
@@ -102,13 +102,39 @@ pub(crate) async fn execute(
         Cmd::Import(args) => profile::import(handle, &args, context).await,
         Cmd::Backup(args) => profile::backup(handle, &args, context).await,
         Cmd::Relays(cmd) => profile::relays(handle, cmd).await,
+        Cmd::Audit(cmd) => crate::audit::run(handle, cmd, context).await,
     }
+}
+
+/// Publishes a post that breaks the rules, for the demo and tests.
+///
+/// # Errors
+/// When the Space, the channel or the keys are not here.
+pub(crate) async fn rogue(handle: &Handle, args: RogueArgs) -> Result<Output, CliError> {
+    let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
+    let kind = crate::api::ChannelKind::Chat;
+    let channel = lookup::channel(handle, space, args.channel.as_deref(), kind).await?;
+    let command = Command::DangerPublishForged {
+        space,
+        channel: channel.id,
+        body: args.text,
+    };
+    let op = op_of(&handle.command(command).await?);
+    Ok(Output::Done(Done {
+        command: "rogue-post",
+        said: format!("published {} against the rules", short(op)),
+        space: Some(space),
+        channel: None,
+        op,
+        sent: None,
+    }))
 }
 
 /// Whether a command that runs alone should hear the news first: people expect to
 /// read what is new, and to judge by what is new. The shell is connected all the time.
 fn wants_news(cmd: &Cmd) -> bool {
     match cmd {
+        Cmd::Audit(cmd) => !matches!(cmd, AuditCmd::Verify(_)),
         Cmd::Read(_)
         | Cmd::Thread(_)
         | Cmd::Members(_)
@@ -160,7 +186,7 @@ async fn news(handle: &Handle, context: &Context) -> Result<(), CliError> {
 }
 
 /// Asks the node something that can fail.
-async fn ask<T: Send + 'static>(
+pub(crate) async fn ask<T: Send + 'static>(
     handle: &Handle,
     question: impl FnOnce(&LiveNode) -> Result<T, CommandError> + Send + 'static,
 ) -> Result<T, CliError> {

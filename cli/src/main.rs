@@ -9,6 +9,7 @@
 
 mod api;
 mod args;
+mod audit;
 mod completions;
 mod demo;
 mod duration;
@@ -34,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Cmd, Globals, Top};
+use crate::args::{AuditCmd, Cli, Cmd, Globals, Top};
 use crate::error::CliError;
 use crate::execute::Context;
 use crate::print::Printer;
@@ -97,6 +98,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<ExitCode, CliError> {
             handle.shutdown().await;
             return ended;
         }
+        Top::Cmd(Cmd::Audit(AuditCmd::Verify(args))) => printer.output(&audit::verify(&args)?)?,
         Top::Cmd(cmd) => one_shot(globals, cmd, printer).await?,
     }
     Ok(ExitCode::SUCCESS)

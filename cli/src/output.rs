@@ -12,6 +12,7 @@ use crate::api::{
     ChannelId, ChannelView, Delivery, InviteLink, InviteView, JoinRequestView, Me, MemberView,
     OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceSummary, Status, ThreadSummary, UserId,
 };
+use crate::audit;
 use crate::render::{Look, json, text};
 
 /// The answer to one command.
@@ -63,9 +64,11 @@ pub(crate) enum Output {
         /// Ops that were refused, with the rule.
         refused: Vec<(OpId, String)>,
     },
+    /// Why things are as they are.
+    Audit(audit::Page),
     /// A file was written.
     File {
-        /// What it is: `attachment`, `export`, `backup`.
+        /// What it is: `attachment`, `export`, `backup`, `proof`.
         what: &'static str,
         /// Where it is.
         path: PathBuf,

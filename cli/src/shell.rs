@@ -13,9 +13,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::api::{Handle, Notice};
-use crate::args::{Cmd, Line, LineCmd, ShellArgs};
+use crate::args::{Cmd, Line, LineCmd, RogueArgs, ShellArgs};
 use crate::error::CliError;
-use crate::execute::{Context, execute};
+use crate::execute::{Context, execute, rogue};
 use crate::output::Output;
 use crate::print::{Printer, note};
 use crate::render::{clean, json as rows};
@@ -70,6 +70,7 @@ async fn read(handle: &Handle, context: &Context, printer: Printer) -> Result<Ex
         let (id, said) = split_id(&line, number);
         let outcome = match understand(said) {
             Ok(Some(Said::Cmd(cmd))) => execute(handle, *cmd, context).await.map(Reply::Output),
+            Ok(Some(Said::Rogue(args))) => rogue(handle, args).await.map(Reply::Output),
             Ok(Some(Said::Help(text))) => Ok(Reply::Help(text)),
             Ok(Some(Said::Exit)) => {
                 if printer.json {
@@ -105,6 +106,7 @@ enum Reply {
 #[derive(Debug)]
 enum Said {
     Cmd(Box<Cmd>),
+    Rogue(RogueArgs),
     Help(String),
     Exit,
 }
@@ -129,6 +131,7 @@ fn understand(line: &str) -> Result<Option<Said>, CliError> {
     match Line::try_parse_from(words) {
         Ok(line) => Ok(Some(match line.command {
             LineCmd::Cmd(cmd) => Said::Cmd(Box::new(cmd)),
+            LineCmd::RoguePost(args) => Said::Rogue(args),
             LineCmd::Exit => Said::Exit,
         })),
         Err(refusal) if refusal.exit_code() == 0 => {

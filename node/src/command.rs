@@ -295,6 +295,16 @@ pub enum Command {
         /// The bundle's bytes.
         bundle: Vec<u8>,
     },
+    /// For the demo and tests: publishes a post that breaks the rules
+    /// ([`Node::danger_publish_forged`](crate::Node::danger_publish_forged)). Answer: [`Answer::Op`].
+    DangerPublishForged {
+        /// Where.
+        space: SpaceId,
+        /// In which channel.
+        channel: ChannelId,
+        /// Its text.
+        body: String,
+    },
 }
 
 /// What a command came to.

@@ -315,6 +315,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 self.remove_relay(&address).map(|()| Some(Answer::Done))
             }
             Command::Import { bundle } => self.import(&bundle).map(Some),
+            Command::DangerPublishForged {
+                space,
+                channel,
+                body,
+            } => self.danger_publish_forged(space, channel, &body).map(op),
         }
     }
 

@@ -495,7 +495,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.seal_under(space, scope, &tip, sealed)
     }
 
-    fn seal_under(
+    pub(crate) fn seal_under(
         &mut self,
         space: &SpaceId,
         scope: Scope,

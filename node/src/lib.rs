@@ -4,6 +4,7 @@
 //! lives here that is not one of the crates below: this crate wires them. Sans-IO but for
 //! `runtime` (feature `runtime`), which drives it over real disk and network.
 
+pub mod audit;
 pub mod backup;
 pub mod blobs;
 pub mod command;
@@ -28,6 +29,7 @@ mod message;
 mod node;
 mod query;
 mod repair;
+mod rogue;
 mod space;
 mod standing;
 mod write;

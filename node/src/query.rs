@@ -49,19 +49,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// # Errors
     /// When the Space is not here.
     pub fn channels(&self, space: SpaceId) -> Result<Vec<ChannelView>, CommandError> {
-        let space = &space;
-        let s = self.known_space(space)?;
-        let mut channels: Vec<_> = s.view.channels().collect();
-        channels.sort_by_key(|channel| (channel.created, channel.id));
-        let view = |channel: fold::authority::Channel| ChannelView {
-            id: channel.id,
-            name: display_name(&channel.name),
-            kind: channel.kind,
-            topic: sanitise(&channel.topic),
-            category: channel.category.as_deref().map(display_name),
-            archived: channel.archived,
-        };
-        Ok(channels.into_iter().map(view).collect())
+        Ok(self.known_space(&space)?.channel_views())
     }
 
     /// Returns members by weight and seniority, then those who were members.
@@ -69,38 +57,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// # Errors
     /// When the Space is not here.
     pub fn members(&self, space: SpaceId) -> Result<Vec<MemberView>, CommandError> {
-        let space = &space;
-        let s = self.known_space(space)?;
         let now = Hlc::from_wall(self.now);
-        let mut members: Vec<_> = s.view.members().collect();
-        members.sort_by_key(|member| core::cmp::Reverse(member.rank));
-        let mut list: Vec<MemberView> = members
-            .into_iter()
-            .map(|m| MemberView {
-                user: m.user,
-                name: display_name(&m.name),
-                weight: Some(m.weight),
-                devices: m.devices,
-                joined: m.joined,
-                banned: None,
-                muted: s
-                    .view
-                    .mute(&m.user, None, now)
-                    .map(|mute| (mute.op, mute.expires)),
-                removed: None,
-            })
-            .collect();
-        list.extend(s.view.former_members().map(|m| MemberView {
-            user: m.user,
-            name: display_name(&m.name),
-            weight: None,
-            devices: Vec::new(),
-            joined: Hlc::ZERO,
-            banned: s.view.ban(&m.user).map(|ban| ban.op),
-            muted: None,
-            removed: Some(m.by),
-        }));
-        Ok(list)
+        Ok(self.known_space(&space)?.member_views(now))
     }
 
     /// Returns the invites that are open.
@@ -216,16 +174,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// # Errors
     /// When the Space is not here.
     pub fn state_hash(&self, space: SpaceId) -> Result<Digest, CommandError> {
-        let space = &space;
-        let s = self.known_space(space)?;
-        let channels: Vec<ChannelId> = s.view.channels().map(|channel| channel.id).collect();
-        let content = self.with_content(space, |content| content.state_hash(&channels))?;
-        let authority = s.view.state_hash();
-        let digest = H::new("state")
-            .field(authority.as_bytes())
-            .field(content.as_bytes())
-            .finish();
-        Ok(Digest::from_bytes(digest))
+        Ok(self.known_space(&space)?.state_hash(&self.store)?)
     }
 
     /// Returns the health report.
@@ -328,19 +277,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             &ContentView<'_, S, SpaceBodies<'_, S>, SpaceStanding<'_>>,
         ) -> Result<T, StoreError>,
     ) -> Result<T, CommandError> {
-        let s = self.known_space(space)?;
-        let prefix = s.no.0.to_be_bytes();
-        let bodies = SpaceBodies {
-            space: s,
-            store: &self.store,
-        };
-        let standing = SpaceStanding::new(s);
-        Ok(query(&ContentView::new(
-            &prefix,
-            &self.store,
-            &bodies,
-            &standing,
-        ))?)
+        Ok(self.known_space(space)?.with_content(&self.store, query)?)
     }
 
     fn known_channel(&self, space: &SpaceId, channel: &ChannelId) -> Result<(), CommandError> {
@@ -363,14 +300,99 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         } else {
             None
         };
-        Ok(PostView {
+        Ok(s.post_view(post, delivery))
+    }
+}
+
+impl Space {
+    /// Returns the channels, in the order of their making.
+    pub(crate) fn channel_views(&self) -> Vec<ChannelView> {
+        let mut channels: Vec<_> = self.view.channels().collect();
+        channels.sort_by_key(|channel| (channel.created, channel.id));
+        let view = |channel: fold::authority::Channel| ChannelView {
+            id: channel.id,
+            name: display_name(&channel.name),
+            kind: channel.kind,
+            topic: sanitise(&channel.topic),
+            category: channel.category.as_deref().map(display_name),
+            archived: channel.archived,
+        };
+        channels.into_iter().map(view).collect()
+    }
+
+    /// Returns members by weight and seniority, then those who were members.
+    pub(crate) fn member_views(&self, now: Hlc) -> Vec<MemberView> {
+        let mut members: Vec<_> = self.view.members().collect();
+        members.sort_by_key(|member| core::cmp::Reverse(member.rank));
+        let mut list: Vec<MemberView> = members
+            .into_iter()
+            .map(|m| MemberView {
+                user: m.user,
+                name: display_name(&m.name),
+                weight: Some(m.weight),
+                devices: m.devices,
+                joined: m.joined,
+                banned: None,
+                muted: self
+                    .view
+                    .mute(&m.user, None, now)
+                    .map(|mute| (mute.op, mute.expires)),
+                removed: None,
+            })
+            .collect();
+        list.extend(self.view.former_members().map(|m| MemberView {
+            user: m.user,
+            name: display_name(&m.name),
+            weight: None,
+            devices: Vec::new(),
+            joined: Hlc::ZERO,
+            banned: self.view.ban(&m.user).map(|ban| ban.op),
+            muted: None,
+            removed: Some(m.by),
+        }));
+        list
+    }
+
+    /// Returns the hash of everything visible and of who may do what.
+    pub(crate) fn state_hash<S: Store>(&self, store: &S) -> Result<Digest, StoreError> {
+        let channels: Vec<ChannelId> = self.view.channels().map(|channel| channel.id).collect();
+        let content = self.with_content(store, |content| content.state_hash(&channels))?;
+        let authority = self.view.state_hash();
+        let digest = H::new("state")
+            .field(authority.as_bytes())
+            .field(content.as_bytes())
+            .finish();
+        Ok(Digest::from_bytes(digest))
+    }
+
+    /// Runs a query over the content as it stands now.
+    pub(crate) fn with_content<S: Store, T>(
+        &self,
+        store: &S,
+        query: impl FnOnce(
+            &ContentView<'_, S, SpaceBodies<'_, S>, SpaceStanding<'_>>,
+        ) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let prefix = self.no.0.to_be_bytes();
+        let bodies = SpaceBodies { space: self, store };
+        let standing = SpaceStanding::new(self);
+        query(&ContentView::new(&prefix, store, &bodies, &standing))
+    }
+
+    /// Returns a post as people are shown it.
+    pub(crate) fn post_view(
+        &self,
+        post: content::PostView,
+        delivery: Option<Delivery>,
+    ) -> PostView {
+        PostView {
             id: post.id,
             channel: post.channel,
             thread: post.thread,
             title: post.title.as_deref().map(sanitise),
             reply_to: post.reply_to,
             author: post.author,
-            author_name: s.person(&post.author),
+            author_name: self.person(&post.author),
             device: post.device,
             hlc: post.hlc,
             wall: post.wall,
@@ -395,11 +417,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             pinned: post.pinned.is_some(),
             state: post_state(&post.state),
             delivery,
-        })
+        }
     }
-}
 
-impl Space {
     /// The name that a person goes by here, or the beginning of their id.
     pub(crate) fn person(&self, user: &UserId) -> String {
         let member = self.view.member(user).map(|m| m.name);

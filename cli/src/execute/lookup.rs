@@ -19,7 +19,7 @@ const POSTS_MAX: usize = 10_000;
 const SNIPPET_LETTERS: usize = 40;
 
 /// Returns the Space that is meant; the only one when none is named.
-pub(super) async fn space(handle: &Handle, wanted: Option<&str>) -> Result<SpaceSummary, CliError> {
+pub(crate) async fn space(handle: &Handle, wanted: Option<&str>) -> Result<SpaceSummary, CliError> {
     let spaces = handle.query(LiveNode::spaces).await?;
     let Some(wanted) = wanted else {
         return only(spaces);

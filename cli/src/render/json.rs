@@ -69,6 +69,7 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
                 "refused": refused,
             })]
         }
+        Output::Audit(page) => crate::audit::json(page),
         Output::File { what, path, bytes } => vec![json!({
             "type": "file", "what": what, "path": path.display().to_string(), "bytes": bytes,
         })],
@@ -149,7 +150,7 @@ fn space(space: &SpaceSummary) -> Value {
     })
 }
 
-fn channel(channel: &ChannelView) -> Value {
+pub(crate) fn channel(channel: &ChannelView) -> Value {
     json!({
         "type": "channel", "id": channel.id.to_string(), "name": channel.name,
         "kind": kind(channel.kind), "topic": channel.topic, "category": channel.category,
@@ -157,7 +158,7 @@ fn channel(channel: &ChannelView) -> Value {
     })
 }
 
-fn member(member: &MemberView) -> Value {
+pub(crate) fn member(member: &MemberView) -> Value {
     let devices: Vec<_> = member.devices.iter().map(ToString::to_string).collect();
     let until = member.muted.and_then(|(_, until)| until);
     json!({

@@ -73,6 +73,7 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
             }
             out
         }
+        Output::Audit(page) => crate::audit::text(page, look),
         Output::File { what, path, bytes } => format!(
             "{what} saved to {} ({})\n",
             clean::line(&path.display().to_string()),

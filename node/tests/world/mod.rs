@@ -7,10 +7,7 @@
     clippy::cast_possible_truncation,
     reason = "a test that cannot go on should stop"
 )]
-#![expect(
-    unreachable_pub,
-    reason = "only this test sees it"
-)]
+#![expect(unreachable_pub, reason = "only this test sees it")]
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,0 +1,443 @@
+//! `decent audit`: why things are as they are, and proofs of it for people without a profile.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use crate::api::{Explanation, Field, Op, Outcome, Proof, Snapshot, SpaceDump, Timestamp, Until};
+use crate::api::{Handle, OpId, ProofError, SpaceId, verify_proof};
+use crate::args::{AuditCmd, AuditVerifyArgs};
+use crate::error::CliError;
+use crate::execute::{Context, ask, lookup};
+use crate::files;
+use crate::output::Output;
+use crate::render::{Look, clean, json as rows, time};
+use crate::resolve::{Candidate, pick};
+
+/// What an audit came to.
+#[derive(Debug)]
+pub(crate) enum Page {
+    /// The newest ops.
+    Log(Vec<Outcome>),
+    /// One op explained.
+    Explanation(Explanation),
+    /// Everything.
+    Dump(Box<SpaceDump>),
+    /// A proof that holds.
+    Verified(Box<Proof>),
+    /// The Space as it stood.
+    Replay(Box<Snapshot>),
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// When something it names does not exist, a proof does not hold, or a disk fails.
+pub(crate) async fn run(handle: &Handle, cmd: AuditCmd, _: &Context) -> Result<Output, CliError> {
+    let page = match cmd {
+        AuditCmd::Verify(args) => return verify(&args),
+        AuditCmd::Log(args) => {
+            let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
+            let limit = args.limit.get();
+            Page::Log(ask(handle, move |node| node.audit_log(space, limit)).await?)
+        }
+        AuditCmd::Explain(args) => {
+            let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
+            let op = op(handle, space, &args.op).await?;
+            Page::Explanation(ask(handle, move |node| node.explain(space, op)).await?)
+        }
+        AuditCmd::Dump(args) => {
+            let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
+            Page::Dump(Box::new(ask(handle, move |node| node.dump(space)).await?))
+        }
+        AuditCmd::Prove(args) => {
+            files::vacant(&args.to, args.force)?;
+            let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
+            let op = op(handle, space, &args.op).await?;
+            let proof = ask(handle, move |node| node.prove(space, op)).await?;
+            files::write(&args.to, &proof, args.force)?;
+            return Ok(Output::File {
+                what: "proof",
+                path: args.to,
+                bytes: proof.len() as u64,
+            });
+        }
+        AuditCmd::Replay(args) => {
+            let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
+            let until = match moment(&args.until) {
+                Some(time) => Until::Time(time),
+                None => Until::Op(op(handle, space, &args.until).await?),
+            };
+            let snapshot = ask(handle, move |node| node.replay(space, until)).await?;
+            Page::Replay(Box::new(snapshot))
+        }
+    };
+    Ok(Output::Audit(page))
+}
+
+/// Checks a proof; opens no profile.
+///
+/// # Errors
+/// When it cannot be read or does not hold.
+pub(crate) fn verify(args: &AuditVerifyArgs) -> Result<Output, CliError> {
+    let proof = verify_proof(&files::read(&args.file)?).map_err(refused)?;
+    Ok(Output::Audit(Page::Verified(Box::new(proof))))
+}
+
+fn refused(error: ProofError) -> CliError {
+    let mut what = format!("the proof does not hold: {error}");
+    if let Some(source) = std::error::Error::source(&error) {
+        let _ = write!(what, ": {source}");
+    }
+    CliError::Input { what }
+}
+
+/// Returns the op, of any kind, that is meant.
+async fn op(handle: &Handle, space: SpaceId, wanted: &str) -> Result<OpId, CliError> {
+    if let Ok(op) = wanted.parse() {
+        return Ok(op);
+    }
+    let digits = wanted.strip_prefix("id:").unwrap_or(wanted).to_lowercase();
+    let like = digits.clone();
+    let found = ask(handle, move |node| node.ops_beginning(space, &like)).await?;
+    let candidates: Vec<_> = found
+        .into_iter()
+        .map(|(key, kind, _, wall)| Candidate {
+            key,
+            id: key.to_string(),
+            name: format!("{kind}, {}", time::minute(wall)),
+        })
+        .collect();
+    match pick("op", &format!("id:{digits}"), &candidates) {
+        Err(CliError::Unknown { what, .. }) => Err(CliError::Unknown {
+            what,
+            wanted: wanted.to_owned(),
+            hint: "; give at least four digits of its id, as `decent audit log` shows it"
+                .to_owned(),
+        }),
+        other => other,
+    }
+}
+
+/// Reads `2026-03-01`, `2026-03-01 12:00`, `2026-03-01T12:00:30Z` (UTC) or `ms:1772366400000`.
+fn moment(text: &str) -> Option<Timestamp> {
+    if let Some(ms) = text.strip_prefix("ms:") {
+        return ms.parse().ok().map(Timestamp::from_ms);
+    }
+    let text = text.strip_suffix('Z').unwrap_or(text);
+    let (date, clock) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
+    let numbers = |text: &str, by: char| -> Option<Vec<u64>> {
+        text.split(by).map(|n| n.parse().ok()).collect()
+    };
+    let [year, month, day] = *numbers(date, '-')? else {
+        return None;
+    };
+    let clock = numbers(clock, ':')?;
+    let (hour, minute, second) = match *clock {
+        [hour, minute] => (hour, minute, 0),
+        [hour, minute, second] => (hour, minute, second),
+        _ => return None,
+    };
+    let sound = (1970..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second < 60;
+    if !sound {
+        return None;
+    }
+    // Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`.
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year / 400, year % 400);
+    let month_from_march = (month + 9) % 12;
+    let of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    let secs = days * 86_400 + hour * 3_600 + minute * 60 + second;
+    Some(Timestamp::from_ms(secs * 1_000))
+}
+
+/// Returns what programs read.
+pub(crate) fn json(page: &Page) -> Vec<Value> {
+    match page {
+        Page::Log(log) => log.iter().map(|o| outcome("audit-op", o)).collect(),
+        Page::Explanation(Explanation::Accepted {
+            outcome: o,
+            steps,
+            deciding,
+        }) => {
+            let mut row = outcome("explanation", o);
+            let parties: Vec<_> = deciding
+                .iter()
+                .map(|p| {
+                    json!({
+                        "op": p.op.to_string(), "kind": p.kind, "author_name": p.author_name,
+                        "wall_ms": p.wall.as_ms(),
+                    })
+                })
+                .collect();
+            if let Value::Object(map) = &mut row {
+                map.insert("steps".to_owned(), json!(steps));
+                map.insert("parties".to_owned(), json!(parties));
+            }
+            vec![row]
+        }
+        Page::Explanation(Explanation::Refused { op, rule, text }) => vec![json!({
+            "type": "explanation", "op": op.to_string(), "state": "not-accepted", "rule": rule,
+            "why": text,
+        })],
+        Page::Dump(dump) => {
+            let mut out: Vec<Value> = dump.ops.iter().map(dump_op).collect();
+            out.extend(snapshot(&dump.end));
+            out.push(json!({
+                "type": "dump-end", "space": dump.space.to_string(), "name": dump.end.name,
+                "heads": ids(&dump.heads), "ops": dump.ops.len(),
+                "authority_hash": dump.authority_hash.to_string(),
+                "state_hash": dump.end.state_hash.to_string(),
+            }));
+            out
+        }
+        Page::Verified(proof) => {
+            let mut row = outcome("proof", &proof.outcome);
+            if let Value::Object(map) = &mut row {
+                map.insert("space".to_owned(), json!(proof.space.to_string()));
+                map.insert("space_name".to_owned(), json!(proof.name));
+                map.insert("body".to_owned(), json!(proof.body));
+                map.insert("heads".to_owned(), ids(&proof.heads));
+                map.insert("ops".to_owned(), json!(proof.ops));
+                map.insert("holds".to_owned(), json!(true));
+            }
+            vec![row]
+        }
+        Page::Replay(stood) => {
+            let mut out = snapshot(stood);
+            out.push(json!({
+                "type": "replay-end", "name": stood.name, "ops": stood.ops,
+                "state_hash": stood.state_hash.to_string(),
+            }));
+            out
+        }
+    }
+}
+
+fn outcome(kind: &str, o: &Outcome) -> Value {
+    json!({
+        "type": kind, "op": o.op.to_string(), "kind": o.kind, "author": o.author.to_string(),
+        "author_name": o.author_name, "device": o.device.to_string(),
+        "hlc": o.hlc.as_raw().to_string(), "wall_ms": o.wall.as_ms(), "state": o.state,
+        "rule": o.rule, "why": o.why, "deciding": ids(&o.deciding),
+    })
+}
+
+fn dump_op(op: &Op) -> Value {
+    let h = &op.header;
+    let mut row = outcome("dump-op", &op.outcome);
+    if let Value::Object(map) = &mut row {
+        let fields = json!({
+            "space": h.space.to_string(),
+            "plane": if h.is_control() { "control" } else { "content" },
+            "kind_number": h.kind,
+            "channel": h.scope.channel().map(|c| c.to_string()),
+            "seq": h.seq,
+            "back": h.back.map(|b| b.to_string()),
+            "ctl": ids(&h.ctl),
+            "prev": ids(&h.prev),
+            "epoch": h.epoch.to_string(),
+            "payload_hash": h.payload_hash.to_string(),
+            "payload_len": h.payload_len,
+            "payload": op.payload.as_ref().map(field),
+            "sig": hex(op.sig.as_bytes()),
+            "bytes": hex(&op.bytes),
+            "accepted": true,
+        });
+        if let Value::Object(fields) = fields {
+            map.extend(fields);
+        }
+    }
+    row
+}
+
+fn field(value: &Field) -> Value {
+    match value {
+        Field::Null => Value::Null,
+        Field::Bool(yes) => json!(yes),
+        Field::Number(n) => json!(n),
+        Field::Text(text) => json!(text),
+        Field::Bytes(bytes) => json!(hex(bytes)),
+        Field::List(items) => items.iter().map(field).collect(),
+        Field::Map(map) => {
+            let fields = map
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), field(value)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+    }
+}
+
+fn snapshot(stood: &Snapshot) -> Vec<Value> {
+    let mut out: Vec<Value> = stood.channels.iter().map(rows::channel).collect();
+    out.extend(stood.members.iter().map(rows::member));
+    out.extend(stood.posts.iter().map(rows::post));
+    out
+}
+
+fn ids(ops: &[OpId]) -> Value {
+    ops.iter().map(|op| json!(op.to_string())).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// Returns what people read.
+pub(crate) fn text(page: &Page, look: Look) -> String {
+    match page {
+        Page::Log(log) => log.iter().map(line).collect(),
+        Page::Explanation(Explanation::Accepted {
+            outcome: o,
+            steps,
+            deciding,
+        }) => {
+            let mut out = head(o);
+            for step in steps {
+                let _ = writeln!(out, "  - {}", clean::line(step));
+            }
+            for party in deciding {
+                let _ = writeln!(
+                    out,
+                    "  decided by {} {} of {}, {}",
+                    party.kind,
+                    party.op,
+                    clean::line(&party.author_name),
+                    time::minute(party.wall)
+                );
+            }
+            out
+        }
+        Page::Explanation(Explanation::Refused { op, rule, text }) => format!(
+            "{op}\n  refused when it came, by rule {rule}: {text}\n  it is not in the log and nobody sees it\n"
+        ),
+        Page::Dump(dump) => {
+            let mut out: String = dump.ops.iter().map(|op| line(&op.outcome)).collect();
+            out.push_str(&stood(&dump.end, look));
+            out
+        }
+        Page::Verified(proof) => {
+            let mut out = format!(
+                "the proof holds: {} signed ops of Space \"{}\" ({}) checked\n",
+                proof.ops,
+                clean::line(&proof.name),
+                proof.space.short()
+            );
+            out.push_str(&head(&proof.outcome));
+            let _ = writeln!(
+                out,
+                "  {}: {}",
+                proof.outcome.state,
+                verdict(&proof.outcome)
+            );
+            if let Some(body) = &proof.body {
+                out.push_str(&clean::block(body, "  > "));
+            }
+            let heads: Vec<_> = proof.heads.iter().map(OpId::short).collect();
+            let _ = writeln!(out, "  as of control heads {}", heads.join(" "));
+            out
+        }
+        Page::Replay(snapshot) => stood(snapshot, look),
+    }
+}
+
+fn head(o: &Outcome) -> String {
+    format!(
+        "{} {}\n  by {} ({}), {}\n",
+        o.kind,
+        o.op,
+        clean::line(&o.author_name),
+        o.author.short(),
+        time::minute(o.wall)
+    )
+}
+
+fn line(o: &Outcome) -> String {
+    format!(
+        "{}  {}  {:<14} {}  {}: {}\n",
+        time::minute(o.wall),
+        o.op.short(),
+        o.kind,
+        clean::line(&o.author_name),
+        o.state,
+        verdict(o)
+    )
+}
+
+fn verdict(o: &Outcome) -> String {
+    let why = clean::line(&o.why);
+    o.rule
+        .map_or_else(|| why.clone(), |rule| format!("{why} (rule {rule})"))
+}
+
+fn stood(stood: &Snapshot, look: Look) -> String {
+    let mut out = format!("{}: {} ops\n", clean::line(&stood.name), stood.ops);
+    out.push_str(&Output::Members(stood.members.clone()).text(look));
+    out.push_str(&Output::Channels(stood.channels.clone()).text(look));
+    let people: BTreeMap<_, _> = stood
+        .members
+        .iter()
+        .map(|m| (m.user, m.name.clone()))
+        .collect();
+    for channel in &stood.channels {
+        let posts = stood.posts.iter().filter(|p| p.channel == channel.id);
+        let page = crate::output::Page {
+            heading: Some(channel.name.clone()),
+            posts: posts.cloned().collect(),
+            people: people.clone(),
+            all: false,
+        };
+        if !page.posts.is_empty() {
+            out.push_str(&Output::Posts(page).text(look));
+        }
+    }
+    let _ = writeln!(out, "state {}", stood.state_hash);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_dates_and_ids_are_not() {
+        for (text, ms) in [
+            ("1970-01-01", 0),
+            ("2000-02-29 00:00", 951_782_400_000),
+            ("2025-11-22T18:08:23Z", 1_763_834_903_000),
+            ("ms:17", 17),
+        ] {
+            assert_eq!(moment(text), Some(Timestamp::from_ms(ms)), "{text}");
+        }
+        for text in [
+            "1f2e3d4c",
+            "2026",
+            "2026-13-01",
+            "2026-03-01 25:00",
+            "ms:x",
+            "",
+        ] {
+            assert_eq!(moment(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_proof_is_bad_input() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x");
+        std::fs::write(&file, b"decent proof v1 and so on").unwrap();
+        let error = verify(&AuditVerifyArgs { file }).unwrap_err();
+        assert_eq!(error.code().number(), 7);
+        assert!(error.to_string().contains("proof"), "{error}");
+    }
+}

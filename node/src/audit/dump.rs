@@ -1,0 +1,105 @@
+//! Everything, so that another program can recompute every verdict.
+
+use oplog::store::Store;
+use oplog::{Digest, Header, Hlc, OpId, Signature, SpaceId, Timestamp};
+use rand_core::CryptoRng;
+
+use super::outcome::Outcome;
+use super::replay::Snapshot;
+use super::shape::{self, Value};
+use crate::blobs::ChunkStore;
+use crate::error::CommandError;
+use crate::node::Node;
+
+/// One accepted op with all it says and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpOp {
+    /// The header, whole.
+    pub header: Header,
+    /// The signature over the id.
+    pub sig: Signature,
+    /// The payload; `None` when it was pruned.
+    pub payload: Option<Value>,
+    /// The encoded op, for programs that verify it.
+    pub bytes: Vec<u8>,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// A Space in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dump {
+    /// Which.
+    pub space: SpaceId,
+    /// The ends of the control plane.
+    pub heads: Vec<OpId>,
+    /// Every accepted op, by (hlc, id): parents first. Refused ops are not kept by anybody.
+    pub ops: Vec<DumpOp>,
+    /// What people see.
+    pub end: Snapshot,
+    /// The authority's part of the state hash.
+    pub authority_hash: Digest,
+}
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Returns every op with what became of it, and the state they make.
+    ///
+    /// # Errors
+    /// When the Space is not here, or storage fails.
+    pub fn dump(&self, space: SpaceId) -> Result<Dump, CommandError> {
+        let s = self.known_space(&space)?;
+        let mut ops = Vec::new();
+        for op in self.accepted_ops(&space)? {
+            let kind = op.header().kind();
+            ops.push(DumpOp {
+                header: op.header().clone(),
+                sig: *op.signature(),
+                payload: op.payload_bytes().map(|bytes| shape::payload(kind, bytes)),
+                bytes: op.encode(),
+                outcome: s.outcome(&self.store, &op)?,
+            });
+        }
+        let end = s.snapshot(&self.store, self.now, ops.len())?;
+        Ok(Dump {
+            space,
+            heads: s.log.dag().heads().to_vec(),
+            ops,
+            end,
+            authority_hash: Digest::from_bytes(*s.view.state_hash().as_bytes()),
+        })
+    }
+
+    /// Returns what became of the newest `limit` ops, newest first.
+    ///
+    /// # Errors
+    /// When the Space is not here, or storage fails.
+    pub fn audit_log(&self, space: SpaceId, limit: usize) -> Result<Vec<Outcome>, CommandError> {
+        let s = self.known_space(&space)?;
+        let ops = self.accepted_ops(&space)?;
+        let mut log = Vec::new();
+        for op in ops.iter().rev().take(limit) {
+            log.push(s.outcome(&self.store, op)?);
+        }
+        Ok(log)
+    }
+
+    /// Returns the accepted ops whose id begins with these hex digits, with kind and time.
+    ///
+    /// # Errors
+    /// When the Space is not here, or storage fails.
+    pub fn ops_beginning(
+        &self,
+        space: SpaceId,
+        digits: &str,
+    ) -> Result<Vec<(OpId, &'static str, Hlc, Timestamp)>, CommandError> {
+        let ops = self.accepted_ops(&space)?.into_iter();
+        Ok(ops
+            .filter(|op| op.id().to_string().starts_with(digits))
+            .map(|op| {
+                let h = op.header();
+                let kind = h.kind().map_or("unknown", oplog::Kind::name);
+                (op.id(), kind, h.hlc, h.wall)
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,312 @@
+//! Outcomes explained, proofs that outsiders check, the past run again, and a cheat refused.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test that cannot go on should stop"
+)]
+
+mod world;
+
+use node::audit::{Explanation, ProofError, Until, verify};
+use node::view::{Notice, PostState};
+use node::{Answer, Command, InviteLink};
+use oplog::payload::Weight;
+use oplog::{ChannelId, OpId, SpaceId};
+use world::{TestNode, World};
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+const JOHN: usize = 2;
+
+/// Alice founded; Bob, an admin, banned John, who had written something Bob knew and something he did not.
+struct Scene {
+    world: World,
+    space: SpaceId,
+    general: ChannelId,
+    seen: OpId,
+    late: OpId,
+    ban: OpId,
+}
+
+fn op(answer: Answer) -> OpId {
+    match answer {
+        Answer::Op(op) => op,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn join(world: &mut World, who: usize, link: InviteLink) {
+    let id = world.begin(who, Command::Join { link });
+    world.settle();
+    world.pass(20_000);
+    world.answer(who, id).expect("no answer").unwrap();
+}
+
+fn post(world: &mut World, who: usize, space: SpaceId, channel: ChannelId, body: &str) -> OpId {
+    let command = Command::Post {
+        space,
+        channel,
+        thread: None,
+        reply_to: None,
+        body: body.to_owned(),
+        attachments: vec![],
+    };
+    op(world.command(who, command).unwrap())
+}
+
+fn scene() -> Scene {
+    let mut world = World::new(&["Alice", "Bob", "John"]);
+    for who in [ALICE, BOB, JOHN] {
+        world.connect(who);
+    }
+    let name = "Allotment".to_owned();
+    let founded = world.command(ALICE, Command::CreateSpace { name }).unwrap();
+    let Answer::Space(space) = founded else {
+        panic!("{founded:?}")
+    };
+    let invite = Command::CreateInvite {
+        space,
+        weight: Weight::MEMBER,
+        max_uses: 10,
+        valid_secs: 86_400,
+        channel: None,
+        approval: false,
+    };
+    let Answer::Invite { link, .. } = world.command(ALICE, invite).unwrap() else {
+        panic!("no invite")
+    };
+    join(&mut world, BOB, link.clone());
+    join(&mut world, JOHN, link);
+    let role = Command::SetRole {
+        space,
+        user: world.people[BOB].node.me().user,
+        weight: Weight::ADMIN,
+        reason: String::new(),
+    };
+    world.command(ALICE, role).unwrap();
+    let channels = world.people[ALICE].node.channels(space).unwrap();
+    let general = channels.iter().find(|c| c.name == "general").unwrap().id;
+    let seen = post(&mut world, JOHN, space, general, "case A");
+    world.pass(1_000);
+    world.disconnect(JOHN);
+    let late = post(&mut world, JOHN, space, general, "case B");
+    let ban = Command::Ban {
+        space,
+        user: world.people[JOHN].node.me().user,
+        reason: "a quarrel".into(),
+        late: Some(oplog::payload::LatePolicy::Accept),
+        purge: vec![],
+    };
+    let ban = op(world.command(BOB, ban).unwrap());
+    world.connect(JOHN);
+    world.pass(10_000);
+    Scene {
+        world,
+        space,
+        general,
+        seen,
+        late,
+        ban,
+    }
+}
+
+impl Scene {
+    fn alice(&self) -> &TestNode {
+        &self.world.people[ALICE].node
+    }
+}
+
+#[test]
+fn outcomes_name_their_rule_and_the_op_that_decided() {
+    let scene = scene();
+    for (op, state, rule, deciding) in [
+        (scene.seen, "normal", None, vec![]),
+        (scene.late, "late", Some("D2"), vec![scene.ban]),
+        (scene.ban, "effective", None, vec![]),
+    ] {
+        let explained = scene.alice().explain(scene.space, op).unwrap();
+        let Explanation::Accepted { outcome, steps, .. } = explained else {
+            panic!("{explained:?}")
+        };
+        assert_eq!(
+            (outcome.state, outcome.rule, &outcome.deciding),
+            (state, rule, &deciding)
+        );
+        if op == scene.late {
+            assert!(outcome.why.contains("Bob's ban"), "{}", outcome.why);
+        }
+        if op == scene.ban {
+            assert!(
+                steps
+                    .iter()
+                    .any(|s| s == "it decides whether John is a member"),
+                "{steps:?}"
+            );
+        }
+    }
+    let log = scene.alice().audit_log(scene.space, 5).unwrap();
+    assert_eq!(log.len(), 5);
+    assert!(log.is_sorted_by(|a, b| (a.hlc, a.op) > (b.hlc, b.op)));
+}
+
+#[test]
+fn a_cheat_is_refused_with_a_rule_by_everybody_honest() {
+    let mut scene = scene();
+    let forge = Command::DangerPublishForged {
+        space: scene.space,
+        channel: scene.general,
+        body: "case C".into(),
+    };
+    let forged = op(scene.world.command(JOHN, forge).unwrap());
+    scene.world.pass(5_000);
+    for who in [ALICE, BOB] {
+        let person = &scene.world.people[who];
+        let told = |n: &Notice| matches!(n, Notice::Refused { op, .. } if *op == forged);
+        assert!(person.notices.iter().any(told), "{who} was not told");
+        assert!(person.node.post(scene.space, forged).is_err());
+        let explained = person.node.explain(scene.space, forged).unwrap();
+        assert!(
+            matches!(explained, Explanation::Refused { rule: "R4", .. }),
+            "{explained:?}"
+        );
+    }
+}
+
+#[test]
+fn outsiders_verify_what_members_prove_and_no_changed_byte_passes() {
+    let mut scene = scene();
+    let hide = Command::Delete {
+        space: scene.space,
+        target: scene.seen,
+        reason: "names a neighbour".into(),
+    };
+    let grave = op(scene.world.command(BOB, hide).unwrap());
+    scene.world.pass(5_000);
+    for (op, state, by) in [
+        (scene.seen, "hidden", Some(grave)),
+        (scene.late, "late", Some(scene.ban)),
+        (scene.ban, "effective", None),
+        (grave, "normal", None),
+    ] {
+        let proof = scene.alice().prove(scene.space, op).unwrap();
+        let shown = verify(&proof).unwrap();
+        assert_eq!((shown.outcome.op, shown.outcome.state), (op, state));
+        assert_eq!(shown.outcome.deciding, Vec::from_iter(by));
+        assert_eq!(shown.name, "Allotment");
+        assert_eq!(
+            scene.world.people[BOB].node.prove(scene.space, op).unwrap(),
+            proof
+        );
+    }
+    let proof = scene.alice().prove(scene.space, scene.late).unwrap();
+    assert_eq!(verify(&proof).unwrap().body.as_deref(), Some("case B"));
+    for at in 0..proof.len() {
+        let mut bad = proof.clone();
+        bad[at] ^= 1 << (at % 8);
+        assert!(
+            matches!(
+                verify(&bad),
+                Err(ProofError::NotAProof | ProofError::Changed)
+            ),
+            "byte {at}"
+        );
+    }
+    for len in [0, 14, 15, 46, 47, 48, proof.len() / 2, proof.len() - 1] {
+        assert!(verify(&proof[..len]).is_err(), "{len} bytes");
+    }
+}
+
+/// Bytes with a hash that fits them, as a forger would make them.
+fn rehashed(proof: &[u8]) -> Vec<u8> {
+    let body = &proof[47..];
+    let hash = oplog::hash::H::new("proof").field(body).finish();
+    [&proof[..15], &hash, body].concat()
+}
+
+#[test]
+fn a_forger_who_mends_the_hash_still_changes_nothing_unseen() {
+    let scene = scene();
+    let proof = scene.alice().prove(scene.space, scene.late).unwrap();
+    assert_eq!(rehashed(&proof), proof);
+    // Every 37th byte of all there is: ids, claims, headers, signatures, payloads.
+    for at in (47..proof.len()).step_by(37) {
+        let mut bad = proof.clone();
+        bad[at] ^= 0x11;
+        assert!(verify(&rehashed(&bad)).is_err(), "byte {at}");
+    }
+    let claim = proof.windows(4).position(|w| w == b"late").unwrap();
+    let mut bad = proof.clone();
+    bad[claim..claim + 4].copy_from_slice(b"lost");
+    let error = verify(&rehashed(&bad)).unwrap_err();
+    assert!(matches!(error, ProofError::Differs { .. }), "{error}");
+}
+
+#[test]
+fn the_past_stands_as_it_stood() {
+    let scene = scene();
+    let john = scene.world.people[JOHN].node.me().user;
+    let node = scene.alice();
+    let before = node.replay(scene.space, Until::Op(scene.late)).unwrap();
+    let member = before.members.iter().find(|m| m.user == john).unwrap();
+    assert_eq!(member.weight, Some(Weight::MEMBER));
+    let late = before.posts.iter().find(|p| p.id == scene.late).unwrap();
+    assert_eq!(late.state, PostState::Normal);
+    let now = node
+        .replay(scene.space, Until::Time(scene.world.now))
+        .unwrap();
+    let member = now.members.iter().find(|m| m.user == john).unwrap();
+    assert_eq!((member.weight, member.banned), (None, Some(scene.ban)));
+    assert_eq!(now.state_hash, node.state_hash(scene.space).unwrap());
+    let late = now.posts.iter().find(|p| p.id == scene.late).unwrap();
+    assert!(matches!(late.state, PostState::Late { .. }));
+    let first = node.dump(scene.space).unwrap().ops[0].outcome.op;
+    let founding = node.replay(scene.space, Until::Op(first)).unwrap();
+    assert_eq!(founding.ops, 1);
+    assert_eq!(founding.members.len(), 1);
+    let never = oplog::Timestamp::from_ms(1);
+    assert!(node.replay(scene.space, Until::Time(never)).is_err());
+}
+
+#[test]
+fn a_dump_holds_every_op_with_its_verdict_and_the_same_end() {
+    let scene = scene();
+    let dump = scene.alice().dump(scene.space).unwrap();
+    assert!(dump.ops.len() > 8);
+    assert!(
+        dump.ops
+            .is_sorted_by(|a, b| (a.outcome.hlc, a.outcome.op) < (b.outcome.hlc, b.outcome.op))
+    );
+    assert_eq!(
+        dump.end.state_hash,
+        scene.alice().state_hash(scene.space).unwrap()
+    );
+    for op in &dump.ops {
+        let decoded = oplog::SignedOp::decode(&op.bytes).unwrap();
+        assert_eq!(
+            (decoded.id(), decoded.header()),
+            (op.outcome.op, &op.header)
+        );
+        assert!(
+            matches!(op.payload, Some(node::audit::Value::Map(_))),
+            "{}: {:?}",
+            op.outcome.kind,
+            op.payload
+        );
+    }
+    let state = |id| {
+        dump.ops
+            .iter()
+            .find(|o| o.outcome.op == id)
+            .unwrap()
+            .outcome
+            .state
+    };
+    assert_eq!(
+        [state(scene.seen), state(scene.late), state(scene.ban)],
+        ["normal", "late", "effective"]
+    );
+}
