@@ -87,7 +87,7 @@ pub(crate) fn restore(
     } else {
         printer.text(&format!(
             "{} is back, with a new device, in {}\n\
-             next: `decent sync`, so that others let the device in\n",
+             next: `decent read --follow`, until a member who is online has let the device in\n",
             clean::line(&me.name),
             dir.display()
         ))?;

@@ -20,8 +20,8 @@ const ARCHITECTURE: &[(&str, &[&str])] = &[
     ("mls", &["oplog"]),
     ("blobstore", &["oplog"]),
     ("net", &["oplog"]),
-    ("store", &["blobstore", "mls", "oplog"]),
-    ("relay", &["net", "oplog", "store"]),
+    ("store", &["blobstore", "oplog"]),
+    ("relay", &["net", "oplog"]),
     (
         "node",
         &["blobstore", "fold", "mls", "net", "oplog", "store"],

@@ -39,6 +39,7 @@ const APPLICANTS_MAX: usize = 1_000;
 /// How long a bundle waits at a mailbox, in seconds.
 const MAIL_TTL_SECS: u32 = ENVELOPE_TTL_SECS;
 const MAIL: &[u8] = b"mail/";
+const APPLICANT: &[u8] = b"applicant/";
 
 /// A message that waits for its relay.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -50,6 +51,18 @@ struct MailRow {
     send_id: SendId,
     #[n(2)]
     bytes: ByteVec,
+}
+
+/// Somebody who asked to come in by an invite.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+struct Applicant {
+    #[n(0)]
+    space: SpaceId,
+    #[n(1)]
+    invite: OpId,
+    #[n(2)]
+    request: ByteVec,
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -100,6 +113,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             name: fold::content::text::display_name(&request.cert.name),
             invite: *invite,
         };
+        let kept = Applicant {
+            space: *space,
+            invite: *invite,
+            request: ByteVec::from(codec::encode(&request)),
+        };
+        self.store.put(
+            NODE_TABLE,
+            &applicant_row(space, &user),
+            &codec::encode(&kept),
+        );
         let first = self.applicants.insert((*space, user), request).is_none();
         self.invited_by.insert((*space, user), *invite);
         if terms.approval {
@@ -149,13 +172,41 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .get(&space)
                 .is_some_and(|s| s.roster().any(|d| Some(d) == device));
             if inside {
-                self.applicants.remove(&(space, user));
-                self.invited_by.remove(&(space, user));
+                self.forget_applicant(&space, &user);
             } else {
                 self.consider_admission(&space, &user)?;
             }
         }
         Ok(())
+    }
+
+    /// Loads those who asked to come in and were not answered: whoever approves may do it much later.
+    pub(crate) fn load_applicants(&mut self) -> Result<(), StoreError> {
+        let mut rows: Vec<Applicant> = Vec::new();
+        self.store.scan(
+            NODE_TABLE,
+            APPLICANT,
+            &prefix_end(APPLICANT),
+            Direction::Forward,
+            &mut |_, value| {
+                rows.extend(codec::decode::<Applicant>("applicant", value));
+                ControlFlow::Continue(())
+            },
+        )?;
+        for row in rows {
+            if let Ok(request) = JoinRequest::decode(&row.request) {
+                let key = (row.space, request.cert.user);
+                self.applicants.insert(key, request);
+                self.invited_by.insert(key, row.invite);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_applicant(&mut self, space: &SpaceId, user: &UserId) -> Option<JoinRequest> {
+        self.store.delete(NODE_TABLE, &applicant_row(space, user));
+        self.invited_by.remove(&(*space, *user));
+        self.applicants.remove(&(*space, *user))
     }
 
     pub(crate) fn return_requested(
@@ -284,10 +335,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .map(|(key, _)| *key)
             .collect();
         for key in newcomers {
-            let Some(request) = self.applicants.remove(&key) else {
+            let Some(request) = self.forget_applicant(&key.0, &key.1) else {
                 continue;
             };
-            self.invited_by.remove(&key);
             let bundle = self.bundle(space, made.op, welcome)?;
             self.send_bundle(&request, bundle)?;
         }
@@ -511,4 +561,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 fn fits_mail(len: usize) -> bool {
     // Room for the box's own length prefix.
     bucket_for(len + sealed_box::OVERHEAD + 8).is_some_and(|bucket| bucket <= MAIL_BYTES_MAX)
+}
+
+fn applicant_row(space: &SpaceId, user: &UserId) -> Vec<u8> {
+    [APPLICANT, space.as_bytes(), user.as_bytes()].concat()
 }

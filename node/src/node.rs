@@ -127,6 +127,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         node.load_relays()?;
         node.load_spaces()?;
         node.load_joins()?;
+        node.load_applicants()?;
         node.load_blobs()?;
         node.follow_pending()?;
         node.store.commit()?;
@@ -145,6 +146,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.tags_changed = true;
         self.load_spaces()?;
         self.load_joins()?;
+        self.load_applicants()?;
         self.load_blobs()
     }
 

@@ -441,8 +441,10 @@ fn an_invite_with_approval_waits_for_a_moderator() {
     world.settle();
     world.pass(30_000);
     assert!(world.answer(BOB, id).is_none(), "nobody has approved");
+    world.restart(ALICE);
     let requests = world.people[ALICE].node.join_requests(space).unwrap();
-    assert_eq!(requests.len(), 1);
+    assert_eq!(requests.len(), 1, "the request outlives the process");
+    world.connect(ALICE);
     let user = requests[0].user;
     world
         .command(ALICE, Command::Approve { space, user })
