@@ -23,8 +23,9 @@ use crate::node::Node;
 const WANT_AFTER_MS: u64 = 1_500;
 /// How long after something new its heads are told, in milliseconds.
 const HAVE_AFTER_MS: u64 = 2_000;
-/// Heads are told at most this often, in milliseconds.
-const HAVE_EVERY_MS: u64 = 60_000;
+/// Heads are told at most this often for each device in the group, in milliseconds: the whole
+/// group together tells about two a second, however large it is.
+const HAVE_EVERY_MS: u64 = 400;
 /// One place further back in the order of answering, in milliseconds.
 const TURN_MS: u64 = 700;
 /// Most ops given to one asker at once.
@@ -57,7 +58,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let missing = !s.log.holdback().is_empty();
         let say = !s.repair.have_due;
         let ask = missing && !s.repair.want_due;
-        let wait = HAVE_AFTER_MS.max((s.repair.said_have_at + HAVE_EVERY_MS).saturating_sub(now));
+        let devices = u64::try_from(s.roster().count()).unwrap_or(u64::MAX);
+        let every = HAVE_EVERY_MS.saturating_mul(devices);
+        let wait =
+            HAVE_AFTER_MS.max((s.repair.said_have_at.saturating_add(every)).saturating_sub(now));
         s.repair.have_due = true;
         s.repair.want_due |= ask;
         if say {

@@ -9,13 +9,11 @@
     reason = "a test that cannot go on should stop"
 )]
 
-mod world;
-
+use crate::world::World;
 use node::view::PostState;
 use node::{Answer, Command, InviteLink};
 use oplog::payload::Weight;
 use oplog::{ChannelId, OpId, SpaceId};
-use world::World;
 
 const ALICE: usize = 0;
 const BOB: usize = 1;

@@ -9,14 +9,12 @@
     reason = "a test that cannot go on should stop"
 )]
 
-mod world;
-
+use crate::world::{TestNode, World};
 use node::audit::{Explanation, ProofError, Until, verify};
 use node::view::{Notice, PostState};
 use node::{Answer, Command, InviteLink};
 use oplog::payload::Weight;
 use oplog::{ChannelId, OpId, SpaceId};
-use world::{TestNode, World};
 
 const ALICE: usize = 0;
 const BOB: usize = 1;

@@ -1,0 +1,5 @@
+//! Several people and a relay in one thread: the real cores under virtual time.
+
+mod audit;
+mod story;
+mod world;
