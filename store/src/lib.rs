@@ -56,4 +56,4 @@ pub use recovery::{BadPart, Recovery};
 pub use rows::{Index, MemIndex, MemRows, RowChange, Rows};
 pub use segment::{SEGMENT_BYTES, Scanned, Scanner, SegmentContext};
 pub use superblock::{KdfCost, RootKey, Unlock};
-pub use vault::{SLOTS, SlotKind, Vault, VaultError, VaultReport};
+pub use vault::{BANK_SLOTS, BANKS_MAX, SlotKind, Vault, VaultError, VaultReport};
