@@ -26,15 +26,11 @@ use std::collections::BTreeSet;
 use oplog::SpaceId;
 use oplog::store::{Store, StoreError};
 
-use crate::disk::{Disk, DiskFile, failed};
+use crate::disk::{Disk, failed};
 use crate::profile::{HEAD_KEY, META, Profile, mark_key};
 use crate::rows::{Index, RowChange, Rows};
-use crate::state::{Batch, FileKey, encode_mark};
+use crate::state::{Batch, encode_mark};
 use crate::vault::SlotKind;
-
-const RESERVE_PATH: &str = "reserve.bin";
-/// The reserve comes back when this many times its size is free.
-const RESERVE_MARGIN: u64 = 4;
 
 impl<D: Disk, I: Index + Clone> Profile<D, I> {
     pub(crate) fn try_commit(&mut self) -> Result<(), StoreError> {
@@ -224,70 +220,4 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         }
         Err(failed("do this between commits", "something is staged"))
     }
-
-    pub(crate) fn rewrite_state(&mut self) {
-        if !self.state.wants_rewrite() {
-            return;
-        }
-        let key = FileKey::draw(&mut self.chance);
-        let label = key.label;
-        let kept = self
-            .vault
-            .put_now(SlotKind::Segment, label, &key.key, &mut self.chance);
-        let outcome = kept.map_err(|e| (e.into(), false));
-        let outcome = outcome.and_then(|()| self.state.rewrite(key, &mut self.chance));
-        let unneeded = match outcome {
-            Ok(old) => old,
-            Err((error, unknown)) => {
-                tracing::debug!(%error, "cannot rewrite the journal of kept rows");
-                self.poisoned |= unknown;
-                label
-            }
-        };
-        // A key that stays is erased at the next opening; while it is not known which file
-        // counts, both keys must stay.
-        if !self.poisoned && self.vault.erase_now(&BTreeSet::from([unneeded])).is_err() {
-            self.poisoned = true;
-        }
-    }
-
-    /// Gives the reserved room back to the disk. Returns whether there was any.
-    pub(crate) fn release_reserve(&mut self) -> bool {
-        let held = core::mem::take(&mut self.reserve_held);
-        held && self.disk.remove(RESERVE_PATH).is_ok()
-    }
-
-    /// Takes the reserve, when there is room enough not to be in the way.
-    pub(crate) fn hold_reserve(&mut self) {
-        let bytes = self.options.reserve_bytes;
-        if self.reserve_held || bytes == 0 {
-            return;
-        }
-        let roomy = |free| free >= bytes.saturating_mul(RESERVE_MARGIN);
-        if self.disk.free_bytes().is_none_or(roomy) {
-            self.reserve_held = fill(&self.disk, bytes).is_ok();
-            if !self.reserve_held && self.disk.remove(RESERVE_PATH).is_err() {
-                tracing::debug!("a partial reserve stays");
-            }
-        }
-    }
-
-    pub(crate) fn reserve_is_there(disk: &D, bytes: u64) -> Result<bool, StoreError> {
-        match disk.open(RESERVE_PATH)? {
-            Some(file) => Ok(file.size()? >= bytes),
-            None => Ok(false),
-        }
-    }
-}
-
-fn fill(disk: &impl Disk, bytes: u64) -> Result<(), StoreError> {
-    let file = disk.create(RESERVE_PATH)?;
-    let zeros = vec![0; 1024 * 1024];
-    let mut at = 0;
-    while at < bytes {
-        let n = usize::try_from(bytes - at).map_or(zeros.len(), |left| left.min(zeros.len()));
-        file.write_at(at, zeros.get(..n).unwrap_or_default())?;
-        at += n as u64;
-    }
-    file.sync()
 }

@@ -26,6 +26,7 @@ mod rows;
 mod segment;
 mod state;
 mod superblock;
+mod upkeep;
 mod vault;
 
 #[cfg(any(test, feature = "test-utils"))]

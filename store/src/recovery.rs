@@ -118,7 +118,9 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         settle_vault(&mut vault, &state, head.as_ref(), &mut recovery)?;
 
         recovery.completed = Log::redo(&disk, &name_key, &state.last().writes)?;
-        let (log, bad) = Log::open(disk.clone(), name_key, |label| vault.secret(label))?;
+        let (log, bad) = Log::open(disk.clone(), options.segment_bytes, name_key, |label| {
+            vault.secret(label)
+        })?;
         recovery.bad_records = bad;
 
         if let (Some(open), Some(found)) = (&mut rows, &mut head)

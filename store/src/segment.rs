@@ -39,7 +39,7 @@ const HEAD_BYTES: usize = 32;
 const RECORD_OVERHEAD: u32 = 48;
 const _: () = assert!(RECORD_OVERHEAD as usize == HEAD_BYTES + TAG_LEN);
 const FOOTER_MARK: u32 = u32::MAX;
-const FOOTER_BYTES: u32 = 44;
+pub(crate) const FOOTER_BYTES: u32 = 44;
 /// How much of a file is read at once when scanning.
 const WINDOW_BYTES: usize = 256 * 1024;
 
