@@ -33,11 +33,17 @@ use crate::state::{Batch, encode_mark};
 use crate::vault::SlotKind;
 
 impl<D: Disk, I: Index + Clone> Profile<D, I> {
-    pub(crate) fn try_commit(&mut self) -> Result<(), StoreError> {
+    /// Commits these rows with all else that is staged.
+    pub(crate) fn try_commit(
+        &mut self,
+        kept: &[RowChange],
+        rows: &mut Vec<RowChange>,
+    ) -> Result<(), StoreError> {
         if let Some(why) = self.unfit {
             return Err(failed("store a row", why));
         }
-        if self.staged.is_empty()
+        if kept.is_empty()
+            && rows.is_empty()
             && self.secrets.is_empty()
             && self.log.staged().is_empty()
             && self.marks_moved.is_empty()
@@ -52,14 +58,17 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             self.vault
                 .put_now(SlotKind::Segment, label, &key, &mut self.chance)?;
         }
-        let kept = self.staged.changes(|table| self.is_kept(table));
-        let rows = self.staged.changes(|table| !self.is_kept(table));
         let in_journal = !kept.is_empty() || !self.secrets.is_empty();
         if in_journal && self.unsynced {
             self.sync()?;
         }
-        let rows = self.commit_point(kept, rows, in_journal)?;
-        let applied = self.rows_mut().and_then(|r| r.apply(&rows));
+        let derived = rows.len();
+        let reached = self.commit_point(kept, rows, in_journal);
+        if reached.is_err() {
+            rows.truncate(derived);
+            return reached;
+        }
+        let applied = self.rows_mut().and_then(|r| r.apply(rows));
         if applied.is_err() {
             self.poisoned = true;
             return applied;
@@ -70,14 +79,14 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         Ok(())
     }
 
-    /// Everything up to the point where the commit stands, and the bytes of the logs. Returns
-    /// the rows that the index still needs.
+    /// Everything up to the point where the commit stands, and the bytes of the logs. Adds the
+    /// store's own rows to those of the index.
     fn commit_point(
         &mut self,
-        kept: Vec<RowChange>,
-        mut rows: Vec<RowChange>,
+        kept: &[RowChange],
+        rows: &mut Vec<RowChange>,
         in_journal: bool,
-    ) -> Result<Vec<RowChange>, StoreError> {
+    ) -> Result<(), StoreError> {
         let seq = self.seq + 1;
         let mut vault_counter = self.vault.counter();
         if !self.secrets.is_empty() {
@@ -100,7 +109,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             let batch = Batch {
                 seq,
                 vault_counter,
-                kept,
+                kept: kept.to_vec(),
                 erased: erased.map(|(label, _)| *label).collect(),
                 writes: self.log.staged().to_vec(),
                 rows: rows.clone(),
@@ -125,7 +134,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         }
         written?;
         self.seq = seq;
-        Ok(rows)
+        Ok(())
     }
 
     fn meta_rows(&self, seq: u64, state_seq: u64, vault_counter: u64) -> Vec<RowChange> {
@@ -145,7 +154,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             &vault_counter.to_le_bytes(),
         ];
         RowChange {
-            table: META.to_owned(),
+            table: META.into(),
             key: HEAD_KEY.to_vec(),
             value: Some(head.concat()),
         }
@@ -156,7 +165,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         let indexed = self.behind.get(space).map_or(end, |b| b.cursor);
         let durable = self.durable.get(space).copied().unwrap_or_default();
         RowChange {
-            table: META.to_owned(),
+            table: META.into(),
             key: mark_key(space),
             value: Some(encode_mark(indexed, durable)),
         }
@@ -178,7 +187,6 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
     }
 
     pub(crate) fn clear_staged(&mut self) {
-        self.staged.clear();
         self.secrets.clear();
         self.unfit = None;
     }

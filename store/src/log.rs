@@ -165,12 +165,17 @@ impl<D: Disk> Log<D> {
             segments.next_back()
         });
         let segment = newest.ok_or_else(|| damaged("a log without segments"))?;
-        let mut bytes = Vec::new();
+        let at = Location {
+            segment: segment.context.number,
+            offset: segment.end,
+            len: 0,
+        };
+        // Straight into what is staged: the body is copied once, when it is sealed.
+        let staged = staged_for(&mut self.staged, *space, at.segment, at.offset);
         let at = segment
             .context
-            .seal(segment.end, &nonce, record, &mut bytes)?;
+            .seal(at.offset, &nonce, record, &mut staged.bytes)?;
         segment.end = at.offset + at.len;
-        self.stage(*space, at.segment, at.offset, &bytes);
         Ok(at)
     }
 
@@ -494,21 +499,7 @@ impl<D: Disk> Log<D> {
             label,
             before_full,
         });
-        self.stage(*space, number, 0, &header);
-    }
-
-    fn stage(&mut self, space: SpaceId, segment: u32, offset: u32, bytes: &[u8]) {
-        let same = |w: &&mut Write| w.space == space && w.segment == segment;
-        if let Some(write) = self.staged.iter_mut().find(same) {
-            write.bytes.extend_from_slice(bytes);
-        } else {
-            self.staged.push(Write {
-                space,
-                segment,
-                offset,
-                bytes: bytes.to_vec(),
-            });
-        }
+        staged_for(&mut self.staged, *space, number, 0).bytes = header;
     }
 
     fn put(&mut self, write: &Write) -> Result<(), StoreError> {
@@ -602,4 +593,21 @@ impl<D: Disk> fmt::Debug for Log<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Log({} spaces)", self.spaces.len())
     }
+}
+
+/// Returns what is staged for a segment; begins it at `offset` when there is nothing.
+fn staged_for(staged: &mut Vec<Write>, space: SpaceId, segment: u32, offset: u32) -> &mut Write {
+    let same = |w: &Write| w.space == space && w.segment == segment;
+    let at = staged.iter().position(same).unwrap_or_else(|| {
+        staged.push(Write {
+            space,
+            segment,
+            offset,
+            bytes: Vec::new(),
+        });
+        staged.len() - 1
+    });
+    // Found, or pushed, just above.
+    #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
+    &mut staged[at]
 }

@@ -439,9 +439,13 @@ impl<D: Disk, I: Index + Clone> Store for Profile<D, I> {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        let mut result = self.usable().and_then(|()| self.try_commit());
+        let (kept, mut rows) =
+            core::mem::take(&mut self.staged).split(|table| self.options.kept.contains(table));
+        let mut result = self
+            .usable()
+            .and_then(|()| self.try_commit(&kept, &mut rows));
         if matches!(result, Err(StoreError::Full)) && !self.poisoned && self.release_reserve() {
-            result = self.try_commit();
+            result = self.try_commit(&kept, &mut rows);
         }
         if result.is_ok() {
             self.marks_moved.clear();

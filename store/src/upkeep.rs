@@ -58,7 +58,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         self.durable.remove(space);
         self.marks_moved.remove(space);
         let unmark = RowChange {
-            table: META.to_owned(),
+            table: META.into(),
             key: mark_key(space),
             value: None,
         };
