@@ -27,7 +27,7 @@ use oplog::SpaceId;
 use oplog::store::{Store, StoreError};
 
 use crate::disk::{Disk, failed};
-use crate::profile::{HEAD_KEY, META, Profile, mark_key};
+use crate::profile::{HEAD_KEY, MARK_PREFIX, META, Profile};
 use crate::rows::{Index, RowChange, Rows};
 use crate::state::{Batch, encode_mark};
 use crate::vault::SlotKind;
@@ -166,9 +166,14 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         let durable = self.durable.get(space).copied().unwrap_or_default();
         RowChange {
             table: META.into(),
-            key: mark_key(space),
-            value: Some(encode_mark(indexed, durable)),
+            key: self.mark_key(space),
+            value: Some(encode_mark(space, indexed, durable)),
         }
+    }
+
+    /// The key of [`Profile::mark_row`], which must not name the Space.
+    pub(crate) fn mark_key(&self, space: &SpaceId) -> Vec<u8> {
+        [&[MARK_PREFIX], self.log.mark_name(space).as_slice()].concat()
     }
 
     fn undo_vault(&mut self) {

@@ -24,6 +24,7 @@ mod mem_index;
 mod profile;
 mod recovery;
 mod rows;
+mod sealed_rows;
 mod segment;
 mod state;
 mod superblock;

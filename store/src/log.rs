@@ -22,6 +22,7 @@ use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
 use oplog::SpaceId;
+use oplog::hash::hash16;
 use oplog::keys::Secret;
 use oplog::store::{Label, Location, StoreError};
 
@@ -401,6 +402,11 @@ impl<D: Disk> Log<D> {
             segment: s.context.number,
             end: s.written,
         })
+    }
+
+    /// Returns a name of the Space for a row, which tells nothing without the key.
+    pub(crate) fn mark_name(&self, space: &SpaceId) -> [u8; 16] {
+        hash16("log-mark", &[self.name_key.as_bytes(), space.as_bytes()])
     }
 
     /// Has the next [`Log::sync`] write this segment from here on: a process that died, or a sync

@@ -14,6 +14,7 @@ use crate::disk::{Disk, failed};
 use crate::log::{Log, Mark};
 use crate::recovery::{BadPart, Behind, Recovery};
 use crate::rows::{Index, Rows, Staged};
+use crate::sealed_rows::SealedRows;
 use crate::segment::{RECORDS_AT, SEGMENT_BYTES, Scanned};
 use crate::state::State;
 use crate::superblock::Unlock;
@@ -137,7 +138,7 @@ pub struct Profile<D: Disk, I: Index + Clone> {
     pub(crate) state: State<D>,
     pub(crate) log: Log<D>,
     /// `None` only while, or after, opening it again failed.
-    pub(crate) rows: Option<I::Rows>,
+    pub(crate) rows: Option<SealedRows<I::Rows>>,
     pub(crate) profile_id: [u8; 16],
     pub(crate) seq: u64,
     pub(crate) durable: BTreeMap<SpaceId, Mark>,
@@ -345,12 +346,12 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         Ok(())
     }
 
-    fn rows(&self) -> Result<&I::Rows, StoreError> {
+    fn rows(&self) -> Result<&SealedRows<I::Rows>, StoreError> {
         let rows = self.rows.as_ref();
         rows.ok_or_else(|| failed("use the index", "it is closed"))
     }
 
-    pub(crate) fn rows_mut(&mut self) -> Result<&mut I::Rows, StoreError> {
+    pub(crate) fn rows_mut(&mut self) -> Result<&mut SealedRows<I::Rows>, StoreError> {
         let rows = self.rows.as_mut();
         rows.ok_or_else(|| failed("use the index", "it is closed"))
     }
@@ -485,8 +486,4 @@ impl<D: Disk, I: Index + Clone> fmt::Debug for Profile<D, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Profile({:?}, {:?})", self.log, self.vault)
     }
-}
-
-pub(crate) fn mark_key(space: &SpaceId) -> Vec<u8> {
-    [&[MARK_PREFIX], space.as_bytes().as_slice()].concat()
 }

@@ -525,19 +525,21 @@ fn decode_row(d: &mut Decoder<'_>) -> Option<RowChange> {
 }
 
 /// Where a log ended when a row was written, as bytes of a row.
-pub(crate) fn encode_mark(indexed: Mark, durable: Mark) -> Vec<u8> {
+pub(crate) fn encode_mark(space: &SpaceId, indexed: Mark, durable: Mark) -> Vec<u8> {
     let words = [indexed.segment, indexed.end, durable.segment, durable.end];
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    let words = words.iter().flat_map(|word| word.to_le_bytes());
+    space.as_bytes().iter().copied().chain(words).collect()
 }
 
-/// Reads [`encode_mark`] back: what is indexed, and how much of it was durable.
-pub(crate) fn decode_mark(bytes: &[u8]) -> Option<(Mark, Mark)> {
+/// Reads [`encode_mark`] back: whose log, what is indexed, and how much of it was durable.
+pub(crate) fn decode_mark(bytes: &[u8]) -> Option<(SpaceId, Mark, Mark)> {
     let mut rest = bytes;
+    let space = SpaceId::from_bytes(crate::segment::take(&mut rest)?);
     let mut mark = || {
         Some(Mark {
             segment: u32::from_le_bytes(crate::segment::take(&mut rest)?),
             end: u32::from_le_bytes(crate::segment::take(&mut rest)?),
         })
     };
-    Some((mark()?, mark()?))
+    Some((space, mark()?, mark()?))
 }

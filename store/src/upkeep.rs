@@ -7,7 +7,7 @@ use oplog::store::{Store, StoreError};
 
 use crate::disk::{Disk, DiskFile, failed};
 use crate::log::Merging;
-use crate::profile::{META, Profile, mark_key};
+use crate::profile::{META, Profile};
 use crate::rows::{Index, RowChange, Rows};
 use crate::segment::RECORDS_AT;
 use crate::state::FileKey;
@@ -59,7 +59,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         self.marks_moved.remove(space);
         let unmark = RowChange {
             table: META.into(),
-            key: mark_key(space),
+            key: self.mark_key(space),
             value: None,
         };
         self.supersede(vec![unmark])?;

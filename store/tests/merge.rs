@@ -209,7 +209,7 @@ fn a_crash_while_segments_are_merged_costs_nothing() {
             check(&profile, &places, &case);
             merge_all(&mut profile);
             check(&profile, &places, &case);
-            // No key is left that no file names: internal ones are two, the journal's is one.
+            // No key is left that no file names: the others are the store.s own.
             let keys = profile.stats().vault_taken_count;
             assert_eq!(keys, log_files(&disk) + INTERNAL_KEYS, "{case}");
             if done {
@@ -220,8 +220,8 @@ fn a_crash_while_segments_are_merged_costs_nothing() {
     }
 }
 
-/// Names of logs, profile id, journal.
-const INTERNAL_KEYS: usize = 3;
+/// Names of logs, profile id, index, journal.
+const INTERNAL_KEYS: usize = 4;
 
 #[test]
 fn a_failed_write_or_sync_while_merging_costs_nothing() {

@@ -145,30 +145,6 @@ fn an_older_copy_of_the_vault_or_of_everything_else_is_noticed() {
 }
 
 #[test]
-fn nothing_in_a_profile_is_readable_but_the_index() {
-    let (disk, index) = (MemDisk::new(), MemIndex::new());
-    let key = seed(1);
-    let with = Unlock::Key(&key);
-    let mut profile = Profile::create_in(disk.clone(), index, with, options(), &seed(2)).unwrap();
-    profile.append(&SPACE, b"what somebody wrote").unwrap();
-    profile.put(Table("node"), b"the row's key", b"the row's value");
-    profile.keep_secret(label(1), &seed(77));
-    profile.commit().unwrap();
-    for (path, content) in disk.files() {
-        for needle in [
-            b"what somebody wrote".as_slice(),
-            b"the row's key",
-            b"the row's value",
-            &[77; 32],
-            &[7; 16],
-        ] {
-            assert!(!contains(&content, needle), "{path}");
-        }
-        assert!(!path.contains("0707"), "{path}");
-    }
-}
-
-#[test]
 fn an_erased_segment_is_gone_and_the_rest_stays() {
     let (disk, index, _) = profile_with_records(2);
     disk.kill();
