@@ -39,6 +39,17 @@ pub(crate) struct Outcome {
     pub(crate) malformed: u64,
 }
 
+impl Outcome {
+    /// Counts what became of some more.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.accepted.extend(more.accepted);
+        self.duplicates += more.duplicates;
+        self.held += more.held;
+        self.refused.extend(more.refused);
+        self.malformed += more.malformed;
+    }
+}
+
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn open_envelopes(
         &mut self,
