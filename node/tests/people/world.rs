@@ -1,14 +1,5 @@
 //! Nodes and a relay in one thread under virtual time: the real cores, wired without sockets.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test that cannot go on should stop"
-)]
-#![expect(unreachable_pub, reason = "only this test sees it")]
-
 use std::collections::{BTreeMap, VecDeque};
 
 use blobstore::MemChunks;
