@@ -17,7 +17,7 @@ use rand_core::CryptoRng;
 use crate::blobs::ChunkStore;
 use crate::message::Sealed;
 use crate::node::Node;
-use crate::space::TagUse;
+use crate::tags::TagUse;
 use crate::view::Notice;
 
 /// Envelopes that no key here opens yet: their commit is still on its way.

@@ -19,19 +19,28 @@ pub mod view;
 pub mod runtime;
 
 mod admit;
+mod bundle;
+mod commit;
 mod exchange;
 mod execute;
 mod group;
 mod import;
 mod ingest;
 mod join;
+mod listen;
+mod mail;
+mod mailbox;
 mod message;
 mod node;
+mod outbox;
 mod query;
+mod relays;
 mod repair;
 mod rogue;
+mod seal;
 mod space;
 mod standing;
+mod tags;
 mod write;
 
 pub use command::{Answer, Command, CommandId};

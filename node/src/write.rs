@@ -12,9 +12,9 @@ use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
-use crate::exchange::Queued;
 use crate::ingest::Outcome;
 use crate::node::Node;
+use crate::outbox::Queued;
 
 /// Posts looked at to find the newest of a line.
 const NEWEST_LOOKED_AT: usize = 1;
