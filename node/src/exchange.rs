@@ -12,6 +12,7 @@ use oplog::{SpaceId, Tag, Timestamp};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
+use crate::compare::Comparison;
 use crate::event::{Effect, RelayId, RequestId, Timer};
 use crate::listen::TagSync;
 use crate::node::Node;
@@ -38,6 +39,8 @@ pub(crate) struct Relay {
     pub(crate) fetching: usize,
     pub(crate) subscribing: bool,
     pub(crate) putting: usize,
+    /// Under way: what is there against what we have seen.
+    pub(crate) comparison: Option<Comparison>,
 }
 
 /// Why a request was sent, to know what its answer means.
@@ -45,6 +48,10 @@ pub(crate) struct Relay {
 pub(crate) enum Purpose {
     Ping,
     Fetch(Tag),
+    /// A round of comparing.
+    Compare(Tag),
+    /// What a comparison showed to be missing here.
+    FetchIds(Tag),
     Subscribe(Vec<Tag>),
     /// An envelope with these own ops.
     Put {
@@ -75,6 +82,7 @@ impl Relay {
             fetching: 0,
             subscribing: false,
             putting: 0,
+            comparison: None,
         }
     }
 
@@ -158,6 +166,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 self.continue_joins(id)?;
             }
             Purpose::Fetch(tag) => self.fetched(id, tag, result)?,
+            Purpose::Compare(tag) => self.compare_answered(id, &tag, result)?,
+            Purpose::FetchIds(tag) => self.ids_fetched(id, &tag, result)?,
             Purpose::Subscribe(tags) => self.subscribed(id, &tags, result.is_ok()),
             Purpose::Put { space, ops } => self.put_answered(id, space, &ops, result)?,
             Purpose::Gossip => self.put_done(id),
@@ -211,13 +221,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.settle_waiting()
     }
 
-    fn on_caught_up(&mut self, _: RelayId) -> Result<(), StoreError> {
+    fn on_caught_up(&mut self, id: RelayId) -> Result<(), StoreError> {
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
             self.consider_reconcile(&space)?;
             self.consider_repair(&space);
         }
         self.consider_applicants()?;
+        self.consider_comparing(id)?;
         if self
             .relays
             .values()
@@ -244,6 +255,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.tags_changed = true;
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
             self.continue_joins(id)?;
+            self.consider_comparing(id)?;
         }
         self.expire()?;
         self.set_timer(Timer::Tick, TICK_MS);

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use minicbor::bytes::ByteVec;
 use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
 use oplog::{
     Accept, AcceptError, AcceptedOp, Kind, Lane, OpId, Refused, Scope, SignedOp, SpaceId, SpaceNo,
@@ -14,7 +15,9 @@ use oplog::{
 };
 use rand_core::CryptoRng;
 
+use crate::arrivals::Arrived;
 use crate::blobs::ChunkStore;
+use crate::event::RelayId;
 use crate::message::Sealed;
 use crate::node::Node;
 use crate::tags::TagUse;
@@ -40,31 +43,51 @@ pub(crate) struct Outcome {
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Takes envelopes that a relay gave.
     pub(crate) fn open_envelopes(
         &mut self,
+        from: RelayId,
         tag: Tag,
-        envelopes: Vec<Vec<u8>>,
+        found: TagUse,
+        envelopes: Vec<Arrived>,
     ) -> Result<(), StoreError> {
-        let Some(found) = self.tag_book()?.get(&tag).copied() else {
-            return Ok(());
-        };
         match found {
             TagUse::Scope(space, scope) => {
+                let mut outcome = Outcome::default();
                 let mut ops = Vec::new();
-                for envelope in envelopes {
-                    match self.open_one(&space, &scope, &envelope) {
-                        Some(sealed) => self.opened(&space, sealed, &mut ops)?,
-                        None => self.keep_unopened(&space, tag, &scope, &envelope)?,
+                for Arrived { id, hour, bytes } in envelopes {
+                    if let Some((_, inside)) = self.arrival(&space, &tag, &id)? {
+                        // Another relay brought it. That it is here too is what was hoped for.
+                        if let Some(s) = self.spaces.get_mut(&space) {
+                            s.repair.given_at(from, &inside);
+                        }
+                        continue;
+                    }
+                    match self.open_one(&space, &scope, &bytes) {
+                        Some(Sealed::Ops(list)) => {
+                            let list = decode_ops(list, &mut outcome);
+                            let inside: Vec<OpId> = list.iter().map(SignedOp::id).collect();
+                            self.note_arrival(&space, &tag, &id, hour, &inside)?;
+                            if let Some(s) = self.spaces.get_mut(&space) {
+                                s.repair.given_at(from, &inside);
+                            }
+                            ops.extend(list);
+                        }
+                        Some(Sealed::Gossip(message)) => self.heard(&space, &message)?,
+                        None => {
+                            self.note_arrival(&space, &tag, &id, hour, &[])?;
+                            self.keep_unopened(&space, tag, &scope, &bytes)?;
+                        }
                     }
                 }
-                self.take_ops(&space, ops).map(|_| ())
+                self.take_signed(&space, ops, outcome).map(|_| ())
             }
             TagUse::Join(space, invite) => envelopes
                 .iter()
-                .try_for_each(|envelope| self.join_requested(&space, &invite, envelope)),
+                .try_for_each(|envelope| self.join_requested(&space, &invite, &envelope.bytes)),
             TagUse::Return(space) => envelopes
                 .iter()
-                .try_for_each(|envelope| self.return_requested(&space, envelope)),
+                .try_for_each(|envelope| self.return_requested(&space, &envelope.bytes)),
         }
     }
 
@@ -75,21 +98,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         codec::decode("envelope content", &plain).ok()
     }
 
-    fn opened(
-        &mut self,
-        space: &SpaceId,
-        sealed: Sealed,
-        ops: &mut Vec<Vec<u8>>,
-    ) -> Result<(), StoreError> {
-        match sealed {
-            Sealed::Ops(list) => {
-                ops.extend(list.into_iter().map(Vec::from));
-                Ok(())
-            }
-            Sealed::Gossip(bytes) => self.heard(space, &bytes),
-        }
-    }
-
     /// Takes ops that anybody may have sent: decodes, verifies, accepts.
     pub(crate) fn take_ops(
         &mut self,
@@ -97,20 +105,26 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         ops: Vec<Vec<u8>>,
     ) -> Result<Outcome, StoreError> {
         let mut outcome = Outcome::default();
+        let ops = decode_ops(ops.into_iter().map(ByteVec::from), &mut outcome);
+        self.take_signed(space, ops, outcome)
+    }
+
+    /// Takes ops that anybody may have sent: verifies, accepts.
+    fn take_signed(
+        &mut self,
+        space: &SpaceId,
+        ops: Vec<SignedOp>,
+        mut outcome: Outcome,
+    ) -> Result<Outcome, StoreError> {
         let mut signed = Vec::with_capacity(ops.len());
-        for bytes in ops {
-            match SignedOp::decode(&bytes) {
-                Ok(op) => {
-                    if self.has_op(space, &op.id())? {
-                        outcome.duplicates += 1;
-                        if let Some(s) = self.spaces.get_mut(space) {
-                            s.repair.given(&op.id());
-                        }
-                    } else {
-                        signed.push(op);
-                    }
+        for op in ops {
+            if self.has_op(space, &op.id())? {
+                outcome.duplicates += 1;
+                if let Some(s) = self.spaces.get_mut(space) {
+                    s.repair.given(&op.id());
                 }
-                Err(_) => outcome.malformed += 1,
+            } else {
+                signed.push(op);
             }
         }
         let mut verified = Vec::with_capacity(signed.len());
@@ -313,25 +327,37 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             },
         )?;
         let oldest = self.now.day().saturating_sub(UNOPENED_DAYS);
+        let mut outcome = Outcome::default();
         let mut ops = Vec::new();
         for (key, value) in rows {
             let day = key
                 .get(2..10)
                 .and_then(|d| d.try_into().ok())
                 .map_or(0, u64::from_be_bytes);
-            let sealed = read_unopened(&value)
-                .and_then(|(scope, envelope)| self.open_one(space, &scope, envelope));
+            let kept = read_unopened(&value);
+            let sealed =
+                kept.and_then(|(scope, _, envelope)| self.open_one(space, &scope, envelope));
             if sealed.is_some() || day < oldest {
                 self.store.delete(UNOPENED, &key);
                 if let Some(s) = self.spaces.get_mut(space) {
                     s.unopened = s.unopened.saturating_sub(1);
                 }
             }
-            if let Some(sealed) = sealed {
-                self.opened(space, sealed, &mut ops)?;
+            match (sealed, kept) {
+                (Some(Sealed::Ops(list)), Some((_, tag, envelope))) => {
+                    let list = decode_ops(list, &mut outcome);
+                    let inside: Vec<OpId> = list.iter().map(SignedOp::id).collect();
+                    let id = oplog::tag::envelope_hash(envelope);
+                    if let Some((hour, _)) = self.arrival(space, &tag, &id)? {
+                        self.note_arrival(space, &tag, &id, hour, &inside)?;
+                    }
+                    ops.extend(list);
+                }
+                (Some(Sealed::Gossip(message)), _) => self.heard(space, &message)?,
+                _ => {}
             }
         }
-        self.take_ops(space, ops).map(|_| ())
+        self.take_signed(space, ops, outcome).map(|_| ())
     }
 
     pub(crate) fn count_unopened(&self, no: SpaceNo) -> Result<usize, StoreError> {
@@ -400,12 +426,25 @@ fn unopened_row(no: SpaceNo, day: u64, id: &oplog::Digest) -> Vec<u8> {
     .concat()
 }
 
-fn read_unopened(value: &[u8]) -> Option<(Scope, &[u8])> {
+fn read_unopened(value: &[u8]) -> Option<(Scope, Tag, &[u8])> {
     let (len, rest) = value.split_first()?;
     let (scope, rest) = rest.split_at_checked(usize::from(*len))?;
     let scope = match scope {
         [] => Scope::Control,
         bytes => Scope::Channel(oplog::ChannelId::from_bytes(bytes.try_into().ok()?)),
     };
-    Some((scope, rest.get(Tag::LEN..)?))
+    let (tag, envelope) = rest.split_first_chunk::<{ Tag::LEN }>()?;
+    Some((scope, Tag::from_bytes(*tag), envelope))
+}
+
+/// Decodes ops; what is none is counted.
+fn decode_ops(list: impl IntoIterator<Item = ByteVec>, outcome: &mut Outcome) -> Vec<SignedOp> {
+    let mut ops = Vec::new();
+    for bytes in list {
+        match SignedOp::decode(&bytes) {
+            Ok(op) => ops.push(op),
+            Err(_) => outcome.malformed += 1,
+        }
+    }
+    ops
 }

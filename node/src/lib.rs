@@ -19,8 +19,10 @@ pub mod view;
 pub mod runtime;
 
 mod admit;
+mod arrivals;
 mod bundle;
 mod commit;
+mod compare;
 mod exchange;
 mod execute;
 mod group;

@@ -8,6 +8,7 @@ use oplog::Tag;
 use oplog::store::{Store, StoreError};
 use rand_core::CryptoRng;
 
+use crate::arrivals::Arrived;
 use crate::blobs::ChunkStore;
 use crate::event::RelayId;
 use crate::exchange::Purpose;
@@ -225,11 +226,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             &cursor_row(&key, &tag),
             &last.as_raw().to_be_bytes(),
         );
+        let Some(found) = self.tag_book()?.get(&tag).copied() else {
+            return Ok(());
+        };
         let envelopes = new
             .into_iter()
-            .map(|item| item.sealed.as_bytes().to_vec())
+            .map(|item| Arrived {
+                id: oplog::tag::envelope_hash(item.sealed.as_bytes()),
+                hour: item.cursor.hour(),
+                bytes: item.sealed.as_bytes().to_vec(),
+            })
             .collect();
-        self.open_envelopes(tag, envelopes)
+        self.open_envelopes(id, tag, found, envelopes)
     }
 
     fn cursor(&self, relay: &oplog::Digest, tag: &Tag) -> Result<Cursor, StoreError> {

@@ -282,7 +282,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .relays
                 .values()
                 .filter(|r| r.connected)
-                .all(|r| r.caught_up)
+                .all(|r| r.caught_up && r.comparison.is_none())
             && self.nothing_to_send()?;
         let mut still = Vec::new();
         for (id, waiting) in std::mem::take(&mut self.waiting) {

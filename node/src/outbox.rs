@@ -16,6 +16,7 @@ use crate::event::{RelayId, Timer};
 use crate::exchange::{Purpose, Relay};
 use crate::identity::QUEUE_TABLE;
 use crate::node::Node;
+use crate::seal::Put;
 
 /// Puts in flight at one relay.
 pub(crate) const PUTS_MAX: usize = 16;
@@ -65,6 +66,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
             let waiting = self.waiting_to_send(&space)?;
+            // Relays that lack the same get the same envelopes: so members see at once what both have.
+            let mut sealed: Vec<(Vec<Queued>, Vec<Put>)> = Vec::new();
             for id in &ready {
                 let Some(relay) = self.relays.get(id) else {
                     continue;
@@ -79,7 +82,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 if own.is_empty() || relay.putting >= PUTS_MAX {
                     continue;
                 }
-                for put in self.seal_ops(&space, &own)? {
+                let puts = match sealed.iter().find(|(ops, _)| *ops == own) {
+                    Some((_, puts)) => puts.clone(),
+                    None => {
+                        let puts = self.seal_ops(&space, &own)?;
+                        sealed.push((own, puts.clone()));
+                        puts
+                    }
+                };
+                for put in puts {
                     if let Some(relay) = self.relays.get_mut(id) {
                         relay.putting += 1;
                     }
@@ -107,10 +118,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .map(|(id, _)| *id)
             .collect();
         for id in ready {
-            if let Some(relay) = self.relays.get_mut(&id) {
-                relay.putting += 1;
-            }
-            self.request(id, Purpose::Gossip, Request::Put(request.clone()));
+            self.publish_at(id, request.clone());
+        }
+    }
+
+    /// Sends one envelope to one relay, without waiting for it; not at all when too much is in flight.
+    pub(crate) fn publish_at(&mut self, id: RelayId, request: PutRequest) {
+        if let Some(relay) = self.relays.get_mut(&id).filter(|r| r.putting < PUTS_MAX) {
+            relay.putting += 1;
+            self.request(id, Purpose::Gossip, Request::Put(request));
         }
     }
 

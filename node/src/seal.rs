@@ -16,19 +16,20 @@ use crate::blobs::ChunkStore;
 use crate::message::Sealed;
 use crate::node::Node;
 use crate::outbox::{ENVELOPE_TTL_SECS, Queued};
+use crate::repair::GOSSIP_TTL_SECS;
 
 /// Most bytes of ops in one envelope, so that it fits the 256 KiB bucket; a longer single op gets its own.
 const ENVELOPE_OPS_BYTES_MAX: usize = 240 * 1024;
 
 /// An envelope ready to be put, with the queued ops inside.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Put {
     pub(crate) ops: Vec<Queued>,
     pub(crate) request: PutRequest,
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
-    /// Seals queued ops into envelopes for one relay, in the order of their writing.
+    /// Seals queued ops into envelopes, in the order of their writing.
     pub(crate) fn seal_ops(
         &mut self,
         space: &SpaceId,
@@ -168,9 +169,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             &plain,
             &mut self.rng,
         );
+        let ttl_secs = match sealed {
+            Sealed::Ops(_) => ENVELOPE_TTL_SECS,
+            Sealed::Gossip(_) => GOSSIP_TTL_SECS,
+        };
         Ok(envelope
             .ok()
-            .map(|envelope| PutRequest::sign(writer.secret(), envelope, ENVELOPE_TTL_SECS)))
+            .map(|envelope| PutRequest::sign(writer.secret(), envelope, ttl_secs)))
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Space {
     pub(crate) repair: Repair,
     /// How many envelopes wait for a key.
     pub(crate) unopened: usize,
+    /// How many envelopes are remembered, once counted.
+    pub(crate) arrivals: Option<usize>,
 }
 
 /// A stretch of epochs between two removals: its topic key names the tags (B13).
@@ -243,6 +245,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             stuck: None,
             repair: Repair::default(),
             unopened: 0,
+            arrivals: None,
         }
     }
 
@@ -307,6 +310,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             stuck: None,
             repair: Repair::default(),
             unopened: 0,
+            arrivals: None,
             log,
             authority,
         };

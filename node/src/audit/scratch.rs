@@ -88,6 +88,7 @@ impl Scratch {
             stuck: None,
             repair: Repair::default(),
             unopened: 0,
+            arrivals: None,
             log,
             authority,
         };

@@ -12,6 +12,7 @@
 )]
 
 mod audit;
+mod compare;
 mod scene;
 mod story;
 mod world;

@@ -24,7 +24,7 @@ fn what_is_written_offline_arrives_later_and_what_was_missed_is_fetched() {
     scene.world.disconnect(JOHN);
     scene.post(JOHN, "on the train");
     scene.post(ALICE, "while John is away");
-    scene.world.pass(3 * 86_400_000);
+    scene.world.sleep(3 * 86_400_000);
     scene.post(BOB, "three days later");
     scene.world.restart(JOHN);
     scene.world.connect(JOHN);
