@@ -13,6 +13,7 @@
 
 mod audit;
 mod compare;
+mod import;
 mod scene;
 mod story;
 mod world;
