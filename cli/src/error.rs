@@ -247,6 +247,7 @@ fn command_code(error: &CommandError) -> Code {
         | CommandError::NotFound { .. } => Code::NotFound,
         CommandError::NotAllowed { .. } | CommandError::Removed => Code::NotAllowed,
         CommandError::Invalid { .. }
+        | CommandError::TooLong { .. }
         | CommandError::Invite { .. }
         | CommandError::Bundle { .. } => Code::BadInput,
         CommandError::NoRelay { .. } | CommandError::TimedOut { .. } => Code::NoRelay,

@@ -25,6 +25,7 @@ use crate::group::group_error;
 use crate::ingest::Outcome;
 use crate::node::Node;
 use crate::outbox::Queued;
+use crate::seal::check_fits;
 use crate::space::Space;
 
 /// One place further back in the order of reconciling, in milliseconds (B5).
@@ -162,6 +163,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             welcomes: made.welcome.iter().map(|w| welcome_hash(w)).collect(),
         });
         let op = SignedOp::sign(header, &payload, &self.me.device);
+        check_fits(&op)?;
         let id = EpochId::of_commit(&op.id());
         let queued = Queued {
             hlc: op.header().hlc,

@@ -258,7 +258,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             &codec::encode(&request),
             &mut self.rng,
         );
-        let Ok(envelope) = envelope else { return };
+        let envelope = match envelope {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                join.failed = Some(error.to_string());
+                return self.keep_join(join);
+            }
+        };
         self.keep_join(join);
         let put = PutRequest::sign(writer.secret(), envelope, ENVELOPE_TTL_SECS);
         self.request(id, Purpose::AskToJoin(space), Request::Put(put));

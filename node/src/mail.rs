@@ -49,7 +49,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             &codec::encode(mail),
             &mut self.rng,
         );
-        let Ok(bytes) = sealed else { return };
+        let bytes = match sealed {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                // A key that nothing can be sealed to: the newcomer's fault, and theirs alone.
+                tracing::debug!(%error, "an answer could not be sealed");
+                return;
+            }
+        };
         let row = MailRow {
             relay: relay_key(&request.relay),
             send_id: SendId::from_bytes(*send_id),

@@ -9,10 +9,14 @@ use minicbor::bytes::ByteVec;
 use mls::envelope::{Day, SealKeys, TagKey};
 use net::wire::PutRequest;
 use oplog::store::{Store, StoreError};
-use oplog::{AcceptedOp, EpochId, Hlc, Kind, OpId, Scope, SpaceId, codec};
+use oplog::{
+    AcceptedOp, CONTENT_PAYLOAD_BYTES_MAX, CONTROL_PAYLOAD_BYTES_MAX, EpochId, Hlc, Kind,
+    OP_BYTES_MAX, OpId, Scope, SignedOp, SpaceId, codec,
+};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
+use crate::error::CommandError;
 use crate::message::Sealed;
 use crate::node::Node;
 use crate::outbox::{ENVELOPE_TTL_SECS, Queued};
@@ -169,15 +173,90 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             &plain,
             &mut self.rng,
         );
+        let envelope = match envelope {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                // Every valid op fits (below), so this is a bug of ours: the health report says so.
+                self.note_unsealed(&error);
+                return Ok(None);
+            }
+        };
         let ttl_secs = match sealed {
             Sealed::Ops(_) => ENVELOPE_TTL_SECS,
             Sealed::Gossip(_) => GOSSIP_TTL_SECS,
         };
-        Ok(envelope
-            .ok()
-            .map(|envelope| PutRequest::sign(writer.secret(), envelope, ttl_secs)))
+        Ok(Some(PutRequest::sign(writer.secret(), envelope, ttl_secs)))
+    }
+
+    fn note_unsealed(&mut self, error: &mls::envelope::EnvelopeError) {
+        let what = format!("something could not be sealed for the group: {error}");
+        if !self.recovered.contains(&what) {
+            self.recovered.push(what);
+        }
     }
 }
 
 /// Ops that go into one envelope: where, under which epoch, and which.
 type Group = (Scope, EpochId, Vec<(Queued, Vec<u8>)>);
+
+/// Bytes around one op in an envelope's content: its type, two lists, the op's length.
+const FRAMING_BYTES_MAX: usize = 16;
+
+const _: () = assert!(
+    OP_BYTES_MAX + FRAMING_BYTES_MAX <= mls::envelope::CONTENT_BYTES_MAX,
+    "the longest valid op must fit an envelope"
+);
+
+/// Refuses an own op that no envelope could carry, before anything is stored.
+///
+/// # Errors
+/// When it is longer than any valid op.
+pub(crate) fn check_fits(op: &SignedOp) -> Result<(), CommandError> {
+    let header = op.header();
+    let len = usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+    let max = if header.is_control() {
+        CONTROL_PAYLOAD_BYTES_MAX
+    } else {
+        CONTENT_PAYLOAD_BYTES_MAX
+    };
+    if len > max {
+        return Err(CommandError::TooLong { len, max });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mls::{EpochKeys, EpochRoot};
+    use oplog::{Authoring, DeviceId, Secret, SecretKey, Timestamp, UserId};
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    fn op(payload_len: usize) -> SignedOp {
+        let device = SecretKey::from_seed(&[1; 32]);
+        let user = UserId::from_bytes(device.public());
+        let me = DeviceId::from_bytes(device.public());
+        let header = Authoring::genesis(user, me, Timestamp::from_ms(1));
+        SignedOp::sign_raw(header, vec![0; payload_len], &device)
+    }
+
+    #[test]
+    fn the_longest_valid_op_fits_an_envelope_and_a_longer_one_is_refused_when_written() {
+        let longest = op(CONTROL_PAYLOAD_BYTES_MAX);
+        check_fits(&longest).unwrap();
+        // As long as any op on the wire may be, whatever its header holds.
+        let mut bytes = longest.encode();
+        bytes.resize(OP_BYTES_MAX, 0);
+        let content = codec::encode(&Sealed::Ops(vec![ByteVec::from(bytes)]));
+        let root = EpochRoot::new(Secret::from_bytes([2; 32]));
+        let keys = EpochKeys::new(&root);
+        let writer = TagKey::derive(&keys.topic(), &Scope::Control, Day::from_number(1));
+        let seal = SealKeys::new(&keys, &Scope::Control);
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let envelope = mls::envelope::seal(&seal, &writer.tag(), &content, &mut rng).unwrap();
+        assert_eq!(envelope.len(), net::wire::ENVELOPE_BYTES_MAX);
+        let refused = check_fits(&op(CONTROL_PAYLOAD_BYTES_MAX + 1)).unwrap_err();
+        assert!(matches!(refused, CommandError::TooLong { .. }), "{refused}");
+    }
+}
