@@ -199,6 +199,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for address in &bundle.relays {
             self.add_relay(address);
         }
+        if let Some((invite, _)) = self.joins.get(space).and_then(|join| join.invite) {
+            self.note_landing(space, &invite)?;
+        }
         if let Some(join) = self.joins.get(space) {
             stored::erase_key_package(
                 &mut self.store,

@@ -29,6 +29,7 @@ mod group;
 mod import;
 mod ingest;
 mod join;
+mod landing;
 mod listen;
 mod mail;
 mod mailbox;

@@ -418,3 +418,50 @@ fn two_commits_at_once_are_reported_and_nobody_loses_posts_of_their_branch() {
     scene.post(BOB, "still here");
     assert_eq!(scene.texts(BOB), ["still here"]);
 }
+
+#[test]
+fn a_newcomer_begins_in_the_channel_that_the_invite_named() {
+    let mut world = World::new(&["Alice", "Bob", "John"]);
+    for who in [ALICE, BOB, JOHN] {
+        world.connect(who);
+    }
+    let name = "Club".to_owned();
+    let Answer::Space(space) = world.command(ALICE, Command::CreateSpace { name }).unwrap() else {
+        panic!("no Space");
+    };
+    let channels = world.people[ALICE].node.channels(space).unwrap();
+    let forum = channels.iter().find(|c| c.name == "forum").unwrap().id;
+    let command = Command::CreateInvite {
+        space,
+        weight: Weight::MEMBER,
+        max_uses: 1,
+        valid_secs: 86_400,
+        channel: Some(forum),
+        approval: false,
+    };
+    let Answer::Invite { link, .. } = world.command(ALICE, command).unwrap() else {
+        panic!("no invite");
+    };
+    join(&mut world, BOB, link);
+    let plain = invite(&mut world, ALICE, space);
+    join(&mut world, JOHN, plain);
+    world.restart(BOB);
+    world.connect(BOB);
+    let landing = |world: &World, who: usize| world.people[who].node.landing(space).unwrap();
+    assert_eq!(landing(&world, BOB), Some(forum));
+    assert_eq!(landing(&world, JOHN), None);
+    let archive = Command::UpdateChannel {
+        space,
+        channel: forum,
+        name: None,
+        topic: None,
+        archived: Some(true),
+        permissions: vec![],
+    };
+    world.command(ALICE, archive).unwrap();
+    assert_eq!(
+        landing(&world, BOB),
+        None,
+        "nobody begins in a closed channel"
+    );
+}
