@@ -198,6 +198,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn ask_for_chunks(&mut self, relays: &[RelayId]) {
+        if self.room_for_chunks().is_err() {
+            return;
+        }
         for id in relays {
             let flying = self.chunks_in_flight(*id);
             let room = CHUNKS_IN_FLIGHT_MAX.saturating_sub(flying.len());

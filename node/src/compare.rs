@@ -28,6 +28,7 @@ use crate::event::RelayId;
 use crate::exchange::Purpose;
 use crate::identity::QUEUE_TABLE;
 use crate::node::Node;
+use crate::room::Room;
 use crate::tags::TagUse;
 
 /// The newest hours are left to the cursor: something may be on its way, and gossip is still there.
@@ -40,6 +41,9 @@ const LIGHT_DAYS: u64 = 2;
 const TAGS_MAX: usize = 4_096;
 /// Tags compared at once.
 const RUNNING_MAX: usize = 4;
+/// Tags begun between two ticks: half of what a relay lets one connection ask at once, so that what
+/// people write never waits for a comparison.
+const BEGUN_MAX: usize = 100;
 /// How often a tag is begun again when the relay says that it is too fast.
 const TRIES_MAX: u8 = 3;
 /// Most envelopes fetched for one tag.
@@ -63,7 +67,9 @@ pub(crate) struct Comparison {
     /// Whether it takes all of the window.
     whole: bool,
     take_bytes: usize,
-    /// Nothing is sent before the next tick: the relay asked for patience.
+    /// How many tags were begun since the last tick.
+    begun: usize,
+    /// Nothing is sent before the next tick: it was enough, or the relay asked for patience.
     paused: bool,
 }
 
@@ -96,9 +102,21 @@ struct Kept {
     in_vain: u8,
 }
 
+impl Relay {
+    /// Whether a comparison is under way and not only waiting for the next tick.
+    pub(crate) fn is_comparing(&self) -> bool {
+        self.comparison
+            .as_ref()
+            .is_some_and(|c| !c.paused || !c.running.is_empty())
+    }
+}
+
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// After catching up, and at every tick: begins a comparison if one is due.
     pub(crate) fn consider_comparing(&mut self, id: RelayId) -> Result<(), StoreError> {
+        if self.room < Room::Low {
+            return Ok(());
+        }
         let Some(relay) = self
             .relays
             .get_mut(&id)
@@ -108,6 +126,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         if let Some(comparison) = &mut relay.comparison {
             comparison.paused = false;
+            comparison.begun = 0;
             return self.advance_comparison(id);
         }
         let key = relay.key();
@@ -126,6 +145,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             lacked: BTreeMap::new(),
             whole,
             take_bytes: TAKE_BYTES_MAX,
+            begun: 0,
             paused: false,
         };
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
@@ -192,9 +212,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             else {
                 return Ok(());
             };
+            if comparison.begun >= BEGUN_MAX && !comparison.queue.is_empty() {
+                comparison.paused = true;
+            }
             if comparison.paused || comparison.running.len() >= RUNNING_MAX {
                 return Ok(());
             }
+            comparison.begun += 1;
             let Some(job) = comparison.queue.pop_front() else {
                 if comparison.running.is_empty() {
                     return self.compared(id);

@@ -56,6 +56,12 @@ pub enum CommandError {
         /// The longest payload.
         max: usize,
     },
+    /// The disk has too little room for this.
+    #[error("{why}")]
+    NoRoom {
+        /// What there is no room for, in words.
+        why: &'static str,
+    },
     /// The invite cannot be used.
     #[error("this invite cannot be used: {why}")]
     Invite {

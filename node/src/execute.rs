@@ -26,6 +26,7 @@ type Outcome = Result<Option<Answer>, CommandError>;
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Carries a command out. `None`: the answer comes later.
     pub(crate) fn execute(&mut self, id: CommandId, command: Command) -> Outcome {
+        self.need_room_for(&command)?;
         match command {
             Command::CreateSpace { name } => self
                 .create_space(&name)

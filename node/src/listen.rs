@@ -14,6 +14,7 @@ use crate::event::RelayId;
 use crate::exchange::Purpose;
 use crate::identity::QUEUE_TABLE;
 use crate::node::Node;
+use crate::room::Room;
 
 /// How long a tag's backlog is looked for after an absence: what relays keep (B16).
 const RETENTION_DAYS: u64 = 30;
@@ -145,6 +146,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.advance(id);
     }
 
+    /// Fetches every tag from where its cursor stands.
+    pub(crate) fn fetch_all_again(&mut self, id: RelayId) {
+        let tags = self.relays.get_mut(&id).map(|relay| &mut relay.tags);
+        for sync in tags.into_iter().flat_map(|tags| tags.values_mut()) {
+            if sync.phase > Phase::Fetching {
+                sync.phase = Phase::Unknown;
+            }
+        }
+        self.advance(id);
+    }
+
     pub(crate) fn fetched(
         &mut self,
         id: RelayId,
@@ -160,7 +172,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             // Refused or nonsense: treat the tag as empty for now; the next connection asks again.
             _ => (Vec::new(), false),
         };
-        let progressed = !items.is_empty();
+        let progressed = !items.is_empty() && self.room >= Room::Low;
         self.received(id, tag, items)?;
         if let Some(sync) = self.relays.get_mut(&id).and_then(|r| r.tags.get_mut(&tag)) {
             sync.phase = if more && progressed {
@@ -206,6 +218,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         tag: Tag,
         items: Vec<Filed>,
     ) -> Result<(), StoreError> {
+        if self.room < Room::Low {
+            // Fetched once there is room: the cursor stays.
+            return Ok(());
+        }
         let Some(relay) = self.relays.get_mut(&id) else {
             return Ok(());
         };
@@ -271,6 +287,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .all(|r| r.caught_up);
         let today = self.now.day().to_be_bytes();
         if all
+            && self.room >= Room::Low
             && self.online()
             && self.store.get(QUEUE_TABLE, LAST_DAY_KEY)?.as_deref() != Some(&today)
         {

@@ -16,6 +16,7 @@ use crate::join::{MAIL_INFO, PendingJoin};
 use crate::message::Mail;
 use crate::node::Node;
 use crate::relays::relay_key;
+use crate::room::Room;
 
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
@@ -188,6 +189,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         relay: &Digest,
         items: Vec<Filed>,
     ) -> Result<(), StoreError> {
+        if self.room < Room::Low {
+            // It stays in the mailbox until there is room.
+            return Ok(());
+        }
         for item in items {
             let Some(mut join) = self.joins.get(space).cloned() else {
                 return Ok(());

@@ -14,6 +14,7 @@
 mod audit;
 mod compare;
 mod import;
+mod room;
 mod scene;
 mod story;
 mod world;
