@@ -38,6 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) held: u64,
     /// Refused, with the rule and its words.
     pub(crate) refused: Vec<(OpId, &'static str, String)>,
+    /// Those of them whose refusal is a verdict on the op.
+    pub(crate) verdicts: Vec<(OpId, Rule)>,
     /// Not even ops.
     pub(crate) malformed: u64,
 }
@@ -180,14 +182,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     refused,
                 }) => {
                     accepted.extend(applied);
-                    outcome.refused.extend(refused.into_iter().map(refusal));
+                    refused
+                        .into_iter()
+                        .for_each(|refused| outcome.refuse(refused));
                 }
                 Ok(Accept::Held { .. } | Accept::Deferred { .. } | Accept::Waiting(_)) => {
                     outcome.held += 1
                 }
                 Ok(Accept::Duplicate) => outcome.duplicates += 1,
                 Err(AcceptError::Store(source)) => return Err(source),
-                Err(error) => outcome.refused.push(refusal(Refused { id, error })),
+                Err(error) => outcome.refuse(Refused { id, error }),
             }
         }
         outcome.accepted.extend(accepted.iter().map(|op| op.id()));
@@ -395,13 +399,21 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         s.log.expire(self.now);
         let mut accepted = Vec::new();
-        for (_, result) in s.log.due(self.now, &mut self.store, &mut s.authority) {
+        let mut outcome = Outcome::default();
+        for (id, result) in s.log.due(self.now, &mut self.store, &mut s.authority) {
             match result {
                 Ok(Accept::Applied {
-                    accepted: applied, ..
-                }) => accepted.extend(applied),
+                    accepted: applied,
+                    refused,
+                }) => {
+                    accepted.extend(applied);
+                    refused
+                        .into_iter()
+                        .for_each(|refused| outcome.refuse(refused));
+                }
                 Err(AcceptError::Store(source)) => return Err(source),
-                Ok(_) | Err(_) => {}
+                Err(error) => outcome.refuse(Refused { id, error }),
+                Ok(_) => {}
             }
         }
         self.applied(space, &accepted)
@@ -424,9 +436,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 }
 
-fn refusal(refused: Refused) -> (OpId, &'static str, String) {
-    let rule = refused.error.rule().map_or("local", oplog::Rule::id);
-    (refused.id, rule, refused.error.to_string())
+impl Outcome {
+    fn refuse(&mut self, refused: Refused) {
+        let rule = refused.error.rule();
+        if let Some(rule) = rule.filter(|_| refused.error.is_verdict()) {
+            self.verdicts.push((refused.id, rule));
+        }
+        let rule = rule.map_or("local", Rule::id);
+        self.refused
+            .push((refused.id, rule, refused.error.to_string()));
+    }
 }
 
 fn unopened_row(no: SpaceNo, day: u64, id: &oplog::Digest) -> Vec<u8> {

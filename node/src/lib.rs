@@ -13,6 +13,8 @@ pub mod event;
 pub mod identity;
 pub mod invite;
 pub mod recover;
+pub mod refusals;
+pub mod room;
 pub mod view;
 
 #[cfg(feature = "runtime")]

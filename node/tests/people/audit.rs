@@ -104,6 +104,15 @@ fn a_cheat_is_refused_with_a_rule_by_everybody_honest() {
             "{explained:?}"
         );
     }
+    scene.world.restart(ALICE);
+    let node = &scene.world.people[ALICE].node;
+    let explained = node.explain(scene.space, forged).unwrap();
+    assert!(
+        matches!(explained, Explanation::Refused { rule: "R4", .. }),
+        "forgotten: {explained:?}"
+    );
+    let list = node.refused_ops(scene.space, 10).unwrap();
+    assert_eq!((list.len(), list[0].op, list[0].rule), (1, forged, "R4"));
 }
 
 #[test]
