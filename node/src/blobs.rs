@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 pub use blobstore::ChunkStore;
+#[cfg(test)]
+pub(crate) use blobstore::MemChunks;
 use blobstore::{BlobRef, Description, Manifest, Opener, SealedChunk, Sealer};
 use net::wire::{RelayError, Request, Response, Sealed};
 use oplog::payload::Attachment;

@@ -25,7 +25,8 @@ use rand_core::CryptoRng;
 use crate::arrivals::{Arrivals, Arrived, WINDOW_HOURS, op_ids};
 use crate::blobs::ChunkStore;
 use crate::event::RelayId;
-use crate::exchange::Purpose;
+use crate::exchange::{Purpose, Relay};
+use crate::flood::Pace;
 use crate::identity::QUEUE_TABLE;
 use crate::node::Node;
 use crate::room::Room;
@@ -375,7 +376,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
             let progressed = !taken.is_empty();
             let found = TagUse::Scope(job.space, job.scope);
-            self.open_envelopes(id, job.tag, found, taken)?;
+            self.open_envelopes(id, job.tag, found, taken, Pace::Free)?;
             // It claims to have them and does not give them: enough.
             if progressed {
                 self.fetch_lacking(id, job, wanted);

@@ -10,14 +10,15 @@ use std::ops::ControlFlow;
 use minicbor::bytes::ByteVec;
 use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
 use oplog::{
-    Accept, AcceptError, AcceptedOp, Kind, OpId, Refused, Scope, SignedOp, SpaceId, SpaceNo, Tag,
-    UserId, VerifiedOp, codec,
+    Accept, AcceptError, AcceptedOp, Kind, OpId, Refused, Rule, Scope, SignedOp, SpaceId, SpaceNo,
+    Tag, UserId, VerifiedOp, codec,
 };
 use rand_core::CryptoRng;
 
 use crate::arrivals::Arrived;
 use crate::blobs::ChunkStore;
 use crate::event::RelayId;
+use crate::flood::Pace;
 use crate::message::Sealed;
 use crate::node::Node;
 use crate::tags::TagUse;
@@ -63,6 +64,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         tag: Tag,
         found: TagUse,
         envelopes: Vec<Arrived>,
+        pace: Pace,
     ) -> Result<(), StoreError> {
         match found {
             TagUse::Scope(space, scope) => {
@@ -93,7 +95,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         }
                     }
                 }
-                self.take_signed(&space, ops, outcome).map(|_| ())
+                self.take_signed(&space, ops, outcome, pace).map(|_| ())
             }
             TagUse::Join(space, invite) => envelopes
                 .iter()
@@ -119,7 +121,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     ) -> Result<Outcome, StoreError> {
         let mut outcome = Outcome::default();
         let ops = decode_ops(ops.into_iter().map(ByteVec::from), &mut outcome);
-        self.take_signed(space, ops, outcome)
+        self.take_signed(space, ops, outcome, Pace::Free)
     }
 
     /// Takes ops that anybody may have sent: verifies, accepts.
@@ -128,6 +130,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         space: &SpaceId,
         ops: Vec<SignedOp>,
         mut outcome: Outcome,
+        pace: Pace,
     ) -> Result<Outcome, StoreError> {
         let mut signed = Vec::with_capacity(ops.len());
         for op in ops {
@@ -147,7 +150,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 Err((op, error)) => outcome.refused.push((op.id(), "S0", error.to_string())),
             }
         }
+        if pace == Pace::Slowed {
+            verified = self.pace(space, verified)?;
+        }
         self.accept_all(space, verified, &mut outcome)?;
+        for (op, rule) in &outcome.verdicts {
+            self.note_refusal(space, op, *rule)?;
+        }
         for (op, rule, why) in &outcome.refused {
             self.notify(Notice::Refused {
                 space: *space,
@@ -373,7 +382,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 _ => {}
             }
         }
-        self.take_signed(space, ops, outcome).map(|_| ())
+        self.take_signed(space, ops, outcome, Pace::Free)
+            .map(|_| ())
     }
 
     pub(crate) fn count_unopened(&self, no: SpaceNo) -> Result<usize, StoreError> {
@@ -416,7 +426,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 Ok(_) => {}
             }
         }
-        self.applied(space, &accepted)
+        for (op, rule) in &outcome.verdicts {
+            self.note_refusal(space, op, *rule)?;
+        }
+        self.applied(space, &accepted)?;
+        self.take_slowed(space)
     }
 
     /// Indexes what the log holds beyond the index: after a crash, or when the index was rebuilt.

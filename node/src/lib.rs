@@ -27,6 +27,7 @@ mod commit;
 mod compare;
 mod exchange;
 mod execute;
+mod flood;
 mod group;
 mod import;
 mod ingest;

@@ -12,6 +12,7 @@ use crate::arrivals::Arrived;
 use crate::blobs::ChunkStore;
 use crate::event::RelayId;
 use crate::exchange::Purpose;
+use crate::flood::Pace;
 use crate::identity::QUEUE_TABLE;
 use crate::node::Node;
 use crate::room::Room;
@@ -225,6 +226,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(relay) = self.relays.get_mut(&id) else {
             return Ok(());
         };
+        // What was not asked for is slowed down when it is too much (A20).
+        let pace = if relay.tried {
+            Pace::Slowed
+        } else {
+            Pace::Free
+        };
         let key = relay.key();
         let Some(sync) = relay.tags.get_mut(&tag) else {
             return Ok(());
@@ -253,7 +260,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 bytes: item.sealed.as_bytes().to_vec(),
             })
             .collect();
-        self.open_envelopes(id, tag, found, envelopes)
+        self.open_envelopes(id, tag, found, envelopes, pace)
     }
 
     fn cursor(&self, relay: &oplog::Digest, tag: &Tag) -> Result<Cursor, StoreError> {

@@ -17,6 +17,7 @@ use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
+use crate::flood::Flood;
 use crate::identity::NODE_TABLE;
 use crate::node::Node;
 use crate::repair::Repair;
@@ -48,6 +49,7 @@ pub(crate) struct Space {
     pub(crate) unopened: usize,
     /// How many envelopes are remembered, once counted.
     pub(crate) arrivals: Option<usize>,
+    pub(crate) flood: Flood,
 }
 
 /// A stretch of epochs between two removals: its topic key names the tags (B13).
@@ -246,6 +248,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             repair: Repair::default(),
             unopened: 0,
             arrivals: None,
+            flood: Flood::default(),
         }
     }
 
@@ -311,6 +314,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             repair: Repair::default(),
             unopened: 0,
             arrivals: None,
+            flood: Flood::default(),
             log,
             authority,
         };

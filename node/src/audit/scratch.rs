@@ -89,6 +89,7 @@ impl Scratch {
             repair: Repair::default(),
             unopened: 0,
             arrivals: None,
+            flood: crate::flood::Flood::default(),
             log,
             authority,
         };
