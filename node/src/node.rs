@@ -24,6 +24,7 @@ use crate::identity::Identity;
 use crate::import::Import;
 use crate::join::PendingJoin;
 use crate::message::JoinRequest;
+use crate::room::Room;
 use crate::space::Space;
 use crate::view::{Me, Notice, RelayStatus};
 
@@ -60,6 +61,8 @@ pub struct Node<S, C, R> {
     pub(crate) sent_count: u64,
     /// What the start found and mended, in words.
     pub(crate) recovered: Vec<String>,
+    /// On the disk.
+    pub(crate) room: Room,
 }
 
 /// What a command waits for.
@@ -127,6 +130,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             received_count: 0,
             sent_count: 0,
             recovered: Vec::new(),
+            room: Room::default(),
         };
         node.load_relays()?;
         node.load_spaces()?;
@@ -175,6 +179,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             } => self.relay_answered(relay, request, result)?,
             Event::RelayPushed { relay, push } => self.relay_pushed(relay, push)?,
             Event::TimerExpired(timer) => self.timer(timer)?,
+            Event::DiskFree { bytes } => self.disk_free(bytes)?,
         }
         self.store.commit()?;
         Ok(std::mem::take(&mut self.effects))
@@ -290,7 +295,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .relays
                 .values()
                 .filter(|r| r.connected)
-                .all(|r| r.caught_up)
+                .all(|r| r.caught_up && !r.is_comparing())
             && self.nothing_to_send()?;
         let mut still = Vec::new();
         for (id, waiting) in std::mem::take(&mut self.waiting) {

@@ -1,13 +1,5 @@
 //! Exports of a Space taken in: long ones, cut short, and things that are none.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that cannot go on should stop"
-)]
-
 use crate::world::World;
 use minicbor::Encoder;
 use node::view::Notice;
