@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 pub use blobstore::ChunkStore;
+#[cfg(test)]
+pub(crate) use blobstore::MemChunks;
 use blobstore::{BlobRef, Description, Manifest, Opener, SealedChunk, Sealer};
 use net::wire::{RelayError, Request, Response, Sealed};
 use oplog::payload::Attachment;
@@ -198,6 +200,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn ask_for_chunks(&mut self, relays: &[RelayId]) {
+        if self.room_for_chunks().is_err() {
+            return;
+        }
         for id in relays {
             let flying = self.chunks_in_flight(*id);
             let room = CHUNKS_IN_FLIGHT_MAX.saturating_sub(flying.len());

@@ -3,7 +3,7 @@
 use oplog::store::StoreError;
 use oplog::{ChannelId, OpId, SpaceId, UserId};
 
-/// Why a command was not carried out. Nothing was changed.
+/// Why a command was not carried out. Nothing was changed, unless the variant says so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -48,6 +48,20 @@ pub enum CommandError {
         /// Which value, and what is wrong with it.
         what: String,
     },
+    /// What would be written is longer than an op may be, so it could not be sent.
+    #[error("this is too long to be sent: {len} bytes, at most {max} allowed")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The longest payload.
+        max: usize,
+    },
+    /// The disk has too little room for this.
+    #[error("{why}")]
+    NoRoom {
+        /// What there is no room for, in words.
+        why: &'static str,
+    },
     /// The invite cannot be used.
     #[error("this invite cannot be used: {why}")]
     Invite {
@@ -59,6 +73,17 @@ pub enum CommandError {
     Bundle {
         /// Why.
         why: String,
+    },
+    /// The disk failed in the middle of an import.
+    #[error(
+        "the import stopped after {done} of {total} ops because the profile cannot be written; \
+         what was taken in is kept, and importing again goes on from there"
+    )]
+    ImportStopped {
+        /// Ops that were looked at.
+        done: u64,
+        /// Ops in the bundle.
+        total: u64,
     },
     /// The Space uses a feature that this version does not know.
     #[error("this Space uses a feature that this version does not know: update needed")]

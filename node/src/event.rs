@@ -58,6 +58,11 @@ pub enum Event {
     },
     /// A timer that was set has run out.
     TimerExpired(Timer),
+    /// How much of the disk is free: told at the start and now and then.
+    DiskFree {
+        /// In bytes.
+        bytes: u64,
+    },
 }
 
 /// Out of the node.
@@ -114,4 +119,6 @@ pub enum Timer {
     Want(SpaceId),
     /// Our turn to give what somebody lacks.
     Give(SpaceId),
+    /// The next slice of an import.
+    Import,
 }

@@ -264,7 +264,7 @@ pub struct RelayStatus {
     pub address: String,
     /// Whether we are connected now.
     pub connected: bool,
-    /// Why not, if not.
+    /// Why not, if not; or what was wrong with what it did last.
     pub error: Option<String>,
 }
 
@@ -348,6 +348,15 @@ pub enum Notice {
         space: SpaceId,
         /// Who.
         request: JoinRequestView,
+    },
+    /// An import goes on.
+    Importing {
+        /// Into which Space.
+        space: SpaceId,
+        /// Ops looked at so far.
+        done: u64,
+        /// Ops in the bundle.
+        total: u64,
     },
     /// A relay came or went.
     Relay(RelayStatus),
