@@ -302,6 +302,7 @@ fn command_code(error: &CommandError) -> Code {
         | CommandError::Bundle { .. } => Code::BadInput,
         CommandError::NoRelay { .. } | CommandError::TimedOut { .. } => Code::NoRelay,
         CommandError::Store { source } => store_code(source, Code::Profile),
+        CommandError::ImportStopped { .. } => Code::Disk,
         CommandError::Group { .. } => Code::Profile,
         CommandError::UpdateNeeded | CommandError::Forked | CommandError::Stopping => Code::Other,
         // what a later node adds

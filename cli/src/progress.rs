@@ -21,6 +21,17 @@ impl Bar {
         Self(bar)
     }
 
+    /// A bar of ops; hidden like that of bytes.
+    pub(crate) fn ops(what: &str, shown: bool) -> Self {
+        let bar = visible(shown);
+        let style = "{msg} {bar:30} {human_pos}/{human_len} {per_sec}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        Self(bar)
+    }
+
     /// Something that turns while nobody knows how long it takes.
     pub(crate) fn spinner(what: &str, shown: bool) -> Self {
         let bar = visible(shown);

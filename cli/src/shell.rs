@@ -218,7 +218,7 @@ fn words_for(notice: &Notice) -> Option<String> {
                 .map_or_else(String::new, |error| format!(": {}", clean::line(error)))
         ),
         // nothing to act on
-        Notice::CaughtUp => return None,
+        Notice::Importing { .. } | Notice::CaughtUp => return None,
         _ => return None,
     })
 }

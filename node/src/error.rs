@@ -3,7 +3,7 @@
 use oplog::store::StoreError;
 use oplog::{ChannelId, OpId, SpaceId, UserId};
 
-/// Why a command was not carried out. Nothing was changed.
+/// Why a command was not carried out. Nothing was changed, unless the variant says so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -59,6 +59,17 @@ pub enum CommandError {
     Bundle {
         /// Why.
         why: String,
+    },
+    /// The disk failed in the middle of an import.
+    #[error(
+        "the import stopped after {done} of {total} ops because the profile cannot be written; \
+         what was taken in is kept, and importing again goes on from there"
+    )]
+    ImportStopped {
+        /// Ops that were looked at.
+        done: u64,
+        /// Ops in the bundle.
+        total: u64,
     },
     /// The Space uses a feature that this version does not know.
     #[error("this Space uses a feature that this version does not know: update needed")]

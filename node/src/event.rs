@@ -114,4 +114,6 @@ pub enum Timer {
     Want(SpaceId),
     /// Our turn to give what somebody lacks.
     Give(SpaceId),
+    /// The next slice of an import.
+    Import,
 }

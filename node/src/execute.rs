@@ -314,7 +314,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Command::RemoveRelay { address } => {
                 self.remove_relay(&address).map(|()| Some(Answer::Done))
             }
-            Command::Import { bundle } => self.import(&bundle).map(Some),
+            Command::Import { bundle } => self.import(id, &bundle),
             Command::DangerPublishForged {
                 space,
                 channel,

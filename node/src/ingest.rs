@@ -4,13 +4,13 @@
 //! accepted op sets off (an index row, a new epoch, a change of members) happens here,
 //! whoever sent it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
 use oplog::{
-    Accept, AcceptError, AcceptedOp, Kind, Lane, OpId, Refused, Scope, SignedOp, SpaceId, SpaceNo,
-    Tag, VerifiedOp, codec,
+    Accept, AcceptError, AcceptedOp, Kind, OpId, Refused, Scope, SignedOp, SpaceId, SpaceNo, Tag,
+    UserId, VerifiedOp, codec,
 };
 use rand_core::CryptoRng;
 
@@ -37,6 +37,17 @@ pub(crate) struct Outcome {
     pub(crate) refused: Vec<(OpId, &'static str, String)>,
     /// Not even ops.
     pub(crate) malformed: u64,
+}
+
+impl Outcome {
+    /// Counts what became of some more.
+    pub(crate) fn add(&mut self, more: Self) {
+        self.accepted.extend(more.accepted);
+        self.duplicates += more.duplicates;
+        self.held += more.held;
+        self.refused.extend(more.refused);
+        self.malformed += more.malformed;
+    }
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -182,9 +193,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let mut governed = false;
         for op in ops {
             self.index(space, op)?;
-            self.note_refs(space, op)?;
             governed |= op.header().is_control();
         }
+        self.note_refs(space, ops)?;
         if governed {
             self.refresh_view(space);
             for op in ops
@@ -225,25 +236,26 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    /// Whoever names an op of ours has seen it.
-    fn note_refs(&mut self, space: &SpaceId, op: &AcceptedOp) -> Result<(), StoreError> {
-        let header = op.header();
-        if header.user == self.me.user() {
-            return Ok(());
+    /// Whoever names an op of ours has seen it. Each named op is read once, however many name it.
+    fn note_refs(&mut self, space: &SpaceId, ops: &[AcceptedOp]) -> Result<(), StoreError> {
+        let me = self.me.user();
+        let mut named: BTreeMap<OpId, BTreeSet<UserId>> = BTreeMap::new();
+        for header in ops.iter().map(|op| op.header()).filter(|h| h.user != me) {
+            for id in header.ctl.iter().chain(&header.prev) {
+                named.entry(*id).or_default().insert(header.user);
+            }
         }
         let own = self.me.device_id();
-        let refs: Vec<OpId> = header.ctl.iter().chain(&header.prev).copied().collect();
-        for id in refs {
+        for (id, users) in named {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            let Some(named) = s.table.op(&self.store, &id)? else {
+            let Some(op) = s.table.op(&self.store, &id)? else {
                 continue;
             };
-            if named.header().device == own {
-                let lane: Lane = named.header().lane();
-                let seq = named.header().seq;
-                self.note_seen_op(space, &header.user, &lane, seq)?;
+            let (lane, seq) = (op.header().lane(), op.header().seq);
+            for user in users.iter().filter(|_| lane.device == own) {
+                self.note_seen_op(space, user, &lane, seq)?;
             }
         }
         Ok(())

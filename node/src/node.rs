@@ -9,7 +9,7 @@
 //! - A peer's fault becomes a notice or nothing, never an error of `handle`.
 //! - After an error of `handle` the event was not taken; [`Node::reload`] is due.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use oplog::store::{Store, StoreError};
 use oplog::{OpId, SpaceId, Timestamp, UserId};
@@ -21,6 +21,7 @@ use crate::error::CommandError;
 use crate::event::{Effect, Event, RelayId, RequestId, Timer};
 use crate::exchange::{Purpose, Relay, TICK_MS};
 use crate::identity::Identity;
+use crate::import::Import;
 use crate::join::PendingJoin;
 use crate::message::JoinRequest;
 use crate::space::Space;
@@ -42,6 +43,8 @@ pub struct Node<S, C, R> {
     pub(crate) blobs: Blobs,
     /// Commands whose answer needs an exchange first.
     pub(crate) waiting: Vec<(CommandId, Waiting)>,
+    /// Imports that are not done, the oldest first.
+    pub(crate) imports: VecDeque<Import>,
     /// By which invite somebody asked to come in.
     pub(crate) invited_by: BTreeMap<(SpaceId, UserId), OpId>,
     pub(crate) requests: BTreeMap<RequestId, (RelayId, Purpose)>,
@@ -111,6 +114,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             applicants: BTreeMap::new(),
             blobs: Blobs::default(),
             waiting: Vec::new(),
+            imports: VecDeque::new(),
             invited_by: BTreeMap::new(),
             requests: BTreeMap::new(),
             next_request: 0,
@@ -135,19 +139,22 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Reads everything from the store again, after an error of [`Node::handle`] left memory ahead of it.
+    /// Returns the answers to what cannot go on.
     ///
     /// # Errors
     /// When storage still fails.
-    pub fn reload(&mut self) -> Result<(), StoreError> {
+    pub fn reload(&mut self) -> Result<Vec<Effect>, StoreError> {
         self.spaces.clear();
         self.joins.clear();
         self.blobs = Blobs::default();
         self.effects.clear();
         self.tags_changed = true;
+        self.stop_imports();
         self.load_spaces()?;
         self.load_joins()?;
         self.load_applicants()?;
-        self.load_blobs()
+        self.load_blobs()?;
+        Ok(std::mem::take(&mut self.effects))
     }
 
     /// Advances by one event. Never waits.
@@ -246,6 +253,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 self.give_now(&space)?;
                 self.after_exchange()
             }
+            Timer::Import => self.import_more(),
         }
     }
 

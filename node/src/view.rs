@@ -349,6 +349,15 @@ pub enum Notice {
         /// Who.
         request: JoinRequestView,
     },
+    /// An import goes on.
+    Importing {
+        /// Into which Space.
+        space: SpaceId,
+        /// Ops looked at so far.
+        done: u64,
+        /// Ops in the bundle.
+        total: u64,
+    },
     /// A relay came or went.
     Relay(RelayStatus),
     /// Nothing is left to get from or send to the relays that are connected.

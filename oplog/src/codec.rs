@@ -8,6 +8,39 @@
 use minicbor::decode::Decoder;
 use minicbor::{Decode, Encode};
 
+/// Encodes and decodes a newtype over an array of bytes as a byte string of just that length.
+///
+/// The caller's crate needs `minicbor`.
+#[macro_export]
+macro_rules! fixed_bytes {
+    ($name:ident, $len:expr) => {
+        impl<C> ::minicbor::Encode<C> for $name {
+            fn encode<W: ::minicbor::encode::Write>(
+                &self,
+                e: &mut ::minicbor::Encoder<W>,
+                _: &mut C,
+            ) -> Result<(), ::minicbor::encode::Error<W::Error>> {
+                e.bytes(&self.0)?.ok()
+            }
+        }
+
+        impl<'b, C> ::minicbor::Decode<'b, C> for $name {
+            fn decode(
+                d: &mut ::minicbor::Decoder<'b>,
+                _: &mut C,
+            ) -> Result<Self, ::minicbor::decode::Error> {
+                let bytes = d.bytes()?;
+                <[u8; $len]>::try_from(bytes).map(Self).map_err(|_| {
+                    ::minicbor::decode::Error::message(concat!(
+                        "wrong length of ",
+                        stringify!($name)
+                    ))
+                })
+            }
+        }
+    };
+}
+
 /// Bytes that are not the canonical encoding of the expected type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {

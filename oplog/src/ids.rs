@@ -7,11 +7,11 @@
 use core::fmt;
 use core::str::FromStr;
 
-use data_encoding::HEXLOWER_PERMISSIVE;
 use minicbor::decode::{Decoder, Error as DecodeError};
 use minicbor::encode::{Encoder, Error as EncodeError, Write};
 
 use crate::hash::{H, hash16};
+use data_encoding::HEXLOWER_PERMISSIVE;
 
 /// Text that is not the hex of an id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,24 +78,7 @@ macro_rules! id {
             }
         }
 
-        impl<C> minicbor::Encode<C> for $name {
-            fn encode<W: Write>(
-                &self,
-                e: &mut Encoder<W>,
-                _: &mut C,
-            ) -> Result<(), EncodeError<W::Error>> {
-                e.bytes(&self.0)?.ok()
-            }
-        }
-
-        impl<'b, C> minicbor::Decode<'b, C> for $name {
-            fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
-                let bytes = d.bytes()?;
-                <[u8; $len]>::try_from(bytes)
-                    .map(Self)
-                    .map_err(|_| DecodeError::message(concat!("wrong length of ", stringify!($name))))
-            }
-        }
+        $crate::fixed_bytes!($name, $len);
     };
 }
 

@@ -1,13 +1,14 @@
 //! The profile as a whole: health, relays, exports, backups.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use tokio::time::Instant;
 
 use super::reach::Looks;
 use super::{Context, ask, lookup, reach};
 use crate::api::{
-    Answer, Command, Handle, LiveNode, Membership, SpaceId, SpaceSummary, check_relay,
+    Answer, Command, Handle, LiveNode, Membership, Notice, SpaceId, SpaceSummary, check_relay,
 };
 use crate::args::{BackupArgs, ExportArgs, ImportArgs, RelaysCmd, StatusArgs};
 use crate::error::CliError;
@@ -173,13 +174,21 @@ pub(super) async fn import(
     context: &Context,
 ) -> Result<Output, CliError> {
     let bundle = files::read(&args.file)?;
-    let _bar = Bar::spinner("importing", context.bars);
+    let bar = Bar::ops("importing", context.bars);
+    let mut notices = handle.notices();
+    let mut import = pin!(handle.command(Command::Import { bundle }));
+    let answer = loop {
+        tokio::select! {
+            answer = &mut import => break answer?,
+            Ok(Notice::Importing { done, total, .. }) = notices.recv() => bar.at(done, total),
+        }
+    };
     let Answer::Imported {
         space,
         new,
         known,
         refused,
-    } = handle.command(Command::Import { bundle }).await?
+    } = answer
     else {
         return Err(CliError::Unexpected);
     };

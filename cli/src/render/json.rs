@@ -120,6 +120,9 @@ pub(crate) fn notice(notice: &Notice) -> Value {
             "notice": "relay", "address": relay.address, "connected": relay.connected,
             "error": relay.error,
         }),
+        Notice::Importing { space, done, total } => {
+            json!({"notice": "importing", "space": space.to_string(), "done": done, "total": total})
+        }
         Notice::CaughtUp => json!({"notice": "caught-up"}),
         // what a later node tells and this shell does not know yet
         _ => json!({"notice": "other"}),

@@ -149,24 +149,7 @@ macro_rules! name {
             }
         }
 
-        impl<C> Encode<C> for $name {
-            fn encode<W: Write>(
-                &self,
-                e: &mut Encoder<W>,
-                _: &mut C,
-            ) -> Result<(), EncodeError<W::Error>> {
-                e.bytes(&self.0)?.ok()
-            }
-        }
-
-        impl<'b, C> Decode<'b, C> for $name {
-            fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, DecodeError> {
-                let bytes = d.bytes()?;
-                <[u8; $len]>::try_from(bytes)
-                    .map(Self)
-                    .map_err(|_| DecodeError::message(concat!("wrong length of ", stringify!($name))))
-            }
-        }
+        oplog::fixed_bytes!($name, $len);
     };
 }
 

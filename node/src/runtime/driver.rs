@@ -253,8 +253,9 @@ impl Driver {
         {
             tracing::warn!(%error, "the store stays closed for writing");
         }
-        if let Err(error) = self.node.reload() {
-            tracing::warn!(%error, "the profile cannot be read");
+        match self.node.reload() {
+            Ok(ended) => ended.into_iter().for_each(|effect| self.run_effect(effect)),
+            Err(error) => tracing::warn!(%error, "the profile cannot be read"),
         }
     }
 
