@@ -338,7 +338,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// Whether everything of ours that can go out has gone out.
     fn nothing_to_send(&self) -> Result<bool, StoreError> {
-        if self.uploads_waiting() > 0 || self.mail_waiting()? {
+        if self.uploads_waiting() > 0 || self.mail_waiting()? || self.asking() {
             return Ok(false);
         }
         let sending = self.requests.values().any(|(_, purpose)| {
