@@ -1,0 +1,3 @@
+//! `sim`: runs worlds, and tells what broke in them.
+
+fn main() {}
