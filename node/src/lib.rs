@@ -21,6 +21,8 @@ pub mod runtime;
 mod admit;
 mod exchange;
 mod execute;
+#[cfg(feature = "test-utils")]
+mod forge;
 mod group;
 mod import;
 mod ingest;

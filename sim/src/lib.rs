@@ -7,4 +7,31 @@
 //! Nothing here decides what is right: [`model`] does, from the protocol's text alone, and
 //! the checkers ask the nodes whether they agree.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    reason = "a simulator that cannot go on should stop; its numbers are small"
+)]
+
+mod byzantine;
+mod check;
+pub mod cli;
+mod clock;
+mod config;
+mod device;
+mod fault;
+mod havoc;
+mod line;
 pub mod model;
+mod people;
+mod queue;
+mod relay_host;
+mod rng;
+mod run;
+mod schedule;
+mod storage;
+mod trace;
+mod workload;
+mod world;

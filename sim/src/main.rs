@@ -1,3 +1,7 @@
 //! `sim`: runs worlds, and tells what broke in them.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sim::cli::main()
+}
