@@ -1,6 +1,8 @@
 //! The command `sim`: what can be asked, and how it is told.
 
-mod one;
+mod capsules;
+mod measure;
+pub(crate) mod one;
 mod swarm;
 
 use std::process::ExitCode;
@@ -24,16 +26,42 @@ enum Command {
     Run(one::Run),
     /// Run many worlds, each from its own seed.
     Swarm(swarm::Swarm),
+    /// Run a failure again and compare byte for byte.
+    Replay(capsules::Replay),
+    /// Make a failure smaller.
+    Shrink(capsules::Shrink),
+    /// Print what happened in a world.
+    Trace(capsules::Trace),
+    /// Draw a world as SVG.
+    Picture(capsules::Picture),
+    /// Show that every fault class fires.
+    Cover(measure::Cover),
+    /// Measure how fast worlds go.
+    Bench(measure::Bench),
+    /// Print what a device holds, as `decent audit dump --json` does.
+    Dump(measure::Dump),
 }
 
 /// Runs the program.
+#[must_use]
 pub fn main() -> ExitCode {
     crate::run::take_panics();
     let args = Args::parse();
-    match args.command {
-        Command::Run(run) => run.run(args.json),
-        Command::Swarm(swarm) => swarm.run(args.json),
-    }
+    let result = match args.command {
+        Command::Run(run) => Ok(run.run(args.json)),
+        Command::Swarm(swarm) => Ok(swarm.run(args.json)),
+        Command::Replay(replay) => replay.run(args.json),
+        Command::Shrink(shrink) => shrink.run(args.json),
+        Command::Trace(trace) => trace.run(args.json),
+        Command::Picture(picture) => picture.run(),
+        Command::Cover(cover) => Ok(cover.run(args.json)),
+        Command::Bench(bench) => Ok(bench.run(args.json)),
+        Command::Dump(dump) => dump.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("sim: {error}");
+        ExitCode::from(2)
+    })
 }
 
 /// One row for people.

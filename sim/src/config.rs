@@ -105,6 +105,9 @@ pub(crate) struct Config {
     pub(crate) disks: BTreeSet<u16>,
     /// Members who cheat. Their own nodes are not judged.
     pub(crate) byzantine: BTreeSet<u16>,
+    /// People who were struck out: their devices never run, and everybody else draws as before.
+    #[serde(default)]
+    pub(crate) absent: BTreeSet<u16>,
     /// Fault classes that are on.
     pub(crate) on: BTreeSet<Class>,
     /// Mean time between two acts of one person, in milliseconds.
@@ -148,6 +151,7 @@ impl Config {
             line: Line::good(),
             disks: BTreeSet::new(),
             byzantine: BTreeSet::new(),
+            absent: BTreeSet::new(),
             on: BTreeSet::new(),
             act_every_ms: 0,
             fault_every_ms: 0,

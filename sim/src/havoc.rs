@@ -13,8 +13,10 @@ impl World {
     pub(crate) fn fault(&mut self, fault: Fault) {
         let text = format!("{fault:?}");
         let about = crate::schedule::What::Fault(fault.clone()).node();
-        self.note(about, None, Kind::Fault, text.as_bytes(), || text.clone());
         let now = self.now();
+        let until = fault.lasts_ms().map(|ms| now + ms);
+        let bytes = text.as_bytes();
+        self.note_until(about, None, Kind::Fault, until, bytes, || text.clone());
         match fault {
             Fault::Cut {
                 class,

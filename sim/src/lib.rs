@@ -16,6 +16,7 @@
 )]
 
 mod byzantine;
+mod capsule;
 mod check;
 pub mod cli;
 mod clock;
@@ -25,12 +26,15 @@ mod fault;
 mod havoc;
 mod line;
 pub mod model;
+mod mutants;
 mod people;
+mod picture;
 mod queue;
 mod relay_host;
 mod rng;
 mod run;
 mod schedule;
+mod shrink;
 mod storage;
 mod trace;
 mod workload;

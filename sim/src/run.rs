@@ -183,7 +183,9 @@ impl World {
         let candidates: Vec<u16> = self
             .devices
             .iter()
-            .filter(|d| !d.byzantine && d.broken.is_none())
+            .filter(|d| {
+                !d.byzantine && d.broken.is_none() && !self.config.absent.contains(&d.index)
+            })
             .map(|d| d.index)
             .collect();
         let everybody = s.chance(500_000);

@@ -246,3 +246,46 @@ impl What {
         }
     }
 }
+
+impl Fault {
+    /// How long it lasts, if it has an end of its own.
+    pub(crate) const fn lasts_ms(&self) -> Option<Millis> {
+        match self {
+            Self::Cut { for_ms, .. }
+            | Self::Clog { for_ms, .. }
+            | Self::HalfOpen { for_ms, .. }
+            | Self::Suspend { for_ms, .. }
+            | Self::Clock { for_ms, .. }
+            | Self::Disk { for_ms, .. }
+            | Self::RelayDown { for_ms, .. }
+            | Self::RelayLies { for_ms, .. } => Some(*for_ms),
+            Self::Reset { .. }
+            | Self::Crash { .. }
+            | Self::Snapshot { .. }
+            | Self::Clone { .. }
+            | Self::Restore { .. }
+            | Self::Drift { .. } => None,
+        }
+    }
+
+    /// The same with half of its length.
+    pub(crate) fn halved(&self) -> Option<Self> {
+        let mut half = self.clone();
+        match &mut half {
+            Self::Cut { for_ms, .. }
+            | Self::Clog { for_ms, .. }
+            | Self::HalfOpen { for_ms, .. }
+            | Self::Suspend { for_ms, .. }
+            | Self::Clock { for_ms, .. }
+            | Self::Disk { for_ms, .. }
+            | Self::RelayDown { for_ms, .. }
+            | Self::RelayLies { for_ms, .. }
+                if *for_ms > 2_000 =>
+            {
+                *for_ms /= 2;
+            }
+            _ => return None,
+        }
+        Some(half)
+    }
+}

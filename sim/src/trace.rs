@@ -57,6 +57,8 @@ pub(crate) struct Row {
     /// The relay at the other end, if there is one.
     pub(crate) relay: Option<u16>,
     pub(crate) kind: Kind,
+    /// When a frame arrives, or something that goes wrong ends.
+    pub(crate) until: Option<Millis>,
     pub(crate) text: String,
 }
 
@@ -85,6 +87,7 @@ impl Trace {
     pub(crate) fn note(
         &mut self,
         (at, node, relay, kind): (Millis, Option<u16>, Option<u16>, Kind),
+        until: Option<Millis>,
         bytes: &[u8],
         text: impl FnOnce() -> String,
     ) {
@@ -107,6 +110,7 @@ impl Trace {
                 node,
                 relay,
                 kind,
+                until,
                 text,
             });
         }

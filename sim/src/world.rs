@@ -362,7 +362,9 @@ impl World {
     /// Says whether a device takes part now: not down, not asleep, not frozen for good.
     pub(crate) fn runs(&self, node: u16) -> bool {
         let in_core = self.core.as_ref().is_none_or(|core| core.contains(&node));
-        in_core && self.devices[usize::from(node)].runs(self.now())
+        in_core
+            && !self.config.absent.contains(&node)
+            && self.devices[usize::from(node)].runs(self.now())
     }
 
     // ---- the node and its effects
@@ -455,6 +457,8 @@ impl World {
         }
         let down_ms = device.rng.within(50, 20_000);
         device.crash(power);
+        // Whatever starts again is awake.
+        device.asleep_until = None;
         self.fired.note(class);
         self.note(
             Some(node),
@@ -1130,7 +1134,7 @@ impl World {
         };
         let text = if up { "up " } else { "down " };
         let when = arrivals.0;
-        self.note(ways.0, ways.1, kind, bytes, || {
+        self.note_until(ways.0, ways.1, kind, when, bytes, || {
             let after = when.map_or_else(String::new, |at| format!(" +{} ms", at - now));
             format!("{text}{}{after}", name())
         });
@@ -1271,8 +1275,21 @@ impl World {
         bytes: &[u8],
         text: impl FnOnce() -> String,
     ) {
-        self.trace
-            .note((self.queue.now(), node, relay, kind), bytes, text);
+        self.note_until(node, relay, kind, None, bytes, text);
+    }
+
+    /// Notes something that has an end.
+    pub(crate) fn note_until(
+        &mut self,
+        node: Option<u16>,
+        relay: Option<u16>,
+        kind: Kind,
+        until: Option<Millis>,
+        bytes: &[u8],
+        text: impl FnOnce() -> String,
+    ) {
+        let about = (self.queue.now(), node, relay, kind);
+        self.trace.note(about, until, bytes, text);
     }
 
     /// Notes that a rule of the simulator was broken; the first one ends the run.

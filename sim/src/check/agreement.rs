@@ -33,8 +33,9 @@ impl World {
                 }
                 Some((other, who, when)) if *other != state => {
                     let what = format!(
-                        "{} ops, the same as node {who} held at {when} ms, and another state",
-                        self.devices[at].accepted.len()
+                        "{} ops, the same as node {who} held at {when} ms, and another state{}",
+                        self.devices[at].accepted.len(),
+                        self.difference(index, *who)
                     );
                     self.fail("S1", Some(index), what);
                     return;
@@ -47,6 +48,46 @@ impl World {
                 }
             }
         }
+    }
+
+    /// What two devices with the same ops see differently, if both still hold them.
+    fn difference(&self, a: u16, b: u16) -> String {
+        let dump = |index: u16| {
+            let node = self.devices[usize::from(index)].node.as_ref()?;
+            node.dump(self.space?).ok()
+        };
+        let (Some(a), Some(b)) = (dump(a), dump(b)) else {
+            return String::new();
+        };
+        if a.authority_hash != b.authority_hash {
+            let differs = a.end.members.iter().find(|m| !b.end.members.contains(m));
+            return format!("; authority differs, {differs:?}");
+        }
+        for (one, other) in a.ops.iter().zip(&b.ops) {
+            if one.outcome != other.outcome {
+                return format!(
+                    "; {} is {} here and {} there ({} / {})",
+                    one.outcome.op.short(),
+                    one.outcome.state,
+                    other.outcome.state,
+                    one.outcome.why,
+                    other.outcome.why
+                );
+            }
+        }
+        let post = a.end.posts.iter().find(|p| {
+            let other = b.end.posts.iter().find(|q| q.id == p.id);
+            other.is_none_or(|q| {
+                (&p.state, &p.body, &p.reactions, p.pinned, &p.history)
+                    != (&q.state, &q.body, &q.reactions, q.pinned, &q.history)
+            })
+        });
+        let other = post.and_then(|p| b.end.posts.iter().find(|q| q.id == p.id));
+        format!(
+            "; {} and {} ops, {post:?} / {other:?}",
+            a.ops.len(),
+            b.ops.len()
+        )
     }
 
     /// S5 and S14: no post twice, everything signed by whom it names.

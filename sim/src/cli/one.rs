@@ -1,12 +1,15 @@
 //! `sim run`: one world, told in a few lines.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
 
+use crate::capsule::Capsule;
 use crate::config::{Config, Profile};
 use crate::run::{self, Outcome};
+use crate::trace::ROWS_KEPT;
 
 /// One world.
 #[derive(Debug, Args)]
@@ -23,12 +26,12 @@ pub(crate) struct Run {
     /// How long the world lasts before it is healed, like 90s, 20m, 2h, 3d.
     #[arg(long = "for", value_parser = duration)]
     lasts: Option<u64>,
-    /// Print every row of the trace.
-    #[arg(long)]
-    trace: bool,
     /// Run twice and compare.
     #[arg(long)]
     twice: bool,
+    /// Where the capsule of a failure goes.
+    #[arg(long, default_value = "out")]
+    dir: PathBuf,
 }
 
 impl Run {
@@ -53,13 +56,8 @@ impl Run {
         let config = self.config();
         let entries = run::schedule(&config);
         let since = Instant::now();
-        let outcome = run::run(&config, &entries, if self.trace { usize::MAX } else { 0 });
+        let outcome = run::run(&config, &entries, ROWS_KEPT);
         let wall_ms = since.elapsed().as_millis() as u64;
-        if self.trace {
-            for row in &outcome.rows {
-                println!("{}", crate::cli::row_text(row));
-            }
-        }
         if json {
             println!("{}", serde_json::to_string(&outcome).unwrap_or_default());
         } else {
@@ -75,7 +73,22 @@ impl Run {
                 return ExitCode::from(2);
             }
         }
-        ExitCode::from(u8::from(outcome.failure.is_some()))
+        let failed = outcome.failure.is_some();
+        if let Some(capsule) = Capsule::from_outcome(&config, &entries, None, outcome)
+            && !json
+        {
+            keep(&capsule, &self.dir);
+        }
+        ExitCode::from(u8::from(failed))
+    }
+}
+
+/// Writes a capsule and prints the command that replays it.
+pub(crate) fn keep(capsule: &Capsule, dir: &Path) {
+    let path = capsule.path(dir);
+    match capsule.write(&path) {
+        Ok(()) => println!("  replay: sim replay {}", path.display()),
+        Err(error) => eprintln!("  the capsule was not written: {error}"),
     }
 }
 

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde::Serialize;
 
+use crate::capsule::Capsule;
 use crate::check::Sometimes;
-use crate::cli::one::{duration, fail_line, seed, time};
+use crate::cli::one::{duration, fail_line, keep, seed, time};
 use crate::config::{Config, Profile};
 use crate::fault::Fired;
 use crate::run::{self, Outcome};
@@ -199,6 +200,10 @@ impl Swarm {
                 println!("{line}");
             }
             s.failures.push(line);
+            drop(s);
+            if let Some(capsule) = Capsule::of(&config, &entries, None) {
+                keep(&capsule, &self.out);
+            }
         }
     }
 }
