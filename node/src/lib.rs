@@ -28,6 +28,8 @@ mod compare;
 mod exchange;
 mod execute;
 mod flood;
+#[cfg(feature = "test-utils")]
+mod forge;
 mod group;
 mod import;
 mod ingest;
