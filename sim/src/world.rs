@@ -435,7 +435,7 @@ impl World {
         let resumed = running.store_mut().resume();
         let reloaded = running.reload();
         device.changed = true;
-        if let (true, Ok(())) = (resumed, &reloaded) {
+        if let (true, Ok(_ended)) = (resumed, &reloaded) {
             device.reload_accepted(space);
             return;
         }
