@@ -12,7 +12,8 @@ pub(crate) use node::error::CommandError;
 pub(crate) use node::invite::{InviteLink, LinkError};
 pub(crate) use node::refusals::RefusedOp;
 pub(crate) use node::runtime::{
-    AttachError, Created, Handle, KeySource, LiveNode, Options, StartError, create, open, restore,
+    AttachError, Created, Handle, KeySource, LiveNode, Options, StartError, check_relay, create,
+    open, restore,
 };
 pub(crate) use node::view::{
     ChannelView, Delivery, InviteView, JoinRequestView, Me, MemberView, Membership, Notice, OwnOp,

@@ -5,17 +5,17 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
+use crate::api::{CommandError, Handle, LiveNode, OpId, ProofError, SpaceId, verify_proof};
 use crate::api::{
     Explanation, Field, Op, Outcome, Proof, RefusedOp, Snapshot, SpaceDump, Timestamp, Until,
 };
-use crate::api::{Handle, OpId, ProofError, SpaceId, verify_proof};
 use crate::args::{AuditCmd, AuditVerifyArgs};
 use crate::error::CliError;
 use crate::execute::{Context, ask, lookup};
 use crate::files;
 use crate::output::Output;
 use crate::render::{Look, clean, json as rows, time};
-use crate::resolve::{Candidate, pick};
+use crate::resolve::{Candidate, ID_DIGITS_MIN, pick};
 
 /// What an audit came to.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(crate) async fn run(handle: &Handle, cmd: AuditCmd, _: &Context) -> Result<O
         AuditCmd::Explain(args) => {
             let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
             let op = op(handle, space, &args.op).await?;
-            Page::Explanation(ask(handle, move |node| node.explain(space, op)).await?)
+            Page::Explanation(of_op(handle, move |node| node.explain(space, op)).await?)
         }
         AuditCmd::Dump(args) => {
             let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
@@ -59,7 +59,7 @@ pub(crate) async fn run(handle: &Handle, cmd: AuditCmd, _: &Context) -> Result<O
             files::vacant(&args.to, args.force)?;
             let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
             let op = op(handle, space, &args.op).await?;
-            let proof = ask(handle, move |node| node.prove(space, op)).await?;
+            let proof = of_op(handle, move |node| node.prove(space, op)).await?;
             files::write(&args.to, &proof, args.force)?;
             return Ok(Output::File {
                 what: "proof",
@@ -71,9 +71,15 @@ pub(crate) async fn run(handle: &Handle, cmd: AuditCmd, _: &Context) -> Result<O
             let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
             let until = match moment(&args.until) {
                 Some(time) => Until::Time(time),
-                None => Until::Op(op(handle, space, &args.until).await?),
+                None if is_id(&args.until) => Until::Op(op(handle, space, &args.until).await?),
+                None => {
+                    return Err(CliError::usage(format!(
+                        "{:?} is no time (like 2026-03-01 or \"2026-03-01 12:00\", in UTC) and no op",
+                        args.until
+                    )));
+                }
             };
-            let snapshot = ask(handle, move |node| node.replay(space, until)).await?;
+            let snapshot = of_op(handle, move |node| node.replay(space, until)).await?;
             Page::Replay(Box::new(snapshot))
         }
     };
@@ -95,6 +101,21 @@ fn refused(error: ProofError) -> CliError {
         let _ = write!(what, ": {source}");
     }
     CliError::Input { what }
+}
+
+/// Asks something about an op of any kind, which may not be here.
+async fn of_op<T: Send + 'static>(
+    handle: &Handle,
+    question: impl FnOnce(&LiveNode) -> Result<T, CommandError> + Send + 'static,
+) -> Result<T, CliError> {
+    match ask(handle, question).await {
+        Err(CliError::Command(CommandError::UnknownOp { op })) => Err(CliError::Unknown {
+            what: "op",
+            wanted: op.to_string(),
+            hint: " in this Space".to_owned(),
+        }),
+        other => other,
+    }
 }
 
 /// Returns the op, of any kind, that is meant.
@@ -124,6 +145,12 @@ async fn op(handle: &Handle, space: SpaceId, wanted: &str) -> Result<OpId, CliEr
     }
 }
 
+/// Whether a text can be the beginning of an op's id.
+fn is_id(text: &str) -> bool {
+    let digits = text.strip_prefix("id:").unwrap_or(text);
+    digits.len() >= ID_DIGITS_MIN && digits.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// Reads `2026-03-01`, `2026-03-01 12:00`, `2026-03-01T12:00:30Z` (UTC) or `ms:1772366400000`.
 fn moment(text: &str) -> Option<Timestamp> {
     if let Some(ms) = text.strip_prefix("ms:") {
@@ -145,7 +172,7 @@ fn moment(text: &str) -> Option<Timestamp> {
     };
     let sound = (1970..=9999).contains(&year)
         && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
+        && (1..=days_of(year, month)).contains(&day)
         && hour < 24
         && minute < 60
         && second < 60;
@@ -160,6 +187,17 @@ fn moment(text: &str) -> Option<Timestamp> {
     let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
     let secs = days * 86_400 + hour * 3_600 + minute * 60 + second;
     Some(Timestamp::from_ms(secs * 1_000))
+}
+
+/// Returns the days of a month of the Gregorian calendar.
+const fn days_of(year: u64, month: u64) -> u64 {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// Returns what programs read.
@@ -449,6 +487,9 @@ mod tests {
             "1f2e3d4c",
             "2026",
             "2026-13-01",
+            "2026-02-29",
+            "1900-02-29",
+            "2026-04-31",
             "2026-03-01 25:00",
             "ms:x",
             "",

@@ -109,6 +109,32 @@ pub(crate) enum CliError {
         /// What is missing.
         what: String,
     },
+    /// There is no profile where one is to be opened.
+    #[error(
+        "no profile in {}: `decent init` makes one, --profile DIR names another folder",
+        dir.display()
+    )]
+    NoProfile {
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
+    /// This device came back from a backup and nobody has let it in yet.
+    #[error(
+        "this device has not been let into {space} yet: `decent sync` waits for it, while another \
+         member is online"
+    )]
+    NotLetIn {
+        /// The Space's name.
+        space: String,
+    },
+    /// The Space's rules refuse it; names stand for ids.
+    #[error("not allowed ({rule}): {why}")]
+    NotAllowed {
+        /// The id of the rule, as in `docs/acceptance.md`.
+        rule: &'static str,
+        /// Why, in words.
+        why: String,
+    },
     /// The node refused or failed.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -189,7 +215,8 @@ impl CliError {
             }
             Self::Unknown { .. } | Self::Ambiguous { .. } | Self::Nothing { .. } => Code::NotFound,
             Self::Start(error) => start_code(error),
-            Self::Locked { .. } => Code::Profile,
+            Self::Locked { .. } | Self::NoProfile { .. } => Code::Profile,
+            Self::NotLetIn { .. } | Self::NotAllowed { .. } => Code::NotAllowed,
             Self::Command(error) => command_code(error),
             Self::Attach { source, .. } => attach_code(source),
             Self::Link(_) | Self::Input { .. } => Code::BadInput,
@@ -216,7 +243,28 @@ impl CliError {
             }
             cause = source.source();
         }
+        if self.code() == Code::Disk && self.is_full() {
+            text.push_str("; nothing that was saved is lost: make room and try again");
+        }
         text
+    }
+
+    /// Whether the reason is a disk without room.
+    fn is_full(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let full = error
+                .downcast_ref::<StoreError>()
+                .is_some_and(|e| matches!(e, StoreError::Full));
+            let no_room = error
+                .downcast_ref::<io::Error>()
+                .is_some_and(|e| e.kind() == io::ErrorKind::StorageFull);
+            if full || no_room {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     /// Returns the error as `--json` prints it.
@@ -230,8 +278,11 @@ fn start_code(error: &StartError) -> Code {
     match error {
         StartError::Store { source } => store_code(source, Code::Profile),
         StartError::Io { .. } => Code::Disk,
+        StartError::Phrase(_) | StartError::Backup(_) => Code::BadInput,
+        StartError::Relay { .. } => Code::Usage,
         StartError::NoProfile { .. }
         | StartError::Exists { .. }
+        | StartError::Occupied { .. }
         | StartError::InUse { .. }
         | StartError::WrongPassphrase
         | StartError::Damaged { .. } => Code::Profile,
@@ -263,7 +314,9 @@ fn command_code(error: &CommandError) -> Code {
 fn attach_code(error: &AttachError) -> Code {
     match error {
         AttachError::Command(error) => command_code(error),
-        AttachError::TooLarge { .. } | AttachError::Changed { .. } => Code::BadInput,
+        AttachError::NotAFile { .. }
+        | AttachError::TooLarge { .. }
+        | AttachError::Changed { .. } => Code::BadInput,
         AttachError::Io { .. } => Code::Disk,
     }
 }
@@ -356,6 +409,15 @@ mod tests {
         for (error, code) in table {
             assert_eq!(error.code().number(), code, "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_said_with_what_to_do() {
+        let full: CliError = CommandError::Store {
+            source: StoreError::Full,
+        }
+        .into();
+        assert!(full.message().ends_with("make room and try again"));
     }
 
     #[test]

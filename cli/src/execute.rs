@@ -8,17 +8,20 @@ pub(crate) mod lookup;
 mod people;
 mod place;
 mod profile;
+mod reach;
 mod sent;
 mod talk;
 
 use std::time::Duration;
 
-use crate::api::{Answer, Command, CommandError, Handle, LiveNode, OpId, SpaceId};
+use crate::api::{
+    Answer, Command, CommandError, Handle, LiveNode, Membership, OpId, SpaceId, SpaceSummary,
+};
 use crate::args::{AuditCmd, Cmd, Globals, RogueArgs};
 use crate::error::CliError;
 use crate::output::{Done, Output};
-use crate::print::{Printer, note};
-use crate::progress::Bar;
+use crate::print::Printer;
+use crate::render::clean;
 
 pub(crate) use lookup::names;
 pub(crate) use talk::{Place, place};
@@ -65,8 +68,32 @@ pub(crate) async fn execute(
     cmd: Cmd,
     context: &Context,
 ) -> Result<Output, CliError> {
+    match carry_out(handle, cmd, context).await {
+        Err(CliError::Command(CommandError::NotAllowed { rule, why })) => {
+            Err(refusal(handle, rule, why).await?)
+        }
+        other => other,
+    }
+}
+
+/// Says in words why the Space's rules refuse something.
+async fn refusal(handle: &Handle, rule: &'static str, why: String) -> Result<CliError, CliError> {
+    let spaces = handle.query(LiveNode::spaces).await?;
+    let waits = |space: &&SpaceSummary| matches!(space.membership, Membership::Waiting(_));
+    // The only way of our own ops to this rule: the group does not have this device.
+    if rule == "R5"
+        && let Some(space) = spaces.iter().find(waits)
+    {
+        let space = clean::line(&space.name);
+        return Ok(CliError::NotLetIn { space });
+    }
+    let why = lookup::with_names(handle, &why).await?;
+    Ok(CliError::NotAllowed { rule, why })
+}
+
+async fn carry_out(handle: &Handle, cmd: Cmd, context: &Context) -> Result<Output, CliError> {
     if !context.shell && wants_news(&cmd) {
-        news(handle, context).await?;
+        reach::news(handle, context).await?;
     }
     match cmd {
         Cmd::Whoami => Ok(Output::Me(handle.query(LiveNode::me).await?)),
@@ -96,12 +123,12 @@ pub(crate) async fn execute(
         Cmd::Leave(args) => people::leave(handle, args, context).await,
         Cmd::Rekey(at) => people::rekey(handle, &at, context).await,
         Cmd::Sync => profile::sync(handle, context).await,
-        Cmd::Status(args) => profile::status(handle, &args).await,
+        Cmd::Status(args) => profile::status(handle, &args, context).await,
         Cmd::Save(args) => talk::save(handle, &args, context).await,
         Cmd::Export(args) => profile::export(handle, &args, context).await,
         Cmd::Import(args) => profile::import(handle, &args, context).await,
         Cmd::Backup(args) => profile::backup(handle, &args, context).await,
-        Cmd::Relays(cmd) => profile::relays(handle, cmd).await,
+        Cmd::Relays(cmd) => profile::relays(handle, cmd, context).await,
         Cmd::Audit(cmd) => crate::audit::run(handle, cmd, context).await,
     }
 }
@@ -169,20 +196,6 @@ fn wants_news(cmd: &Cmd) -> bool {
         | Cmd::Backup(_)
         | Cmd::Relays(_) => false,
     }
-}
-
-/// Exchanges everything with the relays, for as long as people like to wait. Without
-/// a relay what is here has to do.
-async fn news(handle: &Handle, context: &Context) -> Result<(), CliError> {
-    if context.offline || handle.query(LiveNode::relays).await?.is_empty() {
-        return Ok(());
-    }
-    let _bar = Bar::spinner("asking the relays", context.bars);
-    let synced = tokio::time::timeout(context.timeout, handle.command(Command::Sync)).await;
-    if !matches!(synced, Ok(Ok(_))) {
-        note("no relay answered in time; this is what is known here");
-    }
-    Ok(())
 }
 
 /// Asks the node something that can fail.

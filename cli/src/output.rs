@@ -52,6 +52,10 @@ pub(crate) enum Output {
         sent: u64,
         /// Relays that took part.
         relays: usize,
+        /// Spaces that let this device in meanwhile.
+        came_in: Vec<SpaceSummary>,
+        /// Spaces that have not let this device in.
+        waiting: Vec<WaitingFor>,
     },
     /// An export was taken in.
     Imported {
@@ -87,6 +91,15 @@ impl Output {
     pub(crate) fn rows(&self) -> Vec<Value> {
         json::rows(self)
     }
+}
+
+/// A Space that has not let this device in yet.
+#[derive(Clone, Debug)]
+pub(crate) struct WaitingFor {
+    /// Which.
+    pub(crate) space: SpaceSummary,
+    /// Names of the members who can let it in.
+    pub(crate) by: Vec<String>,
 }
 
 /// Something was written.

@@ -1,12 +1,11 @@
 //! Opening and making profiles: where they are, and what unlocks them.
 
-use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::api::{self, Created, Handle, KeySource, Options};
+use crate::api::{self, Created, Handle, KeySource, Options, StartError};
 use crate::args::{Globals, InitArgs, RestoreArgs};
 use crate::error::CliError;
 use crate::files;
@@ -34,7 +33,16 @@ pub(crate) async fn open(globals: &Globals) -> Result<Handle, CliError> {
         offline: globals.offline,
         relays: globals.relay.clone(),
     };
-    Ok(api::open(&dir, &key, options).await?)
+    match api::open(&dir, &key, options).await {
+        Err(StartError::WrongPassphrase) if globals.insecure_plaintext_key => {
+            Err(CliError::Locked {
+                what: "this profile has a passphrase: leave out --insecure-plaintext-key"
+                    .to_owned(),
+            })
+        }
+        Err(StartError::NoProfile { dir }) => Err(CliError::NoProfile { dir }),
+        opened => Ok(opened?),
+    }
 }
 
 /// Makes a profile and shows its recovery phrase.
@@ -72,7 +80,7 @@ pub(crate) fn restore(
     let dir = dir(globals)?;
     let backup = files::read(&args.file)?;
     let phrase = match &args.phrase_file {
-        Some(path) => text_file(path)?,
+        Some(path) => files::secret(path)?,
         None => files::text_from_stdin("the 24 words")?,
     };
     let phrase = phrase.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -87,7 +95,7 @@ pub(crate) fn restore(
     } else {
         printer.text(&format!(
             "{} is back, with a new device, in {}\n\
-             next: `decent read --follow`, until a member who is online has let the device in\n",
+             next: `decent sync`, which waits for another member who is online to let the device in\n",
             clean::line(&me.name),
             dir.display()
         ))?;
@@ -130,7 +138,7 @@ fn key(globals: &Globals, unlock: Unlock) -> Result<KeySource, CliError> {
         return Ok(KeySource::InsecurePlaintext);
     }
     if let Some(path) = &globals.passphrase_file {
-        let text = text_file(path)?;
+        let text = files::secret(path)?;
         let first = text.lines().next().unwrap_or_default();
         return passphrase(first.to_owned());
     }
@@ -164,14 +172,6 @@ fn passphrase(text: String) -> Result<KeySource, CliError> {
         });
     }
     Ok(KeySource::Passphrase(text))
-}
-
-fn text_file(path: &Path) -> Result<String, CliError> {
-    fs::read_to_string(path).map_err(|source| CliError::File {
-        doing: "read",
-        path: path.to_owned(),
-        source,
-    })
 }
 
 fn show(dir: &Path, created: &Created, printer: Printer) -> Result<(), Gone> {

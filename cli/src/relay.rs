@@ -19,6 +19,13 @@ pub(crate) async fn run(args: &RelayArgs, printer: Printer) -> Result<(), CliErr
         Some(dir) => dir.clone(),
         None => profile::data_dir("decent-relay")?,
     };
+    // both keep an index and a lock under the same names
+    if data_dir.join("vault.bin").exists() && !data_dir.join("identity.key").exists() {
+        return Err(CliError::usage(format!(
+            "{} holds a profile: give the relay a folder of its own",
+            data_dir.display()
+        )));
+    }
     let config = ServerConfig {
         data_dir,
         listen: args.listen.clone(),

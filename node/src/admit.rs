@@ -36,14 +36,15 @@ const TURNS_MAX: u64 = 8;
 const APPLICANTS_MAX: usize = 1_000;
 const APPLICANT: &[u8] = b"applicant/";
 
-/// Somebody who asked to come in by an invite.
+/// Somebody who asked to come in.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
 struct Applicant {
     #[n(0)]
     space: SpaceId,
+    /// `None`: back from a backup.
     #[n(1)]
-    invite: OpId,
+    invite: Option<OpId>,
     #[n(2)]
     request: ByteVec,
 }
@@ -98,7 +99,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         let kept = Applicant {
             space: *space,
-            invite: *invite,
+            invite: Some(*invite),
             request: ByteVec::from(codec::encode(&request)),
         };
         self.store.put(
@@ -180,7 +181,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             if let Ok(request) = JoinRequest::decode(&row.request) {
                 let key = (row.space, request.cert.user);
                 self.applicants.insert(key, request);
-                self.invited_by.insert(key, row.invite);
+                self.invited_by
+                    .extend(row.invite.map(|invite| (key, invite)));
             }
         }
         Ok(())
@@ -209,6 +211,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         {
             return Ok(());
         }
+        // The commit that brings them in may be made by a later process: it must find the request.
+        let kept = Applicant {
+            space: *space,
+            invite: None,
+            request: ByteVec::from(codec::encode(&request)),
+        };
+        self.store.put(
+            NODE_TABLE,
+            &applicant_row(space, &user),
+            &codec::encode(&kept),
+        );
         self.applicants.insert((*space, user), request);
         // Acceptance judges the op: the identity key must have signed it for this very Space.
         self.take_ops(space, vec![op.to_vec()])?;

@@ -173,7 +173,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Purpose::Gossip => self.put_done(id),
             Purpose::OpenMailbox(space) => self.mailbox_opened(id, space, result)?,
             Purpose::ReadMailbox(space) => self.mailbox_read(id, space, result)?,
-            Purpose::AskToJoin(space) => self.asked_to_join(space, result),
+            Purpose::AskToJoin(space) => self.asked_to_join(id, space, result),
             Purpose::Mail(key) => self.mail_answered(id, &key, result)?,
             Purpose::PutChunk(blob) => self.chunk_put(id, blob, result)?,
             Purpose::GetChunk(blob) => self.chunk_got(id, blob, result)?,
@@ -258,6 +258,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             self.consider_comparing(id)?;
         }
         self.expire()?;
+        self.tidy_chunks()?;
         self.set_timer(Timer::Tick, TICK_MS);
         self.after_exchange()
     }

@@ -4,13 +4,17 @@
 //! the same as hearing its ops from a stranger. It holds no keys. A long one is taken in by slices,
 //! each a step of storage of its own, with other events in between: what a crash leaves is a
 //! Space with the ops so far, and taking the bundle in again goes on from there.
+//!
+//! Bytes: magic 16 ‖ hash 32 ‖ canonical CBOR of [`Bundle`]. The hash is `H("bundle")` over the
+//! CBOR: a file that was cut or changed on the way is refused whole, and nothing of it taken in.
 
 use std::collections::VecDeque;
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
+use oplog::hash::H;
 use oplog::store::{Store, StoreError};
-use oplog::{Hlc, OpId, SpaceId, codec};
+use oplog::{Digest, Hlc, OpId, SpaceId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -51,6 +55,10 @@ pub(crate) struct Bundle {
     pub(crate) ops: Vec<ByteVec>,
 }
 
+fn hash(body: &[u8]) -> Digest {
+    Digest::from_bytes(H::new("bundle").field(body).finish())
+}
+
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Returns everything this device holds of a Space, as one file.
     ///
@@ -63,7 +71,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .map(ByteVec::from)
             .collect();
         let bundle = Bundle { space: *space, ops };
-        Ok([BUNDLE_MAGIC.as_slice(), &codec::encode(&bundle)].concat())
+        let body = codec::encode(&bundle);
+        Ok([BUNDLE_MAGIC.as_slice(), hash(&body).as_bytes(), &body].concat())
     }
 
     /// Begins to take the ops of a bundle in. `None`: the answer comes when the last slice is done.
@@ -75,6 +84,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let body = bytes
             .strip_prefix(BUNDLE_MAGIC.as_slice())
             .ok_or_else(|| bad("it is not a Decent bundle"))?;
+        let (_, body) = body
+            .split_first_chunk::<32>()
+            .filter(|(claimed, body)| hash(body).as_bytes() == *claimed)
+            .ok_or_else(|| bad("it was cut or changed: its hash does not hold"))?;
         let bundle: Bundle = codec::decode_bounded("bundle", body, IMPORT_BYTES_MAX)
             .map_err(|e| bad(&e.to_string()))?;
         let space = bundle.space;

@@ -213,13 +213,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(address) = self.relays.get(&id).map(|r| r.address.clone()) else {
             return;
         };
-        let Some(mailbox) = join.mailboxes.iter_mut().find(|m| m.relay == *relay) else {
+        let Some(mailbox) = join.mailboxes.iter().find(|m| m.relay == *relay) else {
             return;
         };
         let Some(send_id) = mailbox.send_id else {
             return;
         };
-        mailbox.asked = true;
         let mut reply_to = [0; 32];
         reply_to
             .split_at_mut(SendId::LEN)
@@ -265,19 +264,44 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 return self.keep_join(join);
             }
         };
-        self.keep_join(join);
         let put = PutRequest::sign(writer.secret(), envelope, ENVELOPE_TTL_SECS);
         self.request(id, Purpose::AskToJoin(space), Request::Put(put));
     }
 
-    pub(crate) fn asked_to_join(&mut self, space: SpaceId, result: Result<Response, RelayError>) {
+    pub(crate) fn asked_to_join(
+        &mut self,
+        id: RelayId,
+        space: SpaceId,
+        result: Result<Response, RelayError>,
+    ) {
         let Some(mut join) = self.joins.get(&space).cloned() else {
             return;
         };
-        if let Err(error) = result {
-            join.failed = Some(error.to_string());
-            self.keep_join(join);
+        match result {
+            // Only now: a process that ended before the relay had the request must ask again.
+            Ok(_) => {
+                let key = self.relays.get(&id).map(crate::exchange::Relay::key);
+                for mailbox in join.mailboxes.iter_mut().filter(|m| Some(m.relay) == key) {
+                    mailbox.asked = true;
+                }
+            }
+            Err(error) => join.failed = Some(error.to_string()),
         }
+        self.keep_join(join);
+    }
+
+    /// Whether a request to come in is still on its way to some relay.
+    pub(crate) fn asking(&self) -> bool {
+        !self.joins.is_empty()
+            && self.requests.values().any(|(_, purpose)| {
+                matches!(
+                    purpose,
+                    Purpose::Ping
+                        | Purpose::OpenMailbox(_)
+                        | Purpose::ReadMailbox(_)
+                        | Purpose::AskToJoin(_)
+                )
+            })
     }
 
     pub(crate) fn fail_join(&mut self, space: &SpaceId, why: &str) {

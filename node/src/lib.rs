@@ -23,11 +23,14 @@ pub mod runtime;
 mod admit;
 mod arrivals;
 mod bundle;
+mod cache;
 mod commit;
 mod compare;
 mod exchange;
 mod execute;
 mod flood;
+#[cfg(feature = "test-utils")]
+mod forge;
 mod group;
 mod import;
 mod ingest;

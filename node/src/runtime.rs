@@ -15,6 +15,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use net::driver::RelayAddr;
 use oplog::store::{Store, StoreError};
 use oplog::{Secret, SpaceId, Timestamp};
 use rand_chacha::ChaCha20Rng;
@@ -22,13 +23,15 @@ use rand_core::SeedableRng;
 use store::{ChunkDir, DiskStore, KdfCost, OpenError, RealDisk, RootKey};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::backup::{BackupError, RestoreError};
 use crate::command::{Answer, Command};
 use crate::error::CommandError;
-use crate::identity::{Identity, RecoveryPhrase};
+use crate::identity::{Identity, PhraseError, RecoveryPhrase};
 use crate::node::Node;
 use crate::view::{Me, Notice};
 
 pub use attach::AttachError;
+pub use net::driver::AddrError;
 
 /// The node of a running profile.
 pub type LiveNode = Node<DiskStore, ChunkDir<RealDisk>, ChaCha20Rng>;
@@ -37,6 +40,17 @@ pub type LiveNode = Node<DiskStore, ChunkDir<RealDisk>, ChaCha20Rng>;
 const JOBS_MAX: usize = 256;
 /// Notices kept for a watcher that is slow.
 const NOTICES_MAX: usize = 1024;
+/// What the files of a profile begin with (`docs/storage.md`).
+const PROFILE_FILES: [&str; 8] = [
+    "chunks",
+    "index",
+    "insecure-plaintext-key",
+    "lock",
+    "log",
+    "reserve.bin",
+    "state",
+    "vault.bin",
+];
 /// Records indexed at once when the index is made again.
 const REBUILD_BATCH: usize = 4096;
 
@@ -111,6 +125,12 @@ pub enum StartError {
         /// Where.
         dir: PathBuf,
     },
+    /// The folder holds something that is no profile.
+    #[error("{} is not empty and holds no profile", dir.display())]
+    Occupied {
+        /// Where.
+        dir: PathBuf,
+    },
     /// Another process has it open.
     #[error("the profile in {} is in use by another process", dir.display())]
     InUse {
@@ -120,7 +140,21 @@ pub enum StartError {
     /// The passphrase does not open it.
     #[error("wrong passphrase")]
     WrongPassphrase,
-    /// The words, the backup or the vault are not usable.
+    /// The words are no recovery phrase.
+    #[error(transparent)]
+    Phrase(#[from] PhraseError),
+    /// The backup cannot be used, or not with these words.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// Not the address of a relay.
+    #[error("{address:?} is no address of a relay")]
+    Relay {
+        /// What was given.
+        address: String,
+        /// Why not.
+        source: AddrError,
+    },
+    /// What lies on the disk is not usable.
     #[error("{why}")]
     Damaged {
         /// What is wrong.
@@ -147,6 +181,7 @@ pub enum StartError {
 /// # Errors
 /// When there is one already, or the disk fails.
 pub fn create(dir: &Path, key: &KeySource, name: &str) -> Result<Created, StartError> {
+    no_strangers(dir)?;
     let store = DiskStore::create(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
     let mut rng = fresh_rng()?;
@@ -170,16 +205,16 @@ pub fn restore(
     phrase: &str,
     backup: &[u8],
 ) -> Result<Created, StartError> {
-    let damaged = |why: String| StartError::Damaged { why };
-    let seed: Secret = RecoveryPhrase::parse(phrase).map_err(|e| damaged(e.to_string()))?;
+    let seed: Secret = RecoveryPhrase::parse(phrase)?;
     // Before anything is written: is this a backup of these words at all?
-    crate::backup::check(&seed, backup).map_err(|e| damaged(e.to_string()))?;
+    crate::backup::check(&seed, backup)?;
+    no_strangers(dir)?;
     let store = DiskStore::create(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
     let restored = Node::restore(store, chunks(dir)?, fresh_rng()?, &seed, backup, now());
     let mut node = restored.map_err(|error| match error {
-        crate::backup::RestoreError::Store(source) => StartError::Store { source },
-        crate::backup::RestoreError::Backup(error) => damaged(error.to_string()),
+        RestoreError::Store(source) => StartError::Store { source },
+        RestoreError::Backup(error) => StartError::Backup(error),
     })?;
     let me = node.me();
     close(&mut node)?;
@@ -194,6 +229,12 @@ pub fn restore(
 /// # Errors
 /// When there is none, it is in use, the key is wrong, or the disk fails.
 pub async fn open(dir: &Path, key: &KeySource, options: Options) -> Result<Handle, StartError> {
+    for address in &options.relays {
+        check_relay(address).map_err(|source| StartError::Relay {
+            address: address.clone(),
+            source,
+        })?;
+    }
     let (path, key) = (dir.to_owned(), key.clone());
     let opened = tokio::task::spawn_blocking(move || open_node(&path, &key)).await;
     let mut node = opened.map_err(io::Error::other)??;
@@ -209,6 +250,14 @@ pub async fn open(dir: &Path, key: &KeySource, options: Options) -> Result<Handl
     };
     driver::start(node, dir.to_owned(), queue, link, notices.clone())?;
     Ok(Handle { jobs, notices })
+}
+
+/// Says whether a text is the address of a relay, without connecting.
+///
+/// # Errors
+/// Why not.
+pub fn check_relay(address: &str) -> Result<(), AddrError> {
+    address.parse::<RelayAddr>().map(|_| ())
 }
 
 fn open_node(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
@@ -357,6 +406,33 @@ fn chunks(dir: &Path) -> Result<ChunkDir<RealDisk>, StoreError> {
     ChunkDir::open(RealDisk::new(dir))
 }
 
+/// Whether a profile was here: the vault is made before anything else.
+fn lost_vault(dir: &Path) -> bool {
+    !dir.join("vault.bin").exists() && dir.join("log").exists()
+}
+
+/// Refuses a folder that somebody uses for something else: a home, a relay. What a profile
+/// leaves when making it was cut short may be there.
+fn no_strangers(dir: &Path) -> Result<(), StartError> {
+    // Not there yet, or no folder: making it says what is wrong.
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return Ok(());
+    };
+    if lost_vault(dir) {
+        return Err(start_error(OpenError::Missing, dir));
+    }
+    for entry in entries {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if !PROFILE_FILES.iter().any(|own| name.starts_with(own)) {
+            return Err(StartError::Occupied {
+                dir: dir.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 fn close(node: &mut LiveNode) -> Result<(), StoreError> {
     node.sync()?;
     node.store_mut().flush_idle()
@@ -367,6 +443,13 @@ fn start_error(error: OpenError, dir: &Path) -> StartError {
     match error {
         OpenError::InUse => StartError::InUse { dir },
         OpenError::Exists => StartError::Exists { dir },
+        OpenError::Missing if lost_vault(&dir) => StartError::Damaged {
+            why: format!(
+                "the profile in {} has lost its vault; restore from a backup with the recovery \
+                 phrase, into another folder",
+                dir.display()
+            ),
+        },
         OpenError::Missing => StartError::NoProfile { dir },
         OpenError::WrongPassphrase => StartError::WrongPassphrase,
         OpenError::Vault(source) => StartError::Damaged {

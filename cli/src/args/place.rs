@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{LateArg, Role, Where};
-use crate::api::{ChannelKind, ChannelPermission, History, Verb};
+use crate::api::{ChannelKind, ChannelPermission, History, Verb, Weight};
 use crate::duration;
 
 /// What to do with Spaces.
@@ -183,7 +183,7 @@ pub(crate) struct InviteCreateArgs {
     pub(crate) max_uses: u32,
     /// The role newcomers get.
     #[arg(long, value_enum, default_value = "member")]
-    pub(crate) role: Role,
+    pub(crate) role: NewcomerRole,
     /// The channel newcomers see first.
     #[arg(long)]
     pub(crate) channel: Option<String>,
@@ -193,6 +193,24 @@ pub(crate) struct InviteCreateArgs {
     /// Leave out the QR code.
     #[arg(long)]
     pub(crate) no_qr: bool,
+}
+
+/// What somebody can come in as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NewcomerRole {
+    /// May read.
+    Guest,
+    /// May post.
+    Member,
+}
+
+impl From<NewcomerRole> for Weight {
+    fn from(role: NewcomerRole) -> Self {
+        match role {
+            NewcomerRole::Guest => Self::GUEST,
+            NewcomerRole::Member => Self::MEMBER,
+        }
+    }
 }
 
 /// Joining.

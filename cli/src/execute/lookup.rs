@@ -18,6 +18,46 @@ const POSTS_MAX: usize = 10_000;
 /// Letters of a post shown to tell candidates apart.
 const SNIPPET_LETTERS: usize = 40;
 
+/// Returns a text of the node with names in place of the ids of people and channels, and short ids
+/// in place of all others.
+pub(super) async fn with_names(handle: &Handle, text: &str) -> Result<String, CliError> {
+    let known = handle
+        .query(|node| {
+            let mut known = BTreeMap::new();
+            for space in node.spaces() {
+                // a Space that cannot be read has no names to give
+                for member in node.members(space.id).unwrap_or_default() {
+                    known.insert(member.user.to_string(), clean::line(&member.name));
+                }
+                for channel in node.channels(space.id).unwrap_or_default() {
+                    let name = format!("#{}", clean::line(&channel.name));
+                    known.insert(channel.id.to_string(), name);
+                }
+            }
+            known
+        })
+        .await?;
+    Ok(named(text, &known))
+}
+
+fn named(text: &str, known: &BTreeMap<String, String>) -> String {
+    let mut out = String::new();
+    for word in text.split_inclusive(|c: char| !c.is_ascii_hexdigit()) {
+        let id = word.trim_end_matches(|c: char| !c.is_ascii_hexdigit());
+        let rest = word.get(id.len()..).unwrap_or_default();
+        match (known.get(id), id.get(..8)) {
+            (Some(name), _) => out.push_str(name),
+            (None, Some(short)) if id.len() >= ID_DIGITS => out.push_str(short),
+            (None, _) => out.push_str(id),
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
+/// Digits of the shortest id, that of a channel.
+const ID_DIGITS: usize = 32;
+
 /// Returns the Space that is meant; the only one when none is named.
 pub(crate) async fn space(handle: &Handle, wanted: Option<&str>) -> Result<SpaceSummary, CliError> {
     let spaces = handle.query(LiveNode::spaces).await?;

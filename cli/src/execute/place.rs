@@ -2,7 +2,7 @@
 
 use super::lookup::{self, names};
 use super::{Context, ask, sent, write};
-use crate::api::{Answer, ChannelKind, Command, Handle, InviteLink, LiveNode};
+use crate::api::{Answer, ChannelKind, Command, Handle, InviteLink, LiveNode, SpaceId};
 use crate::args::{
     ApproveArgs, ChannelCmd, ChannelCreateArgs, ChannelUpdateArgs, InviteCmd, InviteCreateArgs,
     JoinArgs, SpaceCmd, SpaceUpdateArgs, Where,
@@ -98,6 +98,7 @@ async fn create_channel(
     context: &Context,
 ) -> Result<Output, CliError> {
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
+    unused(handle, space, &args.name).await?;
     let said = format!("made #{}", args.name);
     let answer = handle.command(Command::CreateChannel {
         space,
@@ -121,6 +122,22 @@ async fn create_channel(
     }))
 }
 
+/// Makes sure that no channel goes by a name. Two people may still take it at the same time;
+/// then ids tell the channels apart.
+async fn unused(handle: &Handle, space: SpaceId, name: &str) -> Result<(), CliError> {
+    let channels = ask(handle, move |node| node.channels(space)).await?;
+    match channels.iter().find(|c| c.name == name) {
+        Some(channel) => Err(CliError::Input {
+            what: format!(
+                "there is a channel {} already ({})",
+                clean::line(name),
+                channel.id.short()
+            ),
+        }),
+        None => Ok(()),
+    }
+}
+
 async fn update_channel(
     handle: &Handle,
     args: ChannelUpdateArgs,
@@ -129,6 +146,9 @@ async fn update_channel(
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
     let wanted = Some(args.channel.as_str());
     let channel = lookup::channel(handle, space, wanted, ChannelKind::Chat).await?;
+    if let Some(name) = args.name.as_ref().filter(|name| **name != channel.name) {
+        unused(handle, space, name).await?;
+    }
     let archived = match (args.archive, args.unarchive) {
         (true, _) => Some(true),
         (_, true) => Some(false),
@@ -257,7 +277,7 @@ pub(super) async fn join(
     Ok(Output::Done(Done {
         command: "join",
         said: format!(
-            "joined {} ({}), where {people} people are known",
+            "joined {} ({}): {people} people",
             clean::line(&name),
             space.short()
         ),

@@ -3,37 +3,138 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 
-use super::{Context, ask, lookup};
-use crate::api::{Answer, Command, Handle, LiveNode, Notice};
+use tokio::time::Instant;
+
+use super::reach::Looks;
+use super::{Context, ask, lookup, reach};
+use crate::api::{
+    Answer, Command, Handle, LiveNode, Membership, Notice, SpaceId, SpaceSummary, check_relay,
+};
 use crate::args::{BackupArgs, ExportArgs, ImportArgs, RelaysCmd, StatusArgs};
 use crate::error::CliError;
 use crate::files;
-use crate::output::{Done, Output, StatusPage};
+use crate::output::{Done, Output, StatusPage, WaitingFor};
 use crate::progress::Bar;
 use crate::render::clean;
 
 pub(super) async fn sync(handle: &Handle, context: &Context) -> Result<Output, CliError> {
-    let _bar = Bar::spinner("asking the relays", context.bars);
+    if context.offline {
+        return Err(CliError::usage(
+            "--offline connects to nothing: there is nothing to do",
+        ));
+    }
+    let began = Instant::now();
+    let bar = Bar::spinner("asking the relays", context.bars);
     let synced = tokio::time::timeout(context.timeout, handle.command(Command::Sync));
     let answer = synced.await.map_err(|_late| CliError::TimedOut {
         doing: "exchanging with the relays; what came so far is kept",
     })?;
     let Answer::Synced {
-        received,
-        sent,
+        mut received,
+        mut sent,
         relays,
     } = answer?
     else {
         return Err(CliError::Unexpected);
     };
+    drop(bar);
+    let waiting = let_in(handle, context, began).await?;
+    if !waiting.came_in.is_empty() {
+        // with the keys comes what was written meanwhile
+        let left = context.timeout.saturating_sub(began.elapsed());
+        let again = tokio::time::timeout(left, handle.command(Command::Sync)).await;
+        if let Ok(Ok(Answer::Synced {
+            received: more,
+            sent: gone,
+            ..
+        })) = again
+        {
+            received += more;
+            sent += gone;
+        }
+    }
     Ok(Output::Synced {
         received,
         sent,
         relays,
+        waiting: waiting.still,
+        came_in: waiting.came_in,
     })
 }
 
-pub(super) async fn status(handle: &Handle, args: &StatusArgs) -> Result<Output, CliError> {
+/// What waiting to be let in came to.
+struct LetIn {
+    came_in: Vec<SpaceSummary>,
+    still: Vec<WaitingFor>,
+}
+
+/// Waits while this device has not been let into some Space and a relay could bring the
+/// answer. Who came back from a backup is let in by a program of another member.
+async fn let_in(handle: &Handle, context: &Context, began: Instant) -> Result<LetIn, CliError> {
+    let waits = |space: &SpaceSummary| matches!(space.membership, Membership::Waiting(_));
+    let first: Vec<_> = handle
+        .query(LiveNode::spaces)
+        .await?
+        .into_iter()
+        .filter(waits)
+        .collect();
+    let left = context.timeout.saturating_sub(began.elapsed());
+    let names: Vec<_> = first.iter().map(|s| clean::line(&s.name)).collect();
+    let _bar = (!first.is_empty()).then(|| {
+        let what = format!("waiting to be let into {}", names.join(", "));
+        Bar::spinner(&what, context.bars)
+    });
+    let mut looks = Looks::until(handle, left);
+    loop {
+        let (spaces, relays) = handle.query(|node| (node.spaces(), node.relays())).await?;
+        let still: Vec<_> = spaces
+            .iter()
+            .filter(|space| waits(space))
+            .cloned()
+            .collect();
+        let reachable = relays.iter().any(|relay| relay.connected);
+        if !still.is_empty() && reachable && looks.again().await {
+            continue;
+        }
+        let came_in = first
+            .into_iter()
+            .filter(|was| !still.iter().any(|space| space.id == was.id))
+            .collect();
+        let mut out = Vec::new();
+        for space in still {
+            out.push(WaitingFor {
+                by: others(handle, space.id).await?,
+                space,
+            });
+        }
+        return Ok(LetIn {
+            came_in,
+            still: out,
+        });
+    }
+}
+
+/// Returns the other members of a Space.
+async fn others(handle: &Handle, space: SpaceId) -> Result<Vec<String>, CliError> {
+    let members = ask(handle, move |node| {
+        let me = node.me().user;
+        let mut members = node.members(space)?;
+        members.retain(|member| member.user != me && member.weight.is_some());
+        Ok(members)
+    });
+    Ok(members
+        .await?
+        .into_iter()
+        .map(|member| member.name)
+        .collect())
+}
+
+pub(super) async fn status(
+    handle: &Handle,
+    args: &StatusArgs,
+    context: &Context,
+) -> Result<Output, CliError> {
+    reach::before_report(handle, context).await?;
     let wanted = match &args.at.space {
         Some(space) => Some(lookup::space(handle, Some(space)).await?.id),
         None => None,
@@ -111,31 +212,63 @@ pub(super) async fn backup(
     written("backup", args.file.clone(), &backup, args.force)
 }
 
-pub(super) async fn relays(handle: &Handle, cmd: RelaysCmd) -> Result<Output, CliError> {
-    let (name, did, address, command) = match cmd {
-        RelaysCmd::List => return Ok(Output::Relays(handle.query(LiveNode::relays).await?)),
+pub(super) async fn relays(
+    handle: &Handle,
+    cmd: RelaysCmd,
+    context: &Context,
+) -> Result<Output, CliError> {
+    let (name, said) = match cmd {
+        RelaysCmd::List => return Ok(Output::Relays(reach::relays(handle, context).await?)),
         RelaysCmd::Add { address } => {
+            check_relay(&address).map_err(|why| {
+                CliError::usage(format!("{address:?} is no address of a relay: {why}"))
+            })?;
             let command = Command::AddRelay {
                 address: address.clone(),
             };
-            ("relays add", "using", address, command)
+            handle.command(command).await?;
+            let found = answers(handle, &address, context).await?;
+            let said = format!("using {}{found}", clean::line(&address));
+            ("relays add", said)
         }
         RelaysCmd::Remove { address } => {
-            let command = Command::RemoveRelay {
-                address: address.clone(),
-            };
-            ("relays remove", "no longer using", address, command)
+            let known = handle.query(LiveNode::relays).await?;
+            if !known.iter().any(|relay| relay.address == address) {
+                return Err(CliError::Nothing {
+                    what: format!("{address:?} is not among the relays; `decent relays list`"),
+                });
+            }
+            let said = format!("no longer using {}", clean::line(&address));
+            handle.command(Command::RemoveRelay { address }).await?;
+            ("relays remove", said)
         }
     };
-    handle.command(command).await?;
     Ok(Output::Done(Done {
         command: name,
-        said: format!("{did} {}", clean::line(&address)),
+        said,
         space: None,
         channel: None,
         op: None,
         sent: None,
     }))
+}
+
+/// Says whether a relay answers. That it does not, now, is no reason not to use it.
+async fn answers(handle: &Handle, address: &str, context: &Context) -> Result<String, CliError> {
+    if context.offline {
+        return Ok(String::new());
+    }
+    let relays = reach::relays(handle, context).await?;
+    let relay = relays.into_iter().find(|relay| relay.address == address);
+    Ok(match relay {
+        Some(relay) if relay.connected => "; it answers".to_owned(),
+        Some(relay) => match relay.error {
+            Some(why) => format!("; it does not answer now: {}", clean::line(&why)),
+            None => "; it has not answered yet".to_owned(),
+        },
+        // one with the same key is used already, by another address
+        None => "; it is known already".to_owned(),
+    })
 }
 
 fn written(

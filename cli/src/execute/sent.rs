@@ -1,8 +1,7 @@
 //! Waiting until a relay has what was written, but not for ever.
 
-use std::time::Duration;
-
 use super::Context;
+use super::reach::{Looks, settled};
 use crate::api::{Delivery, Handle, LiveNode, OpId, SpaceId};
 use crate::error::CliError;
 use crate::output::Sent;
@@ -10,11 +9,10 @@ use crate::progress::Bar;
 
 /// Own ops looked at when a command wrote more than one.
 const OWN_OPS: usize = 32;
-/// How often to look when no notice comes.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Waits until a relay has `op`, or the newest own ops when the command named none.
-/// That none answers in time is an answer, not an error.
+/// That none answers in time is an answer, not an error; when none can be reached, that is
+/// known sooner.
 ///
 /// # Errors
 /// When the node stops.
@@ -31,13 +29,7 @@ pub(super) async fn wait(
         return Ok(Sent::NoRelay);
     }
     let _bar = Bar::spinner("sending", context.bars);
-    let reached = tokio::time::timeout(context.timeout, watch(handle, space, op)).await;
-    reached.unwrap_or(Ok(Sent::Later))
-}
-
-async fn watch(handle: &Handle, space: SpaceId, op: Option<OpId>) -> Result<Sent, CliError> {
-    let mut notices = handle.notices();
-    let mut clock = tokio::time::interval(LOOK_EVERY);
+    let mut looks = Looks::until(handle, context.timeout);
     loop {
         let own = handle.query(move |node| node.own_ops(space, OWN_OPS));
         let own = own.await??;
@@ -50,10 +42,12 @@ async fn watch(handle: &Handle, space: SpaceId, op: Option<OpId>) -> Result<Sent
             }
             None => {}
         }
-        // whatever happened, look again; a notice only makes it sooner
-        tokio::select! {
-            _ = clock.tick() => {}
-            _ = notices.recv() => {}
+        let relays = handle.query(LiveNode::relays).await?;
+        let dead = relays
+            .iter()
+            .all(|relay| settled(relay) && !relay.connected);
+        if dead || !looks.again().await {
+            return Ok(Sent::Later);
         }
     }
 }

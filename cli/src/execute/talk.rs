@@ -35,6 +35,12 @@ async fn new_thread(
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
     let wanted = args.channel.as_deref();
     let channel = lookup::channel(handle, space, wanted, ChannelKind::Forum).await?;
+    if channel.kind != ChannelKind::Forum {
+        return Err(CliError::usage(format!(
+            "#{} has no threads: `decent post` writes there",
+            clean::line(&channel.name)
+        )));
+    }
     let body = text(args.text, context)?;
     let attachments = attach(handle, space, &args.attach, context).await?;
     let files = !attachments.is_empty();
@@ -96,6 +102,13 @@ pub(super) async fn post(
         args.thread.as_deref(),
     )
     .await?;
+    // it would stand in no thread, where nobody looks
+    if channel.kind == ChannelKind::Forum && thread.is_none() {
+        return Err(CliError::usage(format!(
+            "#{} is a forum: `decent thread new` opens a thread there, --thread answers in one",
+            clean::line(&channel.name)
+        )));
+    }
     let reply_to = match &args.reply_to {
         Some(wanted) => Some(lookup::post(handle, space, wanted).await?),
         None => None,

@@ -53,7 +53,16 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
             received,
             sent,
             relays,
-        } => vec![json!({"type": "synced", "received": received, "sent": sent, "relays": relays})],
+            came_in,
+            waiting,
+        } => {
+            let came_in: Vec<_> = came_in.iter().map(|space| space.id.to_string()).collect();
+            let waiting: Vec<_> = waiting.iter().map(|w| w.space.id.to_string()).collect();
+            vec![json!({
+                "type": "synced", "received": received, "sent": sent, "relays": relays,
+                "let_in": came_in, "waiting": waiting,
+            })]
+        }
         Output::Imported {
             space,
             new,

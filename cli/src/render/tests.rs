@@ -291,6 +291,8 @@ fn the_rest_in_one_line_each() {
             received: 3,
             sent: 1,
             relays: 1,
+            came_in: Vec::new(),
+            waiting: Vec::new(),
         },
         Output::Imported {
             space: SpaceId::from_bytes([1; 32]),

@@ -11,7 +11,7 @@ use crate::api::{
     Weight,
 };
 use crate::duration;
-use crate::output::{Done, NewInvite, Output};
+use crate::output::{Done, NewInvite, Output, WaitingFor};
 
 /// Returns the answer as lines of text.
 pub(crate) fn render(output: &Output, look: Look) -> String {
@@ -51,10 +51,24 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
             received,
             sent,
             relays,
-        } => format!(
-            "in step with {}: {received} received, {sent} sent\n",
-            counted(*relays, "relay")
-        ),
+            came_in,
+            waiting,
+        } => {
+            let mut out = format!(
+                "in step with {}: {received} received, {sent} sent\n",
+                counted(*relays, "relay")
+            );
+            for space in came_in {
+                let said = format!("{} has let this device in", clean::line(&space.name));
+                out.push_str(&look.paint(Tone::Good, &said));
+                out.push('\n');
+            }
+            for wait in waiting {
+                out.push_str(&look.paint(Tone::Warn, &still_waiting(wait)));
+                out.push('\n');
+            }
+            out
+        }
         Output::Imported {
             space,
             new,
@@ -81,6 +95,32 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
         ),
     }
 }
+
+/// Says whom a device that is not let in waits for.
+fn still_waiting(wait: &WaitingFor) -> String {
+    let name = clean::line(&wait.space.name);
+    let by: Vec<_> = wait
+        .by
+        .iter()
+        .take(NAMED_MAX)
+        .map(|name| clean::line(name))
+        .collect();
+    let by = match (by.as_slice(), wait.by.len().saturating_sub(NAMED_MAX)) {
+        ([], _) => {
+            return format!("{name} has not let this device in, and has no other member to do so");
+        }
+        ([one], _) => format!("{one} has"),
+        (several, 0) => format!("one of {} has", several.join(", ")),
+        (several, more) => format!("one of {} and {more} more has", several.join(", ")),
+    };
+    format!(
+        "{name} has not let this device in yet: {by} to be online, with a program that is running \
+         (`decent read --follow`); then `decent sync` again"
+    )
+}
+
+/// Most people named in a sentence.
+const NAMED_MAX: usize = 5;
 
 /// Returns our standing in a Space.
 pub(super) fn membership(membership: Membership) -> String {

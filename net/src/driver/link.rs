@@ -3,7 +3,7 @@
 mod retry;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use futures::StreamExt;
 use libp2p::core::upgrade::Version;
@@ -12,8 +12,8 @@ use libp2p::request_response::{
     Event as CallEvent, Message, OutboundFailure, OutboundRequestId, ResponseChannel,
 };
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, ping, tcp, yamux};
+use libp2p::swarm::{DialError, NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, TransportError, noise, ping, tcp, yamux};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
@@ -301,7 +301,7 @@ impl Driver {
                 .addresses(relay.addrs.clone())
                 .build();
             if let Err(error) = self.swarm.dial(opts) {
-                failed.push((*id, error.to_string()));
+                failed.push((*id, why_not_dialed(&error)));
             }
         }
         for (id, reason) in failed {
@@ -348,7 +348,8 @@ impl Driver {
                 ..
             } => {
                 if let Some(id) = self.names.get(&peer_id).copied() {
-                    let reason = cause.map_or_else(|| "closed".to_owned(), |c| c.to_string());
+                    let reason = cause
+                        .map_or_else(|| "the connection was closed".to_owned(), |c| innermost(&c));
                     self.unreachable(id, reason);
                 }
             }
@@ -360,7 +361,7 @@ impl Driver {
                 if let Some(id) = self.names.get(&peer).copied()
                     && !self.swarm.is_connected(&peer)
                 {
-                    self.unreachable(id, error.to_string());
+                    self.unreachable(id, why_not_dialed(&error));
                 }
             }
             // Addresses stay out of the log.
@@ -448,6 +449,40 @@ impl Driver {
     fn hold(&mut self, event: LinkEvent) {
         self.held.push_back((event, None));
     }
+}
+
+/// Says why a relay was not reached, in words for people: libp2p's own text names every address
+/// again and nests each layer's.
+fn why_not_dialed(error: &DialError) -> String {
+    match error {
+        DialError::Transport(tried) => {
+            let reasons: BTreeSet<String> = tried
+                .iter()
+                .map(|(_, error)| match error {
+                    TransportError::MultiaddrNotSupported(_) => {
+                        "this program cannot dial such an address".to_owned()
+                    }
+                    TransportError::Other(error) => innermost(error),
+                })
+                .collect();
+            reasons.into_iter().collect::<Vec<_>>().join(", ")
+        }
+        DialError::WrongPeerId { .. } => "another relay answers at this address".to_owned(),
+        DialError::NoAddresses
+        | DialError::LocalPeerId { .. }
+        | DialError::DialPeerConditionFalse(_)
+        | DialError::Aborted
+        | DialError::Denied { .. } => error.to_string(),
+    }
+}
+
+/// Returns the text of the cause behind all others.
+fn innermost(error: &dyn core::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 fn build_swarm() -> Result<Swarm<Behaviour>, SpawnError> {

@@ -29,8 +29,17 @@ pub enum AttachError {
         /// What the system said.
         source: io::Error,
     },
+    /// A folder, a pipe or a device.
+    #[error("{} is not a file", path.display())]
+    NotAFile {
+        /// Which.
+        path: PathBuf,
+    },
     /// The file is too long.
-    #[error("{} is too large: {len} bytes, at most {ATTACHMENT_BYTES_MAX} allowed", path.display())]
+    #[error(
+        "{} is too large: {} MiB, at most {} MiB are allowed",
+        path.display(), len.div_ceil(1 << 20), ATTACHMENT_BYTES_MAX >> 20
+    )]
     TooLarge {
         /// Which.
         path: PathBuf,
@@ -58,7 +67,24 @@ impl Handle {
         &self,
         space: SpaceId,
         path: &Path,
+        progress: impl FnMut(u64, u64) + Send,
+    ) -> Result<Attachment, AttachError> {
+        let mut stored = Vec::new();
+        let attached = self.seal(space, path, progress, &mut stored).await;
+        if attached.is_err() {
+            // No post will name these chunks, and they may be what fills the disk.
+            self.forget_chunks(stored).await;
+        }
+        attached
+    }
+
+    /// Does the work of `attach`, and notes in `stored` every chunk that is on the disk.
+    async fn seal(
+        &self,
+        space: SpaceId,
+        path: &Path,
         mut progress: impl FnMut(u64, u64) + Send,
+        stored: &mut Vec<BlobId>,
     ) -> Result<Attachment, AttachError> {
         let io = |source| AttachError::Io {
             path: path.to_owned(),
@@ -67,14 +93,14 @@ impl Handle {
         let changed = || AttachError::Changed {
             path: path.to_owned(),
         };
-        let mut file = File::open(path).map_err(io)?;
-        let meta = file.metadata().map_err(io)?;
+        // Before opening: to open a pipe waits for somebody who writes.
+        let meta = std::fs::metadata(path).map_err(io)?;
         if !meta.is_file() {
-            return Err(io(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a file",
-            )));
+            return Err(AttachError::NotAFile {
+                path: path.to_owned(),
+            });
         }
+        let mut file = File::open(path).map_err(io)?;
         let total = meta.len();
         if total > ATTACHMENT_BYTES_MAX {
             return Err(AttachError::TooLarge {
@@ -84,7 +110,6 @@ impl Handle {
         }
         let mut rng = fresh_rng().map_err(io)?;
         let mut sealer = Sealer::new(&mut rng);
-        let mut ids = Vec::new();
         let mut buffer = vec![0; CHUNK_BYTES];
         let mut done = 0;
         progress(0, total);
@@ -98,7 +123,7 @@ impl Handle {
                 return Err(changed());
             }
             while let Some(chunk) = sealer.push(&mut piece).map_err(invalid)? {
-                ids.push(chunk.id());
+                stored.push(chunk.id());
                 self.store_chunk(chunk).await?;
             }
             progress(done, total);
@@ -107,7 +132,7 @@ impl Handle {
             return Err(changed());
         }
         let (last, sealed) = sealer.finish().map_err(invalid)?;
-        ids.push(last.id());
+        stored.push(last.id());
         self.store_chunk(last).await?;
         let name = path
             .file_name()
@@ -119,9 +144,10 @@ impl Handle {
             thumbnail: None,
         };
         let (blob, manifest) = sealed.describe(about, &mut rng).map_err(invalid)?;
-        ids.push(manifest.id());
+        stored.push(manifest.id());
         self.store_chunk(manifest).await?;
-        self.command(Command::Upload { space, chunks: ids }).await?;
+        let chunks = stored.clone();
+        self.command(Command::Upload { space, chunks }).await?;
         Ok(blob.to_attachment(total, name, media_type))
     }
 
@@ -152,19 +178,31 @@ impl Handle {
         let manifest = Manifest::open(&blob, &sealed).map_err(invalid)?;
         let total = manifest.len();
         let mut opener = Opener::new(&blob, manifest);
-        let part = to.with_extension("part");
-        let mut file = File::create(&part).map_err(io)?;
+        let part = Part::create(to).map_err(io)?;
         let mut done = 0;
         progress(0, total);
         while let Some((_, id)) = opener.wanted() {
             let chunk = self.load_chunk(id).await?;
             let plain = opener.push(&chunk).map_err(invalid)?;
-            file.write_all(&plain).map_err(io)?;
+            (&part.file).write_all(&plain).map_err(io)?;
             done += u64::try_from(plain.len()).unwrap_or(u64::MAX);
             progress(done, total);
         }
-        file.sync_all().map_err(io)?;
-        std::fs::rename(&part, to).map_err(io)
+        part.keep_as(to).map_err(io)
+    }
+
+    /// Lets go of chunks that nothing names. What cannot be removed only takes room.
+    async fn forget_chunks(&self, chunks: Vec<BlobId>) {
+        let forget = move |node: &mut super::LiveNode| {
+            for id in chunks {
+                if let Err(error) = ChunkStore::remove(node.chunks_mut(), &id) {
+                    tracing::debug!(%error, "a chunk stays without use");
+                }
+            }
+        };
+        if let Err(error) = self.with_node(forget).await {
+            tracing::debug!(%error, "chunks stay without use");
+        }
     }
 
     async fn store_chunk(&self, chunk: SealedChunk) -> Result<(), CommandError> {
@@ -180,6 +218,42 @@ impl Handle {
         let chunk: Result<Option<SealedChunk>, StoreError> = self.with_node(get).await?;
         let what = || "a part of this attachment".to_owned();
         chunk?.ok_or_else(|| CommandError::NotFound { what: what() })
+    }
+}
+
+/// A file that is being written, under a name that nobody else has. It goes when it is not kept.
+struct Part {
+    file: File,
+    path: PathBuf,
+}
+
+impl Part {
+    /// Makes one beside `to`.
+    fn create(to: &Path) -> Result<Self, io::Error> {
+        let mut name = to.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        let path = to.with_file_name(name);
+        // Of a process that had this number once and was killed.
+        if let Err(error) = std::fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let file = File::create_new(&path)?;
+        Ok(Self { file, path })
+    }
+
+    /// Gives it its name, once all of it is on the disk.
+    fn keep_as(self, to: &Path) -> Result<(), io::Error> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.path, to)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // After `keep_as` there is nothing by this name; otherwise half a file is of no use.
+        let _gone = std::fs::remove_file(&self.path);
     }
 }
 

@@ -102,7 +102,7 @@ pub enum AcceptError {
         epoch: EpochId,
     },
     /// R6. The author's weight is too small.
-    #[error("needs weight {needs:?} for {verb:?}, has {has:?}")]
+    #[error("to {verb} takes {needs}, and the author is {has}")]
     NotPermitted {
         /// What for.
         verb: Verb,
@@ -118,7 +118,7 @@ pub enum AcceptError {
         target: UserId,
     },
     /// R6. Nobody gives more than they have, nor more than their role may give.
-    #[error("may not give weight {weight:?}")]
+    #[error("may not make anybody {weight}")]
     GrantTooHigh {
         /// What was given.
         weight: Weight,

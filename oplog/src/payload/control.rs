@@ -92,6 +92,28 @@ pub enum Verb {
     Upkeep,
 }
 
+/// What somebody does, after "to".
+impl core::fmt::Display for Verb {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Post => "post here",
+            Self::React => "react here",
+            Self::Thread => "open or change threads here",
+            Self::Pin => "pin here",
+            Self::Tombstone => "hide what others wrote",
+            Self::Mute => "mute",
+            Self::Kick => "kick",
+            Self::Invite => "invite or admit people",
+            Self::Ban => "ban",
+            Self::Channels => "make or change channels",
+            Self::Roles => "give roles",
+            Self::Policy => "change the Space's policies",
+            Self::Own => "edit or delete one's own",
+            Self::Upkeep => "look after the group",
+        })
+    }
+}
+
 /// Makes a channel; its id comes from this op.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -72,6 +72,17 @@ impl Weight {
     }
 }
 
+/// As people say it: `a moderator`, or `weight 37` when no role has it.
+impl core::fmt::Display for Weight {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.role_name() {
+            Some(role @ ("admin" | "owner")) => write!(f, "an {role}"),
+            Some(role) => write!(f, "a {role}"),
+            None => write!(f, "weight {}", self.0),
+        }
+    }
+}
+
 impl<C> Encode<C> for Weight {
     fn encode<W: Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
         e.u8(self.0)?.ok()
