@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use ed25519_zebra::{Signature, VerificationKeyBytes, batch};
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
-use minicbor::{Decoder, Encoder};
+use minicbor::Decoder;
 use node::runtime::{self, Handle, KeySource, Options};
 use node::{Answer, Command};
 use oplog::payload::{ChannelKind, Payload, Post, ThreadCreate, Weight};
@@ -101,20 +101,10 @@ impl Workload {
         }
     }
 
-    /// As `decent export` writes it (`docs/format.md`).
+    /// As `decent export` writes it.
     fn bundle(&self) -> Vec<u8> {
-        let mut bytes = b"decent bundle v1".to_vec();
-        let count = (self.control.len() + self.posts.len()) as u64;
-        let mut e = Encoder::new(&mut bytes);
-        let written = e
-            .map(2)
-            .and_then(|e| e.u8(0)?.bytes(self.space.as_bytes()))
-            .and_then(|e| e.u8(1)?.array(count));
-        written.expect("a vector takes all");
-        for op in self.control.iter().chain(&self.posts) {
-            e.bytes(op).expect("a vector takes all");
-        }
-        bytes
+        let ops = self.control.iter().chain(&self.posts);
+        node::export_of(self.space, ops.cloned())
     }
 }
 

@@ -55,6 +55,14 @@ pub(crate) struct Bundle {
     pub(crate) ops: Vec<ByteVec>,
 }
 
+/// Returns the file that holds these encoded ops of a Space, which come parents first.
+#[must_use]
+pub fn export_of(space: SpaceId, ops: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let ops = ops.into_iter().map(ByteVec::from).collect();
+    let body = codec::encode(&Bundle { space, ops });
+    [BUNDLE_MAGIC.as_slice(), hash(&body).as_bytes(), &body].concat()
+}
+
 fn hash(body: &[u8]) -> Digest {
     Digest::from_bytes(H::new("bundle").field(body).finish())
 }
@@ -65,14 +73,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// # Errors
     /// When the Space is not here, or storage fails.
     pub fn export(&self, space: &SpaceId) -> Result<Vec<u8>, CommandError> {
-        let ops = self
-            .all_ops(space)?
-            .into_iter()
-            .map(ByteVec::from)
-            .collect();
-        let bundle = Bundle { space: *space, ops };
-        let body = codec::encode(&bundle);
-        Ok([BUNDLE_MAGIC.as_slice(), hash(&body).as_bytes(), &body].concat())
+        Ok(export_of(*space, self.all_ops(space)?))
     }
 
     /// Begins to take the ops of a bundle in. `None`: the answer comes when the last slice is done.

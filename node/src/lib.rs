@@ -56,6 +56,7 @@ pub use command::{Answer, Command, CommandId};
 pub use error::CommandError;
 pub use event::{Effect, Event, RelayId, RequestId, Timer};
 pub use identity::{Identity, RecoveryPhrase};
+pub use import::export_of;
 pub use invite::InviteLink;
 pub use node::Node;
 pub use oplog::payload::{

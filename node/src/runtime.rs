@@ -435,7 +435,7 @@ fn no_strangers(dir: &Path) -> Result<(), StartError> {
 
 fn close(node: &mut LiveNode) -> Result<(), StoreError> {
     node.sync()?;
-    node.store_mut().flush_idle()
+    node.store_mut().flush_last()
 }
 
 fn start_error(error: OpenError, dir: &Path) -> StartError {

@@ -29,6 +29,12 @@ const MEMTABLE_BYTES: u64 = 4 * 1024 * 1024;
 const JOURNAL_BYTES: u64 = 64 * 1024 * 1024;
 /// Blocks kept in memory. Guess.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// With less than this in memory nothing leaves it: replaying it costs an opening some milliseconds, and many
+/// small tables cost every read.
+const FLUSH_BYTES_MIN: u64 = 1024 * 1024;
+/// With so much unflushed tables leave memory at once: what a start after a crash replays is
+/// bounded by this.
+const FLUSH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// This many openings in a row that the process did not survive, and the index is not trusted.
 const OPENINGS_MAX: u64 = 2;
 /// Lists the tables, so that a lost one is noticed.
@@ -71,6 +77,7 @@ impl FjallIndex {
         let rows = FjallRows {
             database,
             keyspaces: Mutex::default(),
+            unflushed: 0,
         };
         rows.check_tables()?;
         Ok(rows)
@@ -110,6 +117,8 @@ impl Index for FjallIndex {
 pub struct FjallRows {
     database: Database,
     keyspaces: Mutex<BTreeMap<String, Keyspace>>,
+    /// Bytes of keys and values applied since tables were last asked to leave memory.
+    unflushed: u64,
 }
 
 impl FjallRows {
@@ -129,6 +138,15 @@ impl FjallRows {
                 return Err(damaged(format!("table {name} of the index")));
             }
         }
+        Ok(())
+    }
+
+    /// Has every table leave memory, so that opening need not replay it from the journal.
+    fn flush(&mut self, how: impl Fn(&Keyspace) -> fjall::Result<bool>) -> Result<(), StoreError> {
+        for keyspace in self.open_keyspaces().values() {
+            how(keyspace).map_err(|e| error("flush the index", e))?;
+        }
+        self.unflushed = 0;
         Ok(())
     }
 
@@ -200,7 +218,9 @@ impl Rows for FjallRows {
         let mut batch = self.database.batch().durability(mode);
         // Rows come table by table: look each table up once.
         let mut last: Option<(&str, Keyspace)> = None;
+        let mut bytes = 0;
         for change in changes {
+            bytes += change.key.len() + change.value.as_ref().map_or(0, Vec::len);
             let table = &*change.table;
             let keyspace = match last.take().filter(|(name, _)| *name == table) {
                 Some((_, keyspace)) => keyspace,
@@ -221,7 +241,12 @@ impl Rows for FjallRows {
             }
             last = Some((table, keyspace));
         }
-        batch.commit().map_err(|e| error("write the index", e))
+        batch.commit().map_err(|e| error("write the index", e))?;
+        self.unflushed += bytes as u64;
+        if self.unflushed >= FLUSH_BYTES_MAX {
+            self.flush(Keyspace::rotate_memtable)?;
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
@@ -230,11 +255,17 @@ impl Rows for FjallRows {
     }
 
     fn flush_idle(&mut self) -> Result<(), StoreError> {
-        for keyspace in self.open_keyspaces().values() {
-            let rotated = keyspace.rotate_memtable();
-            rotated.map_err(|e| error("flush the index", e))?;
+        if self.database.write_buffer_size() < FLUSH_BYTES_MIN {
+            return Ok(());
         }
-        Ok(())
+        self.flush(Keyspace::rotate_memtable)
+    }
+
+    fn flush_last(&mut self) -> Result<(), StoreError> {
+        if self.database.write_buffer_size() < FLUSH_BYTES_MIN {
+            return Ok(());
+        }
+        self.flush(|keyspace| keyspace.rotate_memtable_and_wait().map(|()| true))
     }
 
     fn bytes(&self) -> u64 {

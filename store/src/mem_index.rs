@@ -220,6 +220,10 @@ impl Rows for MemRows {
         Ok(())
     }
 
+    fn flush_last(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn bytes(&self) -> u64 {
         let state = self.index.view();
         let rows = state.now.values().flatten();

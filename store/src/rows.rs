@@ -60,6 +60,12 @@ pub trait Rows: Send {
     /// When the index fails.
     fn flush_idle(&mut self) -> Result<(), StoreError>;
 
+    /// The same before closing: returns when it is done.
+    ///
+    /// # Errors
+    /// When the index fails.
+    fn flush_last(&mut self) -> Result<(), StoreError>;
+
     /// Returns the bytes on disk.
     fn bytes(&self) -> u64;
 }

@@ -102,6 +102,10 @@ impl<R: Rows> Rows for SealedRows<R> {
         self.rows.flush_idle()
     }
 
+    fn flush_last(&mut self) -> Result<(), StoreError> {
+        self.rows.flush_last()
+    }
+
     fn bytes(&self) -> u64 {
         self.rows.bytes()
     }

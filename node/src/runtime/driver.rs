@@ -355,7 +355,7 @@ impl Driver {
         let flushed = self
             .node
             .sync()
-            .and_then(|()| self.node.store_mut().flush_idle());
+            .and_then(|()| self.node.store_mut().flush_last());
         if let Err(error) = flushed {
             tracing::warn!(%error, "not flushed");
         }

@@ -1,7 +1,6 @@
 //! Exports of a Space taken in: long ones, cut short, and things that are none.
 
 use crate::world::World;
-use minicbor::Encoder;
 use node::view::Notice;
 use node::{Answer, Command, CommandError};
 use oplog::payload::{ChannelKind, Weight};
@@ -33,17 +32,8 @@ fn archive() -> (SpaceId, ChannelId, Vec<Vec<u8>>) {
     (space.id(), chat, ops)
 }
 
-/// As `docs/format.md` has it.
 fn bundle(space: SpaceId, ops: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = b"decent bundle v1".to_vec();
-    let mut e = Encoder::new(&mut bytes);
-    e.map(2).unwrap().u8(0).unwrap();
-    e.bytes(space.as_bytes()).unwrap().u8(1).unwrap();
-    e.array(ops.len() as u64).unwrap();
-    for op in ops {
-        e.bytes(op).unwrap();
-    }
-    bytes
+    node::export_of(space, ops.iter().cloned())
 }
 
 #[test]
@@ -105,6 +95,8 @@ fn what_is_no_export_leaves_nothing() {
     let without_genesis = bundle(space, &ops[1..20]);
     let other_space = bundle(SpaceId::from_bytes([1; 32]), &ops[..20]);
     let truncated = whole[..whole.len() - 1].to_vec();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
     let trailing = [whole.as_slice(), b"x"].concat();
     let mut world = World::new(&["Alice"]);
     for (what, bytes) in [
@@ -114,6 +106,7 @@ fn what_is_no_export_leaves_nothing() {
         ("no founding op", without_genesis),
         ("the ops of another Space", other_space),
         ("truncated", truncated),
+        ("one bit flipped", flipped),
         ("more at the end", trailing),
     ] {
         let result = world.command(ALICE, Command::Import { bundle: bytes });
