@@ -11,7 +11,8 @@ use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
 use oplog::{
-    DeviceId, EpochId, Header, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo, Tag, UserId, codec,
+    DeviceId, EpochId, Header, Hlc, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo, Tag, UserId,
+    codec,
 };
 use rand_core::CryptoRng;
 
@@ -393,11 +394,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 }
             }
             if space.in_group(&self.me.device_id()) {
-                for invite in space
-                    .view
-                    .invites()
-                    .filter(|invite| invite.revoked_by.is_none())
-                {
+                // Who holds a revoked one is told so, for as long as it would have been valid.
+                for invite in space.view.invites().filter(|invite| {
+                    invite.revoked_by.is_none() || invite.terms.expires > Hlc::from_wall(self.now)
+                }) {
                     let tag = Tag::of_key(invite.terms.key.as_bytes());
                     book.insert(tag, TagUse::Join(space.id, invite.op));
                 }
