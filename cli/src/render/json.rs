@@ -152,6 +152,7 @@ fn space(space: &SpaceSummary) -> Value {
     let (standing, weight, removal) = match space.membership {
         Membership::Member(weight) => ("member", Some(weight.get()), None),
         Membership::Waiting(weight) => ("waiting", Some(weight.get()), None),
+        Membership::Removed(OpId::ZERO) => ("outside", None, None),
         Membership::Removed(op) => ("removed", None, Some(op)),
     };
     json!({

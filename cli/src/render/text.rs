@@ -7,8 +7,8 @@ use super::status::{self, counted};
 use super::table::{self, Cell};
 use super::{posts, qr, time};
 use crate::api::{
-    ChannelKind, ChannelView, InviteView, JoinRequestView, MemberView, Membership, SpaceSummary,
-    Weight,
+    ChannelKind, ChannelView, InviteView, JoinRequestView, MemberView, Membership, OpId,
+    SpaceSummary, Weight,
 };
 use crate::duration;
 use crate::output::{Done, NewInvite, Output, WaitingFor};
@@ -129,6 +129,8 @@ pub(super) fn membership(membership: Membership) -> String {
         Membership::Waiting(weight) => {
             format!("{}, waiting to be let into the group", role(weight))
         }
+        // known from an import
+        Membership::Removed(OpId::ZERO) => "not a member".to_owned(),
         Membership::Removed(op) => format!("removed by {}", op.short()),
     }
 }
