@@ -10,6 +10,7 @@ pub(crate) use node::audit::{
 pub(crate) use node::command::{Answer, Command};
 pub(crate) use node::error::CommandError;
 pub(crate) use node::invite::{InviteLink, LinkError};
+pub(crate) use node::refusals::RefusedOp;
 pub(crate) use node::runtime::{
     AttachError, Created, Handle, KeySource, LiveNode, Options, StartError, check_relay, create,
     open, restore,

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use crate::api::{CommandError, Handle, LiveNode, OpId, ProofError, SpaceId, verify_proof};
-use crate::api::{Explanation, Field, Op, Outcome, Proof, Snapshot, SpaceDump, Timestamp, Until};
+use crate::api::{
+    Explanation, Field, Op, Outcome, Proof, RefusedOp, Snapshot, SpaceDump, Timestamp, Until,
+};
 use crate::args::{AuditCmd, AuditVerifyArgs};
 use crate::error::CliError;
 use crate::execute::{Context, ask, lookup};
@@ -18,8 +20,8 @@ use crate::resolve::{Candidate, ID_DIGITS_MIN, pick};
 /// What an audit came to.
 #[derive(Debug)]
 pub(crate) enum Page {
-    /// The newest ops.
-    Log(Vec<Outcome>),
+    /// The newest ops, and those that were refused when they came.
+    Log(Vec<Outcome>, Vec<RefusedOp>),
     /// One op explained.
     Explanation(Explanation),
     /// Everything.
@@ -40,7 +42,9 @@ pub(crate) async fn run(handle: &Handle, cmd: AuditCmd, _: &Context) -> Result<O
         AuditCmd::Log(args) => {
             let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
             let limit = args.limit.get();
-            Page::Log(ask(handle, move |node| node.audit_log(space, limit)).await?)
+            let log = ask(handle, move |node| node.audit_log(space, limit)).await?;
+            let refused = ask(handle, move |node| node.refused_ops(space, limit)).await?;
+            Page::Log(log, refused)
         }
         AuditCmd::Explain(args) => {
             let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
@@ -199,7 +203,16 @@ const fn days_of(year: u64, month: u64) -> u64 {
 /// Returns what programs read.
 pub(crate) fn json(page: &Page) -> Vec<Value> {
     match page {
-        Page::Log(log) => log.iter().map(|o| outcome("audit-op", o)).collect(),
+        Page::Log(log, refused) => {
+            let rows = log.iter().map(|o| outcome("audit-op", o));
+            let refused = refused.iter().map(|r| {
+                json!({
+                    "type": "refused-op", "op": r.op.to_string(), "rule": r.rule, "why": r.text,
+                    "when_ms": r.when.as_ms(),
+                })
+            });
+            rows.chain(refused).collect()
+        }
         Page::Explanation(Explanation::Accepted {
             outcome: o,
             steps,
@@ -334,7 +347,20 @@ fn hex(bytes: &[u8]) -> String {
 /// Returns what people read.
 pub(crate) fn text(page: &Page, look: Look) -> String {
     match page {
-        Page::Log(log) => log.iter().map(line).collect(),
+        Page::Log(log, refused) => {
+            let mut out: String = log.iter().map(line).collect();
+            for r in refused {
+                let _ = writeln!(
+                    out,
+                    "{}  refused when it came, by rule {}: {}  {}",
+                    time::minute(r.when),
+                    r.rule,
+                    r.text,
+                    r.op
+                );
+            }
+            out
+        }
         Page::Explanation(Explanation::Accepted {
             outcome: o,
             steps,
@@ -401,15 +427,20 @@ fn head(o: &Outcome) -> String {
 }
 
 fn line(o: &Outcome) -> String {
-    format!(
-        "{}  {}  {:<14} {}  {}: {}\n",
+    let mut out = format!(
+        "{}  {}  {:<14} {}  {}",
         time::minute(o.wall),
         o.op.short(),
         o.kind,
         clean::line(&o.author_name),
         o.state,
-        verdict(o)
-    )
+    );
+    // what is as it should be needs no reason
+    if o.rule.is_some() || !o.deciding.is_empty() {
+        out.push_str(&format!(": {}", verdict(o)));
+    }
+    out.push('\n');
+    out
 }
 
 fn verdict(o: &Outcome) -> String {

@@ -298,11 +298,12 @@ fn command_code(error: &CommandError) -> Code {
         | CommandError::NotFound { .. } => Code::NotFound,
         CommandError::NotAllowed { .. } | CommandError::Removed => Code::NotAllowed,
         CommandError::Invalid { .. }
+        | CommandError::TooLong { .. }
         | CommandError::Invite { .. }
         | CommandError::Bundle { .. } => Code::BadInput,
         CommandError::NoRelay { .. } | CommandError::TimedOut { .. } => Code::NoRelay,
         CommandError::Store { source } => store_code(source, Code::Profile),
-        CommandError::ImportStopped { .. } => Code::Disk,
+        CommandError::ImportStopped { .. } | CommandError::NoRoom { .. } => Code::Disk,
         CommandError::Group { .. } => Code::Profile,
         CommandError::UpdateNeeded | CommandError::Forked | CommandError::Stopping => Code::Other,
         // what a later node adds

@@ -27,6 +27,10 @@ const ARCHITECTURE: &[(&str, &[&str])] = &[
         &["blobstore", "fold", "mls", "net", "oplog", "store"],
     ),
     ("cli", &["node", "relay"]),
+    (
+        "sim",
+        &["blobstore", "net", "node", "oplog", "relay", "store"],
+    ),
 ];
 
 /// Crates that know no clock, chance, file, socket or thread at all.

@@ -362,12 +362,25 @@ fn d4_acts_of_authority_are_void_without_an_effective_grant() {
     let mut fiat = Fiat::default();
     fiat.promote(&moderator, 20, 3);
     fiat.void_roles.insert(moderator.user, control(9));
-    let replica = Replica::of(&fiat, [&post, &deletion, &said]);
+    // To change what another opened takes authority, to change one's own does not.
+    let by_ada = ada.thread(15, "hers");
+    let by_moderator = moderator.thread(16, "his");
+    let hers = moderator.retitle(17, &by_ada, "taken over");
+    let his = moderator.retitle(18, &by_moderator, "renamed");
+    let ops = [&post, &deletion, &said, &by_ada, &by_moderator, &hers, &his];
+    let replica = Replica::of(&fiat, ops);
     assert_eq!(replica.state(&post), PostState::Normal);
     assert_eq!(replica.state(&said), PostState::Normal);
-    let verdict = replica.view().verdict(&deletion).unwrap();
     let (rule, by) = (Rule::ActVoid, control(9));
-    assert_eq!(verdict, Verdict::Refused { rule, by });
+    for act in [&deletion, &hers] {
+        let verdict = replica.view().verdict(act).unwrap();
+        assert_eq!(verdict, Verdict::Refused { rule, by });
+    }
+    assert_eq!(replica.post(&by_ada).title.as_deref(), Some("hers"));
+    assert_eq!(
+        replica.post(&by_moderator).title.as_deref(),
+        Some("renamed")
+    );
 }
 
 #[test]

@@ -103,9 +103,9 @@ impl Workload {
 
     /// As `decent export` writes it (`docs/format.md`).
     fn bundle(&self) -> Vec<u8> {
-        let mut bytes = b"decent bundle v1".to_vec();
+        let mut body = Vec::new();
         let count = (self.control.len() + self.posts.len()) as u64;
-        let mut e = Encoder::new(&mut bytes);
+        let mut e = Encoder::new(&mut body);
         let written = e
             .map(2)
             .and_then(|e| e.u8(0)?.bytes(self.space.as_bytes()))
@@ -114,7 +114,8 @@ impl Workload {
         for op in self.control.iter().chain(&self.posts) {
             e.bytes(op).expect("a vector takes all");
         }
-        bytes
+        let hash = oplog::hash::H::new("bundle").field(&body).finish();
+        [b"decent bundle v1".as_slice(), &hash, &body].concat()
     }
 }
 

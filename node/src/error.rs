@@ -48,6 +48,20 @@ pub enum CommandError {
         /// Which value, and what is wrong with it.
         what: String,
     },
+    /// What would be written is longer than an op may be, so it could not be sent.
+    #[error("this is too long to be sent: {len} bytes, at most {max} allowed")]
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The longest payload.
+        max: usize,
+    },
+    /// The disk has too little room for this.
+    #[error("{why}")]
+    NoRoom {
+        /// What there is no room for, in words.
+        why: &'static str,
+    },
     /// The invite cannot be used.
     #[error("this invite cannot be used: {why}")]
     Invite {

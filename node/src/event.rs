@@ -58,6 +58,11 @@ pub enum Event {
     },
     /// A timer that was set has run out.
     TimerExpired(Timer),
+    /// How much of the disk is free: told at the start and now and then.
+    DiskFree {
+        /// In bytes.
+        bytes: u64,
+    },
 }
 
 /// Out of the node.

@@ -6,8 +6,8 @@
 
 use oplog::payload::{
     Attachment, ChannelCreate, ChannelKind, ChannelUpdate, Edit, History, InviteCreate,
-    InviteRevoke, Leave, ModTombstone, Mute, PolicySet, Post, React, Removal, RoleSet,
-    ThreadCreate, ThreadUpdate, Unban, Unmute,
+    InviteRevoke, LatePolicy, Leave, ModTombstone, Mute, PolicySet, Post, PurgeFrom, React,
+    Removal, RoleSet, ThreadCreate, ThreadUpdate, Unban, Unmute,
 };
 use oplog::store::Store;
 use oplog::{
@@ -26,6 +26,7 @@ type Outcome = Result<Option<Answer>, CommandError>;
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Carries a command out. `None`: the answer comes later.
     pub(crate) fn execute(&mut self, id: CommandId, command: Command) -> Outcome {
+        self.need_room_for(&command)?;
         match command {
             Command::CreateSpace { name } => self
                 .create_space(&name)
@@ -262,15 +263,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 late,
                 purge,
             } => {
-                let cut = self.cut_of(&space, &user)?;
-                let removal = Removal {
-                    target: user,
-                    cut,
-                    late,
-                    reason,
-                    purge,
-                };
-                self.remove(&space, Payload::Kick(removal)).map(op)
+                let removal = self.removal(&space, user, reason, late, purge)?;
+                self.govern(&space, Payload::Kick(removal)).map(op)
             }
             Command::Ban {
                 space,
@@ -279,15 +273,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 late,
                 purge,
             } => {
-                let cut = self.cut_of(&space, &user)?;
-                let removal = Removal {
-                    target: user,
-                    cut,
-                    late,
-                    reason,
-                    purge,
-                };
-                self.remove(&space, Payload::Ban(removal)).map(op)
+                let removal = self.removal(&space, user, reason, late, purge)?;
+                self.govern(&space, Payload::Ban(removal)).map(op)
             }
             Command::Unban { space, user } => self
                 .govern(&space, Payload::Unban(Unban { target: user }))
@@ -330,9 +317,23 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(op)
     }
 
-    /// Writes a removal and the commit that follows from it.
-    fn remove(&mut self, space: &SpaceId, payload: Payload) -> Result<OpId, CommandError> {
-        self.govern(space, payload)
+    /// Says who is removed and what we had seen of them.
+    fn removal(
+        &self,
+        space: &SpaceId,
+        target: UserId,
+        reason: String,
+        late: Option<LatePolicy>,
+        purge: Vec<PurgeFrom>,
+    ) -> Result<Removal, CommandError> {
+        let cut = self.cut_of(space, &target)?;
+        Ok(Removal {
+            target,
+            cut,
+            late,
+            reason,
+            purge,
+        })
     }
 
     fn say(

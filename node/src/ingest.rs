@@ -7,17 +7,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use minicbor::bytes::ByteVec;
 use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
 use oplog::{
-    Accept, AcceptError, AcceptedOp, Kind, OpId, Refused, Scope, SignedOp, SpaceId, SpaceNo, Tag,
-    UserId, VerifiedOp, codec,
+    Accept, AcceptError, AcceptedOp, Kind, OpId, Refused, Rule, Scope, SignedOp, SpaceId, SpaceNo,
+    Tag, UserId, VerifiedOp, codec,
 };
 use rand_core::CryptoRng;
 
+use crate::arrivals::Arrived;
 use crate::blobs::ChunkStore;
+use crate::event::RelayId;
+use crate::flood::Pace;
 use crate::message::Sealed;
 use crate::node::Node;
-use crate::space::TagUse;
+use crate::tags::TagUse;
 use crate::view::Notice;
 
 /// Envelopes that no key here opens yet: their commit is still on its way.
@@ -35,6 +39,8 @@ pub(crate) struct Outcome {
     pub(crate) held: u64,
     /// Refused, with the rule and its words.
     pub(crate) refused: Vec<(OpId, &'static str, String)>,
+    /// Those of them whose refusal is a verdict on the op.
+    pub(crate) verdicts: Vec<(OpId, Rule)>,
     /// Not even ops.
     pub(crate) malformed: u64,
 }
@@ -51,31 +57,52 @@ impl Outcome {
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Takes envelopes that a relay gave.
     pub(crate) fn open_envelopes(
         &mut self,
+        from: RelayId,
         tag: Tag,
-        envelopes: Vec<Vec<u8>>,
+        found: TagUse,
+        envelopes: Vec<Arrived>,
+        pace: Pace,
     ) -> Result<(), StoreError> {
-        let Some(found) = self.tag_book()?.get(&tag).copied() else {
-            return Ok(());
-        };
         match found {
             TagUse::Scope(space, scope) => {
+                let mut outcome = Outcome::default();
                 let mut ops = Vec::new();
-                for envelope in envelopes {
-                    match self.open_one(&space, &scope, &envelope) {
-                        Some(sealed) => self.opened(&space, sealed, &mut ops)?,
-                        None => self.keep_unopened(&space, tag, &scope, &envelope)?,
+                for Arrived { id, hour, bytes } in envelopes {
+                    if let Some((_, inside)) = self.arrival(&space, &tag, &id)? {
+                        // Another relay brought it. That it is here too is what was hoped for.
+                        if let Some(s) = self.spaces.get_mut(&space) {
+                            s.repair.given_at(from, &inside);
+                        }
+                        continue;
+                    }
+                    match self.open_one(&space, &scope, &bytes) {
+                        Some(Sealed::Ops(list)) => {
+                            let list = decode_ops(list, &mut outcome);
+                            let inside: Vec<OpId> = list.iter().map(SignedOp::id).collect();
+                            self.note_arrival(&space, &tag, &id, hour, &inside)?;
+                            if let Some(s) = self.spaces.get_mut(&space) {
+                                s.repair.given_at(from, &inside);
+                            }
+                            ops.extend(list);
+                        }
+                        Some(Sealed::Gossip(message)) => self.heard(&space, &message)?,
+                        None => {
+                            self.note_arrival(&space, &tag, &id, hour, &[])?;
+                            self.keep_unopened(&space, tag, &scope, &bytes)?;
+                        }
                     }
                 }
-                self.take_ops(&space, ops).map(|_| ())
+                self.take_signed(&space, ops, outcome, pace).map(|_| ())
             }
             TagUse::Join(space, invite) => envelopes
                 .iter()
-                .try_for_each(|envelope| self.join_requested(&space, &invite, envelope)),
+                .try_for_each(|envelope| self.join_requested(&space, &invite, &envelope.bytes)),
             TagUse::Return(space) => envelopes
                 .iter()
-                .try_for_each(|envelope| self.return_requested(&space, envelope)),
+                .try_for_each(|envelope| self.return_requested(&space, &envelope.bytes)),
         }
     }
 
@@ -86,21 +113,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         codec::decode("envelope content", &plain).ok()
     }
 
-    fn opened(
-        &mut self,
-        space: &SpaceId,
-        sealed: Sealed,
-        ops: &mut Vec<Vec<u8>>,
-    ) -> Result<(), StoreError> {
-        match sealed {
-            Sealed::Ops(list) => {
-                ops.extend(list.into_iter().map(Vec::from));
-                Ok(())
-            }
-            Sealed::Gossip(bytes) => self.heard(space, &bytes),
-        }
-    }
-
     /// Takes ops that anybody may have sent: decodes, verifies, accepts.
     pub(crate) fn take_ops(
         &mut self,
@@ -108,20 +120,27 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         ops: Vec<Vec<u8>>,
     ) -> Result<Outcome, StoreError> {
         let mut outcome = Outcome::default();
+        let ops = decode_ops(ops.into_iter().map(ByteVec::from), &mut outcome);
+        self.take_signed(space, ops, outcome, Pace::Free)
+    }
+
+    /// Takes ops that anybody may have sent: verifies, accepts.
+    fn take_signed(
+        &mut self,
+        space: &SpaceId,
+        ops: Vec<SignedOp>,
+        mut outcome: Outcome,
+        pace: Pace,
+    ) -> Result<Outcome, StoreError> {
         let mut signed = Vec::with_capacity(ops.len());
-        for bytes in ops {
-            match SignedOp::decode(&bytes) {
-                Ok(op) => {
-                    if self.has_op(space, &op.id())? {
-                        outcome.duplicates += 1;
-                        if let Some(s) = self.spaces.get_mut(space) {
-                            s.repair.given(&op.id());
-                        }
-                    } else {
-                        signed.push(op);
-                    }
+        for op in ops {
+            if self.has_op(space, &op.id())? {
+                outcome.duplicates += 1;
+                if let Some(s) = self.spaces.get_mut(space) {
+                    s.repair.given(&op.id());
                 }
-                Err(_) => outcome.malformed += 1,
+            } else {
+                signed.push(op);
             }
         }
         let mut verified = Vec::with_capacity(signed.len());
@@ -131,7 +150,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 Err((op, error)) => outcome.refused.push((op.id(), "S0", error.to_string())),
             }
         }
+        if pace == Pace::Slowed {
+            verified = self.pace(space, verified)?;
+        }
         self.accept_all(space, verified, &mut outcome)?;
+        for (op, rule) in &outcome.verdicts {
+            self.note_refusal(space, op, *rule)?;
+        }
         for (op, rule, why) in &outcome.refused {
             self.notify(Notice::Refused {
                 space: *space,
@@ -166,14 +191,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     refused,
                 }) => {
                     accepted.extend(applied);
-                    outcome.refused.extend(refused.into_iter().map(refusal));
+                    refused
+                        .into_iter()
+                        .for_each(|refused| outcome.refuse(refused));
                 }
                 Ok(Accept::Held { .. } | Accept::Deferred { .. } | Accept::Waiting(_)) => {
                     outcome.held += 1
                 }
                 Ok(Accept::Duplicate) => outcome.duplicates += 1,
                 Err(AcceptError::Store(source)) => return Err(source),
-                Err(error) => outcome.refused.push(refusal(Refused { id, error })),
+                Err(error) => outcome.refuse(Refused { id, error }),
             }
         }
         outcome.accepted.extend(accepted.iter().map(|op| op.id()));
@@ -325,25 +352,38 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             },
         )?;
         let oldest = self.now.day().saturating_sub(UNOPENED_DAYS);
+        let mut outcome = Outcome::default();
         let mut ops = Vec::new();
         for (key, value) in rows {
             let day = key
                 .get(2..10)
                 .and_then(|d| d.try_into().ok())
                 .map_or(0, u64::from_be_bytes);
-            let sealed = read_unopened(&value)
-                .and_then(|(scope, envelope)| self.open_one(space, &scope, envelope));
+            let kept = read_unopened(&value);
+            let sealed =
+                kept.and_then(|(scope, _, envelope)| self.open_one(space, &scope, envelope));
             if sealed.is_some() || day < oldest {
                 self.store.delete(UNOPENED, &key);
                 if let Some(s) = self.spaces.get_mut(space) {
                     s.unopened = s.unopened.saturating_sub(1);
                 }
             }
-            if let Some(sealed) = sealed {
-                self.opened(space, sealed, &mut ops)?;
+            match (sealed, kept) {
+                (Some(Sealed::Ops(list)), Some((_, tag, envelope))) => {
+                    let list = decode_ops(list, &mut outcome);
+                    let inside: Vec<OpId> = list.iter().map(SignedOp::id).collect();
+                    let id = oplog::tag::envelope_hash(envelope);
+                    if let Some((hour, _)) = self.arrival(space, &tag, &id)? {
+                        self.note_arrival(space, &tag, &id, hour, &inside)?;
+                    }
+                    ops.extend(list);
+                }
+                (Some(Sealed::Gossip(message)), _) => self.heard(space, &message)?,
+                _ => {}
             }
         }
-        self.take_ops(space, ops).map(|_| ())
+        self.take_signed(space, ops, outcome, Pace::Free)
+            .map(|_| ())
     }
 
     pub(crate) fn count_unopened(&self, no: SpaceNo) -> Result<usize, StoreError> {
@@ -369,16 +409,28 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         s.log.expire(self.now);
         let mut accepted = Vec::new();
-        for (_, result) in s.log.due(self.now, &mut self.store, &mut s.authority) {
+        let mut outcome = Outcome::default();
+        for (id, result) in s.log.due(self.now, &mut self.store, &mut s.authority) {
             match result {
                 Ok(Accept::Applied {
-                    accepted: applied, ..
-                }) => accepted.extend(applied),
+                    accepted: applied,
+                    refused,
+                }) => {
+                    accepted.extend(applied);
+                    refused
+                        .into_iter()
+                        .for_each(|refused| outcome.refuse(refused));
+                }
                 Err(AcceptError::Store(source)) => return Err(source),
-                Ok(_) | Err(_) => {}
+                Err(error) => outcome.refuse(Refused { id, error }),
+                Ok(_) => {}
             }
         }
-        self.applied(space, &accepted)
+        for (op, rule) in &outcome.verdicts {
+            self.note_refusal(space, op, *rule)?;
+        }
+        self.applied(space, &accepted)?;
+        self.take_slowed(space)
     }
 
     /// Indexes what the log holds beyond the index: after a crash, or when the index was rebuilt.
@@ -398,9 +450,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 }
 
-fn refusal(refused: Refused) -> (OpId, &'static str, String) {
-    let rule = refused.error.rule().map_or("local", oplog::Rule::id);
-    (refused.id, rule, refused.error.to_string())
+impl Outcome {
+    fn refuse(&mut self, refused: Refused) {
+        let rule = refused.error.rule();
+        if let Some(rule) = rule.filter(|_| refused.error.is_verdict()) {
+            self.verdicts.push((refused.id, rule));
+        }
+        let rule = rule.map_or("local", Rule::id);
+        self.refused
+            .push((refused.id, rule, refused.error.to_string()));
+    }
 }
 
 fn unopened_row(no: SpaceNo, day: u64, id: &oplog::Digest) -> Vec<u8> {
@@ -412,12 +471,25 @@ fn unopened_row(no: SpaceNo, day: u64, id: &oplog::Digest) -> Vec<u8> {
     .concat()
 }
 
-fn read_unopened(value: &[u8]) -> Option<(Scope, &[u8])> {
+fn read_unopened(value: &[u8]) -> Option<(Scope, Tag, &[u8])> {
     let (len, rest) = value.split_first()?;
     let (scope, rest) = rest.split_at_checked(usize::from(*len))?;
     let scope = match scope {
         [] => Scope::Control,
         bytes => Scope::Channel(oplog::ChannelId::from_bytes(bytes.try_into().ok()?)),
     };
-    Some((scope, rest.get(Tag::LEN..)?))
+    let (tag, envelope) = rest.split_first_chunk::<{ Tag::LEN }>()?;
+    Some((scope, Tag::from_bytes(*tag), envelope))
+}
+
+/// Decodes ops; what is none is counted.
+fn decode_ops(list: impl IntoIterator<Item = ByteVec>, outcome: &mut Outcome) -> Vec<SignedOp> {
+    let mut ops = Vec::new();
+    for bytes in list {
+        match SignedOp::decode(&bytes) {
+            Ok(op) => ops.push(op),
+            Err(_) => outcome.malformed += 1,
+        }
+    }
+    ops
 }

@@ -2,45 +2,34 @@
 //!
 //! Who wants in leaves a request under the invite's tag and waits at a mailbox, where a
 //! bundle with everything a member has arrives, sealed to this device (`docs/protocol.md`
-//! B19). How members answer is in `admit`.
-//!
-//! # Invariants
-//! - A bundle is trusted in nothing: its ops pass the same acceptance as all others, the Space id is
-//!   the one in the link, and the Welcome must lead to the roster that the commit op declares.
-//! - Nothing of a bundle is kept unless all of that holds.
+//! B19). The mailbox is in `mailbox`, what becomes of the bundle in `bundle`, and how members
+//! answer in `admit`.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use fold::AuthorityFold;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use mls::envelope::{SealKeys, TagKey};
-use mls::sealed_box::{self, BoxKey};
-use mls::{ExpectedJoin, Roster, TopicKey, cert_book, key_package_digest, stored};
-use net::wire::{
-    Cursor, Filed, MailboxVerb, PutRequest, RecvAuth, RecvId, RelayError, Request, Response, SendId,
-};
-use oplog::authority::Authority;
+use mls::stored;
+use net::wire::{PutRequest, RelayError, Request, Response, SendId};
 use oplog::payload::{Attachment, NewMember, Payload};
-use oplog::store::{Direction, MemStore, Store, StoreError, prefix_end};
-use oplog::{
-    Accept, Digest, EpochId, Kind, OpId, Scope, Secret, SecretKey, SignedOp, SpaceId, SpaceLog,
-    SpaceNo, codec,
-};
+use oplog::store::{Direction, Store, StoreError, prefix_end};
+use oplog::{Digest, Kind, OpId, Scope, SecretKey, SpaceId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::command::{Answer, CommandId};
 use crate::error::CommandError;
 use crate::event::RelayId;
-use crate::exchange::{ENVELOPE_TTL_SECS, Purpose, relay_key};
-use crate::group::{group_error, identity_signature, welcome_hash};
+use crate::exchange::Purpose;
+use crate::group::{group_error, identity_signature};
 use crate::identity::NODE_TABLE;
 use crate::invite::InviteLink;
-use crate::message::{BUNDLE_BYTES_MAX, JoinBundle, JoinRequest, Mail};
+use crate::mailbox::Mailbox;
+use crate::message::JoinRequest;
 use crate::node::{Node, Waiting};
-use crate::view::Notice;
+use crate::outbox::ENVELOPE_TTL_SECS;
 
 pub(crate) const MAIL_INFO: &[u8] = b"decent mail v1";
 const JOIN: &[u8] = b"join/";
@@ -50,46 +39,28 @@ const JOIN: &[u8] = b"join/";
 #[cbor(map)]
 pub(crate) struct PendingJoin {
     #[n(0)]
-    space: SpaceId,
+    pub(crate) space: SpaceId,
     /// By invite: its op and the seed of its key.
     #[n(1)]
-    invite: Option<(OpId, Digest)>,
+    pub(crate) invite: Option<(OpId, Digest)>,
     /// Back from a backup: the DeviceAdd that our identity key signed.
     #[n(2)]
-    device_add: Option<ByteVec>,
+    pub(crate) device_add: Option<ByteVec>,
     /// Where the Space can be reached.
     #[n(3)]
-    relays: Vec<String>,
+    pub(crate) relays: Vec<String>,
     /// Our key package for this join; its secrets lie in the store under its hash.
     #[n(4)]
-    key_package: ByteVec,
+    pub(crate) key_package: ByteVec,
     /// A mailbox at each relay.
     #[n(5)]
-    mailboxes: Vec<Mailbox>,
+    pub(crate) mailboxes: Vec<Mailbox>,
     /// Where the bundle lies, once somebody told.
     #[n(6)]
-    bundle: Option<Attachment>,
+    pub(crate) bundle: Option<Attachment>,
     /// Why it failed, if it did.
     #[n(7)]
-    failed: Option<String>,
-}
-
-#[derive(Clone, Debug, Encode, Decode)]
-#[cbor(map)]
-struct Mailbox {
-    #[n(0)]
-    relay: Digest,
-    /// Seed of the key that reads it.
-    #[n(1)]
-    key: Digest,
-    #[n(2)]
-    recv_id: Option<RecvId>,
-    #[n(3)]
-    send_id: Option<SendId>,
-    #[n(4)]
-    read_to: Cursor,
-    #[n(5)]
-    asked: bool,
+    pub(crate) failed: Option<String>,
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -205,7 +176,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    fn keep_join(&mut self, join: PendingJoin) {
+    pub(crate) fn keep_join(&mut self, join: PendingJoin) {
         self.store.put(
             NODE_TABLE,
             &[JOIN, join.space.as_bytes()].concat(),
@@ -214,7 +185,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.joins.insert(join.space, join);
     }
 
-    fn end_join(&mut self, space: &SpaceId) {
+    pub(crate) fn end_join(&mut self, space: &SpaceId) {
         self.store
             .delete(NODE_TABLE, &[JOIN, space.as_bytes()].concat());
         self.joins.remove(space);
@@ -240,106 +211,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         })
     }
 
-    /// Goes on with every pending join at a relay: mailbox, request, answers.
-    pub(crate) fn continue_joins(&mut self, id: RelayId) -> Result<(), StoreError> {
-        let Some(relay) = self.relays.get(&id).filter(|r| r.connected) else {
-            return Ok(());
-        };
-        let (key, Some(challenge)) = (relay.key(), relay.challenge) else {
-            return Ok(());
-        };
-        let spaces: Vec<SpaceId> = self.joins.keys().copied().collect();
-        for space in spaces {
-            let Some(join) = self.joins.get(&space).cloned() else {
-                continue;
-            };
-            if !join.relays.iter().any(|address| relay_key(address) == key) {
-                continue;
-            }
-            match join.mailboxes.iter().find(|m| m.relay == key) {
-                None => self.open_mailbox(id, key, join),
-                Some(mailbox) => {
-                    let (Some(recv_id), Some(_)) = (mailbox.recv_id, mailbox.send_id) else {
-                        continue;
-                    };
-                    let reader = SecretKey::from_seed(mailbox.key.as_bytes());
-                    let after = mailbox.read_to;
-                    let auth = RecvAuth::sign(
-                        &reader,
-                        MailboxVerb::Subscribe,
-                        &recv_id,
-                        after,
-                        &challenge,
-                    );
-                    self.request(
-                        id,
-                        Purpose::ReadMailbox(space),
-                        Request::MboxSubscribe {
-                            recv_id,
-                            after,
-                            auth,
-                        },
-                    );
-                    if !mailbox.asked {
-                        self.ask_to_join(id, &key, &join);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn open_mailbox(&mut self, id: RelayId, relay: Digest, mut join: PendingJoin) {
-        let seed = Secret::generate(&mut self.rng);
-        let recv_pk = Digest::from_bytes(SecretKey::from_seed(seed.as_bytes()).public());
-        join.mailboxes.push(Mailbox {
-            relay,
-            key: Digest::from_bytes(*seed.as_bytes()),
-            recv_id: None,
-            send_id: None,
-            read_to: Cursor::START,
-            asked: false,
-        });
-        let space = join.space;
-        self.keep_join(join);
-        self.request(
-            id,
-            Purpose::OpenMailbox(space),
-            Request::MboxNew { recv_pk },
-        );
-    }
-
-    pub(crate) fn mailbox_opened(
-        &mut self,
-        id: RelayId,
-        space: SpaceId,
-        result: Result<Response, RelayError>,
-    ) -> Result<(), StoreError> {
-        let Some(key) = self.relays.get(&id).map(crate::exchange::Relay::key) else {
-            return Ok(());
-        };
-        let Some(mut join) = self.joins.get(&space).cloned() else {
-            return Ok(());
-        };
-        match result {
-            Ok(Response::Mailbox { recv_id, send_id }) => {
-                if let Some(mailbox) = join.mailboxes.iter_mut().find(|m| m.relay == key) {
-                    mailbox.recv_id = Some(recv_id);
-                    mailbox.send_id = Some(send_id);
-                }
-            }
-            Ok(_) | Err(_) => join.mailboxes.retain(|m| m.relay != key),
-        }
-        let opened = join.mailboxes.iter().any(|m| m.relay == key);
-        self.keep_join(join);
-        if opened {
-            self.continue_joins(id)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn ask_to_join(&mut self, id: RelayId, relay: &Digest, join: &PendingJoin) {
+    pub(crate) fn ask_to_join(&mut self, id: RelayId, relay: &Digest, mut join: PendingJoin) {
         let Some(address) = self.relays.get(&id).map(|r| r.address.clone()) else {
             return;
         };
@@ -387,7 +259,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             &codec::encode(&request),
             &mut self.rng,
         );
-        let Ok(envelope) = envelope else { return };
+        let envelope = match envelope {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                join.failed = Some(error.to_string());
+                return self.keep_join(join);
+            }
+        };
         let put = PutRequest::sign(writer.secret(), envelope, ENVELOPE_TTL_SECS);
         self.request(id, Purpose::AskToJoin(space), Request::Put(put));
     }
@@ -428,290 +306,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             })
     }
 
-    pub(crate) fn mailbox_read(
-        &mut self,
-        id: RelayId,
-        space: SpaceId,
-        result: Result<Response, RelayError>,
-    ) -> Result<(), StoreError> {
-        let Some(key) = self.relays.get(&id).map(crate::exchange::Relay::key) else {
-            return Ok(());
-        };
-        let Some(mut join) = self.joins.get(&space).cloned() else {
-            return Ok(());
-        };
-        match result {
-            // The relay has forgotten the mailbox: open another and ask again.
-            Err(RelayError {
-                code: net::wire::ErrorCode::NotFound,
-                ..
-            }) => {
-                join.mailboxes.retain(|m| m.relay != key);
-                self.keep_join(join);
-                self.continue_joins(id)
-            }
-            Ok(Response::Page { items, .. }) => self.take_mail(&space, &key, items),
-            Ok(_) | Err(_) => Ok(()),
-        }
-    }
-
-    pub(crate) fn mail_received(
-        &mut self,
-        id: RelayId,
-        recv_id: RecvId,
-        items: Vec<Filed>,
-    ) -> Result<(), StoreError> {
-        let Some(key) = self.relays.get(&id).map(crate::exchange::Relay::key) else {
-            return Ok(());
-        };
-        let ours = |join: &&PendingJoin| {
-            join.mailboxes
-                .iter()
-                .any(|m| m.relay == key && m.recv_id == Some(recv_id))
-        };
-        let Some(space) = self.joins.values().find(ours).map(|join| join.space) else {
-            return Ok(());
-        };
-        self.take_mail(&space, &key, items)
-    }
-
-    fn take_mail(
-        &mut self,
-        space: &SpaceId,
-        relay: &Digest,
-        items: Vec<Filed>,
-    ) -> Result<(), StoreError> {
-        for item in items {
-            let Some(mut join) = self.joins.get(space).cloned() else {
-                return Ok(());
-            };
-            let Some(mailbox) = join.mailboxes.iter_mut().find(|m| m.relay == *relay) else {
-                return Ok(());
-            };
-            if item.cursor <= mailbox.read_to {
-                continue;
-            }
-            mailbox.read_to = item.cursor;
-            self.keep_join(join);
-            let key = BoxKey::from_seed(&self.me.hpke);
-            let mail = sealed_box::open_with(&key, MAIL_INFO, &[], item.sealed.as_bytes()).ok();
-            let Some(Ok(mail)) = mail.map(|plain| codec::decode::<Mail>("mail", &plain)) else {
-                continue;
-            };
-            match mail {
-                Mail::Bundle(bundle) => self.take_bundle(space, &bundle)?,
-                Mail::Blob(attachment) => self.fetch_bundle(space, attachment),
-                Mail::Refused(why) => self.fail_join(space, &why),
-            }
-        }
-        Ok(())
-    }
-
-    fn fail_join(&mut self, space: &SpaceId, why: &str) {
+    pub(crate) fn fail_join(&mut self, space: &SpaceId, why: &str) {
         if let Some(mut join) = self.joins.get(space).cloned() {
             join.failed = Some(why.to_owned());
             self.keep_join(join);
         }
-    }
-
-    fn fetch_bundle(&mut self, space: &SpaceId, attachment: Attachment) {
-        if attachment.size > BUNDLE_BYTES_MAX as u64 {
-            return self.fail_join(space, "the bundle is too long");
-        }
-        if let Some(mut join) = self.joins.get(space).cloned() {
-            join.bundle = Some(attachment);
-            self.keep_join(join);
-        }
-    }
-
-    /// Goes on with bundles that came as blobs.
-    pub(crate) fn continue_bundles(&mut self) -> Result<(), StoreError> {
-        let waiting: Vec<(SpaceId, Attachment)> = self
-            .joins
-            .values()
-            .filter_map(|j| j.bundle.clone().map(|b| (j.space, b)))
-            .collect();
-        for (space, attachment) in waiting {
-            let missing = self.blob_missing(&attachment)?;
-            if !missing.is_empty() {
-                self.want(&missing);
-                continue;
-            }
-            match self.read_blob(&attachment)? {
-                Some(bytes) => {
-                    match codec::decode_bounded::<JoinBundle>("bundle", &bytes, BUNDLE_BYTES_MAX) {
-                        Ok(bundle) => self.take_bundle(&space, &bundle)?,
-                        Err(error) => self.fail_join(&space, &error.to_string()),
-                    }
-                }
-                None => self.fail_join(&space, "the bundle cannot be opened"),
-            }
-            if let Some(mut join) = self.joins.get(&space).cloned() {
-                join.bundle = None;
-                self.keep_join(join);
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets a bundle make us a member, if everything in it holds.
-    fn take_bundle(&mut self, space: &SpaceId, bundle: &JoinBundle) -> Result<(), StoreError> {
-        let Some(join) = self.joins.get(space).cloned() else {
-            return Ok(());
-        };
-        match self.check_bundle(space, &join, bundle) {
-            Ok(epoch) => self.enter_by_bundle(space, bundle, &epoch),
-            Err(BundleError::Store(error)) => Err(error),
-            Err(BundleError::Wrong(why)) => {
-                self.fail_join(space, &why);
-                Ok(())
-            }
-        }
-    }
-
-    /// Judges a bundle without keeping anything of it.
-    fn check_bundle(
-        &mut self,
-        space: &SpaceId,
-        join: &PendingJoin,
-        bundle: &JoinBundle,
-    ) -> Result<mls::Epoch, BundleError> {
-        let wrong = |why: &str| {
-            Err(BundleError::Wrong(format!(
-                "the answer is not usable: {why}"
-            )))
-        };
-        if bundle.space != *space {
-            return wrong("it is for another Space");
-        }
-        let mut scratch = MemStore::new();
-        let mut authority = AuthorityFold::new();
-        let mut log = SpaceLog::new(*space, SpaceNo(1));
-        let known: Vec<Vec<u8>> = match self.spaces.get(space) {
-            Some(s) => s.log.dag().iter().map(|node| node.op.encode()).collect(),
-            None => Vec::new(),
-        };
-        let ops = known
-            .iter()
-            .map(Vec::as_slice)
-            .chain(bundle.control.iter().map(|b| b.as_slice()));
-        let signed: Vec<SignedOp> = ops
-            .filter_map(|bytes| SignedOp::decode(bytes).ok())
-            .collect();
-        for op in SignedOp::verify_batch(signed, &mut self.rng)
-            .into_iter()
-            .flatten()
-        {
-            match log.accept(op, self.now, &mut scratch, &mut authority) {
-                Ok(
-                    Accept::Applied { .. }
-                    | Accept::Duplicate
-                    | Accept::Held { .. }
-                    | Accept::Deferred { .. }
-                    | Accept::Waiting(_),
-                ) => {}
-                Err(error) => {
-                    tracing::debug!(%error, "a bundle holds an op that is refused");
-                }
-            }
-        }
-        let view = authority.view_all(log.dag());
-        let id = EpochId::of_commit(&bundle.commit);
-        let Some(record) = authority.epoch(&id) else {
-            return wrong("it lacks the commit that adds us");
-        };
-        let own = record
-            .roster
-            .get(&self.me.device_id())
-            .map(|(_, package)| *package);
-        if own != Some(key_package_digest(&join.key_package)) {
-            return wrong("its commit does not add this device with the key package we made");
-        }
-        let Some(Ok(Some(Payload::Commit(commit)))) =
-            log.dag().node(&bundle.commit).map(|n| n.op.payload())
-        else {
-            return wrong("it lacks the commit that adds us");
-        };
-        if !commit.welcomes.contains(&welcome_hash(&bundle.welcome)) {
-            return wrong("its Welcome is not the commit's");
-        }
-        if crate::space::generation_of(&authority, &id) != bundle.generation {
-            return wrong("its tags are not those of the commit");
-        }
-        let secret =
-            stored::load_key_package(&self.store, space, &key_package_digest(&join.key_package));
-        let secret = secret.map_err(|error| match error {
-            stored::StoredError::Store(source) => BundleError::Store(source),
-            stored::StoredError::Mls(error) => BundleError::Wrong(error.to_string()),
-        })?;
-        let Some(secret) = secret else {
-            return wrong("the key package's secrets are gone");
-        };
-        let Some(group_id) = group_id(log.dag()) else {
-            return wrong("it lacks the op that founded the Space");
-        };
-        let roster = Roster::from((*record.roster).clone());
-        let expected = ExpectedJoin {
-            group_id,
-            number: record.number,
-            device: record.device,
-            roster: &roster,
-            root_commit: record.root_commit,
-            roster_hash: commit.roster_hash,
-        };
-        let certs: Vec<_> = view.devices().map(|device| device.cert).collect();
-        mls::join(
-            &secret,
-            &bundle.welcome,
-            &expected,
-            &cert_book(certs.iter().map(|cert| &**cert)),
-        )
-        .map_err(|e| BundleError::Wrong(e.to_string()))
-    }
-
-    fn enter_by_bundle(
-        &mut self,
-        space: &SpaceId,
-        bundle: &JoinBundle,
-        epoch: &mls::Epoch,
-    ) -> Result<(), StoreError> {
-        if !self.spaces.contains_key(space) {
-            let fresh = self.new_space(*space);
-            self.spaces.insert(*space, fresh);
-        }
-        self.take_ops(space, bundle.control.iter().map(|b| b.to_vec()).collect())?;
-        let topic = TopicKey::new(Secret::from_bytes(*bundle.topic.as_bytes()));
-        self.keep_topic(space, bundle.generation, topic);
-        self.enter_epoch(space, EpochId::of_commit(&bundle.commit), epoch)?;
-        self.take_ops(space, bundle.content.iter().map(|b| b.to_vec()).collect())?;
-        self.retry_unopened(space)?;
-        for address in &bundle.relays {
-            self.add_relay(address);
-        }
-        if let Some(join) = self.joins.get(space) {
-            stored::erase_key_package(
-                &mut self.store,
-                space,
-                &key_package_digest(&join.key_package),
-            );
-        }
-        self.end_join(space);
-        self.save_space(space);
-        self.notify(Notice::Joined { space: *space });
-        Ok(())
-    }
-}
-
-enum BundleError {
-    Wrong(String),
-    Store(StoreError),
-}
-
-fn group_id(dag: &oplog::dag::ControlDag) -> Option<Digest> {
-    let genesis = dag.iter().next()?;
-    if let Payload::Genesis(genesis) = genesis.op.payload().ok()?? {
-        Some(genesis.group_id)
-    } else {
-        None
     }
 }

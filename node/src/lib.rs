@@ -13,25 +13,43 @@ pub mod event;
 pub mod identity;
 pub mod invite;
 pub mod recover;
+pub mod refusals;
+pub mod room;
 pub mod view;
 
 #[cfg(feature = "runtime")]
 pub mod runtime;
 
 mod admit;
+mod arrivals;
+mod bundle;
+mod cache;
+mod commit;
+mod compare;
 mod exchange;
 mod execute;
+mod flood;
+#[cfg(feature = "test-utils")]
+mod forge;
 mod group;
 mod import;
 mod ingest;
 mod join;
+mod landing;
+mod listen;
+mod mail;
+mod mailbox;
 mod message;
 mod node;
+mod outbox;
 mod query;
+mod relays;
 mod repair;
 mod rogue;
+mod seal;
 mod space;
 mod standing;
+mod tags;
 mod write;
 
 pub use command::{Answer, Command, CommandId};

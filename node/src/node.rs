@@ -16,6 +16,7 @@ use oplog::{OpId, SpaceId, Timestamp, UserId};
 use rand_core::CryptoRng;
 
 use crate::blobs::{Blobs, ChunkStore};
+use crate::cache::BUDGET_BYTES;
 use crate::command::{Answer, Command, CommandId};
 use crate::error::CommandError;
 use crate::event::{Effect, Event, RelayId, RequestId, Timer};
@@ -24,6 +25,7 @@ use crate::identity::Identity;
 use crate::import::Import;
 use crate::join::PendingJoin;
 use crate::message::JoinRequest;
+use crate::room::Room;
 use crate::space::Space;
 use crate::view::{Me, Notice, RelayStatus};
 
@@ -60,6 +62,8 @@ pub struct Node<S, C, R> {
     pub(crate) sent_count: u64,
     /// What the start found and mended, in words.
     pub(crate) recovered: Vec<String>,
+    /// On the disk.
+    pub(crate) room: Room,
 }
 
 /// What a command waits for.
@@ -112,7 +116,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             relays: BTreeMap::new(),
             joins: BTreeMap::new(),
             applicants: BTreeMap::new(),
-            blobs: Blobs::default(),
+            blobs: Blobs::new(BUDGET_BYTES),
             waiting: Vec::new(),
             imports: VecDeque::new(),
             invited_by: BTreeMap::new(),
@@ -127,6 +131,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             received_count: 0,
             sent_count: 0,
             recovered: Vec::new(),
+            room: Room::default(),
         };
         node.load_relays()?;
         node.load_spaces()?;
@@ -146,7 +151,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub fn reload(&mut self) -> Result<Vec<Effect>, StoreError> {
         self.spaces.clear();
         self.joins.clear();
-        self.blobs = Blobs::default();
+        self.blobs = Blobs::new(self.blobs.budget);
         self.effects.clear();
         self.tags_changed = true;
         self.stop_imports();
@@ -175,6 +180,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             } => self.relay_answered(relay, request, result)?,
             Event::RelayPushed { relay, push } => self.relay_pushed(relay, push)?,
             Event::TimerExpired(timer) => self.timer(timer)?,
+            Event::DiskFree { bytes } => self.disk_free(bytes)?,
         }
         self.store.commit()?;
         Ok(std::mem::take(&mut self.effects))
@@ -290,7 +296,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .relays
                 .values()
                 .filter(|r| r.connected)
-                .all(|r| r.caught_up)
+                .all(|r| r.caught_up && !r.is_comparing())
             && self.nothing_to_send()?;
         let mut still = Vec::new();
         for (id, waiting) in std::mem::take(&mut self.waiting) {

@@ -210,7 +210,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             me: self.me(),
             relays,
             spaces,
-            recovered: self.recovered.clone(),
+            recovered: {
+                let mut found = self.recovered.clone();
+                found.extend(self.room.words().map(str::to_owned));
+                found
+            },
         })
     }
 

@@ -8,9 +8,9 @@ use oplog::{DeviceId, Kind, OpTable, SpaceId, SpaceNo, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
-use crate::exchange::{Queued, queue};
 use crate::identity::{Identity, NODE_TABLE};
 use crate::node::Node;
+use crate::outbox::{Queued, queue};
 use crate::space::{SPACE, SpaceRow};
 
 /// Indexes records of the logs again, before a node opens: after a crash, or when the index was

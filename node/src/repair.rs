@@ -14,7 +14,7 @@ use oplog::{DeviceId, Lane, OpId, Scope, SpaceId, UserId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
-use crate::event::Timer;
+use crate::event::{RelayId, Timer};
 use crate::identity::QUEUE_TABLE;
 use crate::message::{Gossip, HAVE_LANES_MAX, Have, LaneHead, Sealed, WANT_IDS_MAX};
 use crate::node::Node;
@@ -28,6 +28,11 @@ const HAVE_AFTER_MS: u64 = 2_000;
 const HAVE_EVERY_MS: u64 = 400;
 /// One place further back in the order of answering, in milliseconds.
 const TURN_MS: u64 = 700;
+/// How long relays keep what members tell each other here, in seconds: it is of use to those who are
+/// online, and whoever comes back tells and hears anew. Shorter than the hours that are compared.
+pub(crate) const GOSSIP_TTL_SECS: u32 = 3_600;
+/// Most ops put again at one relay in one turn.
+const GIVE_RELAY_MAX: usize = 256;
 /// Most ops given to one asker at once.
 const GIVE_MAX: usize = 2_000;
 
@@ -36,6 +41,10 @@ const GIVE_MAX: usize = 2_000;
 pub(crate) struct Repair {
     /// Ops that somebody lacks and we have, until somebody else gave them.
     owed: BTreeSet<OpId>,
+    /// Ops that one relay lacks, until they arrive there.
+    owed_to: BTreeMap<RelayId, BTreeSet<OpId>>,
+    /// When each device last told its heads, in milliseconds.
+    heard: BTreeMap<DeviceId, u64>,
     said_have_at: u64,
     have_due: bool,
     want_due: bool,
@@ -45,6 +54,15 @@ impl Repair {
     /// Somebody sent this op: nobody else needs to.
     pub(crate) fn given(&mut self, op: &OpId) {
         self.owed.remove(op);
+    }
+
+    /// These ops arrived at this relay.
+    pub(crate) fn given_at(&mut self, relay: RelayId, ops: &[OpId]) {
+        if let Some(owed) = self.owed_to.get_mut(&relay) {
+            for op in ops {
+                owed.remove(op);
+            }
+        }
     }
 }
 
@@ -159,6 +177,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             })
             .collect();
         self.note_seen(space, &user, &theirs)?;
+        let now = self.now.as_ms();
+        let news = self.spaces.get_mut(space).is_some_and(|s| {
+            let last = s.repair.heard.insert(have.device, now);
+            let silent = u64::from(GOSSIP_TTL_SECS) * 1_000;
+            last.is_none_or(|last| now.saturating_sub(last) > silent)
+        });
+        if news {
+            // Whoever comes back finds no heads of ours at the relays: tell them.
+            self.consider_repair(space);
+        }
         let mine: BTreeMap<Lane, u64> = self
             .own_heads(space)?
             .into_iter()
@@ -227,11 +255,50 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         let owed = std::mem::take(&mut s.repair.owed);
-        if owed.is_empty() || !self.online() {
+        let owed_to = std::mem::take(&mut s.repair.owed_to);
+        if !owed.is_empty() && self.online() {
+            for put in self.seal_again(space, &owed)? {
+                self.publish(&put);
+            }
+        }
+        for (relay, ops) in owed_to {
+            self.give_relay(space, relay, ops)?;
+        }
+        Ok(())
+    }
+
+    /// A comparison showed that a relay lacks ops: our turn to put them again comes, unless somebody
+    /// is faster.
+    pub(crate) fn owe_relay(&mut self, relay: RelayId, space: &SpaceId, ops: BTreeSet<OpId>) {
+        let Some(first) = ops.first().copied() else {
+            return;
+        };
+        let position = self.turn(space, &[first]);
+        if let Some(s) = self.spaces.get_mut(space) {
+            s.repair.owed_to.entry(relay).or_default().extend(ops);
+            self.set_timer(Timer::Give(*space), position * TURN_MS);
+        }
+    }
+
+    /// Puts ops again at one relay, some now and the rest at another turn.
+    fn give_relay(
+        &mut self,
+        space: &SpaceId,
+        relay: RelayId,
+        mut ops: BTreeSet<OpId>,
+    ) -> Result<(), StoreError> {
+        if !self.relays.get(&relay).is_some_and(|r| r.connected) {
+            // The next comparison finds it again.
             return Ok(());
         }
-        for put in self.seal_again(space, &owed)? {
-            self.publish(&put);
+        let now: BTreeSet<OpId> = ops.iter().take(GIVE_RELAY_MAX).copied().collect();
+        ops.retain(|op| !now.contains(op));
+        for put in self.seal_again(space, &now)? {
+            self.publish_at(relay, put);
+        }
+        if let Some(s) = self.spaces.get_mut(space).filter(|_| !ops.is_empty()) {
+            s.repair.owed_to.entry(relay).or_default().extend(ops);
+            self.set_timer(Timer::Give(*space), TURN_MS);
         }
         Ok(())
     }

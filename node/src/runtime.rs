@@ -248,7 +248,7 @@ pub async fn open(dir: &Path, key: &KeySource, options: Options) -> Result<Handl
     } else {
         Some(net::driver::spawn(Vec::new()).map_err(io::Error::other)?)
     };
-    driver::start(node, queue, link, notices.clone())?;
+    driver::start(node, dir.to_owned(), queue, link, notices.clone())?;
     Ok(Handle { jobs, notices })
 }
 

@@ -1,25 +1,23 @@
 //! One Space on this device: its log, its fold, its place in the group, its tags.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fold::{AuthorityFold, AuthorityView};
 use minicbor::{Decode, Encode};
-use mls::envelope::{Day, SealKeys, TagKey};
+use mls::envelope::SealKeys;
 use mls::{EpochKeys, TopicKey, stored};
 use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
 use oplog::{
-    DeviceId, EpochId, Header, Hlc, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo, Tag, UserId,
-    codec,
+    DeviceId, EpochId, Header, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo, UserId, codec,
 };
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
-use crate::event::RelayId;
-use crate::exchange::relay_key;
+use crate::flood::Flood;
 use crate::identity::NODE_TABLE;
 use crate::node::Node;
 use crate::repair::Repair;
@@ -28,8 +26,6 @@ use crate::view::Membership;
 /// How long tags of an older generation are still listened to, in milliseconds: 7 days (B13).
 const OLD_GENERATION_MS: u64 = 7 * 86_400_000;
 pub(crate) const SPACE: &[u8] = b"space/";
-const RELAY: &[u8] = b"relay/";
-
 /// A Space that this device is in, or was.
 #[derive(Debug)]
 pub(crate) struct Space {
@@ -51,6 +47,9 @@ pub(crate) struct Space {
     pub(crate) repair: Repair,
     /// How many envelopes wait for a key.
     pub(crate) unopened: usize,
+    /// How many envelopes are remembered, once counted.
+    pub(crate) arrivals: Option<usize>,
+    pub(crate) flood: Flood,
 }
 
 /// A stretch of epochs between two removals: its topic key names the tags (B13).
@@ -82,17 +81,6 @@ struct GenerationRow {
     epoch: EpochId,
     #[n(1)]
     old_since: Option<u64>,
-}
-
-/// What an envelope under a tag can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TagUse {
-    /// Ops and gossip of a scope.
-    Scope(SpaceId, Scope),
-    /// Join requests by an invite.
-    Join(SpaceId, OpId),
-    /// Requests of restored devices.
-    Return(SpaceId),
 }
 
 impl Space {
@@ -259,6 +247,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             stuck: None,
             repair: Repair::default(),
             unopened: 0,
+            arrivals: None,
+            flood: Flood::default(),
         }
     }
 
@@ -323,6 +313,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             stuck: None,
             repair: Repair::default(),
             unopened: 0,
+            arrivals: None,
+            flood: Flood::default(),
             log,
             authority,
         };
@@ -374,39 +366,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.tags_changed = true;
     }
 
-    /// Returns the tags to listen to, at any relay.
-    pub(crate) fn wanted_tags(&self, _: RelayId) -> Result<BTreeSet<Tag>, StoreError> {
-        Ok(self.tag_book()?.into_keys().collect())
-    }
-
-    /// Returns every tag that matters now, with what comes under it.
-    pub(crate) fn tag_book(&self) -> Result<BTreeMap<Tag, TagUse>, StoreError> {
-        let (from, to) = self.days()?;
-        let mut book = BTreeMap::new();
-        for space in self.spaces.values() {
-            for scope in space.scopes() {
-                for generation in &space.generations {
-                    for day in from..=to {
-                        let tag =
-                            TagKey::derive(&generation.topic, &scope, Day::from_number(day)).tag();
-                        book.insert(tag, TagUse::Scope(space.id, scope));
-                    }
-                }
-            }
-            if space.in_group(&self.me.device_id()) {
-                // Who holds a revoked one is told so, for as long as it would have been valid.
-                for invite in space.view.invites().filter(|invite| {
-                    invite.revoked_by.is_none() || invite.terms.expires > Hlc::from_wall(self.now)
-                }) {
-                    let tag = Tag::of_key(invite.terms.key.as_bytes());
-                    book.insert(tag, TagUse::Join(space.id, invite.op));
-                }
-                book.insert(TagKey::of_return(&space.id).tag(), TagUse::Return(space.id));
-            }
-        }
-        Ok(book)
-    }
-
     /// Forgets topic keys, roots and snapshots that are past their time (B6, B13).
     pub(crate) fn expire(&mut self) -> Result<(), StoreError> {
         let now = self.now.as_ms();
@@ -434,49 +393,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             self.expire_ops(&id)?;
             self.expire_snapshots(&id);
         }
-        Ok(())
-    }
-
-    pub(crate) fn load_relays(&mut self) -> Result<(), StoreError> {
-        let mut addresses = Vec::new();
-        self.store.scan(
-            NODE_TABLE,
-            RELAY,
-            &prefix_end(RELAY),
-            Direction::Forward,
-            &mut |_, value| {
-                addresses.extend(std::str::from_utf8(value).map(str::to_owned));
-                std::ops::ControlFlow::Continue(())
-            },
-        )?;
-        for address in addresses {
-            self.use_relay(&address);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn add_relay(&mut self, address: &str) {
-        let key = [RELAY, relay_key(address).as_bytes()].concat();
-        self.store.put(NODE_TABLE, &key, address.as_bytes());
-        self.use_relay(address);
-    }
-
-    pub(crate) fn remove_relay(&mut self, address: &str) -> Result<(), CommandError> {
-        let known = self
-            .relays
-            .iter()
-            .find(|(_, r)| r.address == address)
-            .map(|(id, _)| *id);
-        let Some(id) = known else {
-            return Err(CommandError::NotFound {
-                what: format!("the relay {address}"),
-            });
-        };
-        self.store
-            .delete(NODE_TABLE, &[RELAY, relay_key(address).as_bytes()].concat());
-        self.relays.remove(&id);
-        self.requests.retain(|_, (at, _)| *at != id);
-        self.effects.push(crate::event::Effect::Disconnect(id));
         Ok(())
     }
 }

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use fold::AuthorityView;
 use fold::content::{Bodies, EffectiveRemoval, Sponsorship, Standing};
-use oplog::accept::verb;
 use oplog::authority::{Rank, View};
 use oplog::dag::Past;
-use oplog::payload::Weight;
+use oplog::payload::{Verb, Weight};
 use oplog::store::{Location, Store, StoreError};
-use oplog::{AcceptedOp, DeviceId, EpochId, Header, Lane, OpId, UserId};
+use oplog::{AcceptedOp, DeviceId, EpochId, Header, Lane, OpId};
 
 use crate::space::Space;
 
@@ -61,17 +60,6 @@ impl<'a> SpaceStanding<'a> {
         view
     }
 
-    fn grants(&self, op: &Header, user: &UserId, weight: Weight) -> Option<OpId> {
-        let dag = self.space.log.dag();
-        let all = &self.space.view;
-        let void = op.ctl.iter().flat_map(|head| {
-            self.space
-                .authority
-                .void_grants(dag, head, user, weight, all)
-        });
-        void.last().or_else(|| op.ctl.first().copied())
-    }
-
     fn first_epoch(&self, removal: &OpId) -> Option<EpochId> {
         self.space
             .authority
@@ -87,13 +75,10 @@ impl Standing for SpaceStanding<'_> {
         if all.is_member(&op.user) && View::device_user(&**all, &op.device) == Some(op.user) {
             return Sponsorship::Held;
         }
-        if all.is_sponsored(&op.user, &op.device, &self.past_view(op)) {
-            return Sponsorship::Held;
+        match all.unsponsored_by(&op.user, &op.device, &self.past_view(op)) {
+            None => Sponsorship::Held,
+            Some(by) => Sponsorship::Void { by },
         }
-        let by = self
-            .grants(op, &op.user, Weight::new(1))
-            .unwrap_or(OpId::ZERO);
-        Sponsorship::Void { by }
     }
 
     fn removals(&self, op: &Header) -> Vec<Arc<EffectiveRemoval>> {
@@ -127,33 +112,44 @@ impl Standing for SpaceStanding<'_> {
             .collect()
     }
 
-    fn void_act(&self, op: &Header) -> Option<OpId> {
-        let verb = verb(op.kind()?);
+    fn void_act(&self, op: &Header, verb: Verb) -> Option<OpId> {
         let past = self.past_view(op);
+        let all = &self.space.view;
         let needed = past.least(verb, op.scope.channel().as_ref());
         if needed <= Weight::MEMBER {
             return None;
         }
-        if !self.space.view.is_weight_sponsored(&op.user, needed, &past) {
-            return self.grants(op, &op.user, needed);
+        if let Some(void) = all.void_grant(&op.user, needed, &past) {
+            return Some(void);
         }
-        let demotion = self.space.view.demotion(&op.user)?.op;
-        let seen = self.space.log.dag().in_past(&demotion, &self.past(op));
-        let after = self
-            .first_epoch(&demotion)
-            .is_some_and(|first| self.descends(&op.epoch, &first));
-        (!seen && after).then_some(demotion)
+        let seen = self.past(op);
+        let demotions = all.demotions_of(&op.user).filter(|demotion| {
+            !self.space.log.dag().in_past(demotion, &seen)
+                && self
+                    .first_epoch(demotion)
+                    .is_some_and(|first| self.descends(&op.epoch, &first))
+        });
+        demotions.last()
     }
 
     fn mute(&self, op: &Header) -> Option<OpId> {
-        let mute = self
-            .space
-            .view
-            .mute(&op.user, op.scope.channel().as_ref(), op.hlc)?;
-        let node = self.space.log.dag().node(&mute.op)?;
-        let begun = node.op.header().hlc < op.hlc;
-        let seen = self.space.log.dag().in_past(&mute.op, &self.past(op));
-        (begun && !seen).then_some(mute.op)
+        let dag = self.space.log.dag();
+        let seen = self.past(op);
+        let here = [None, op.scope.channel()];
+        let mutes = self.space.view.mutes().filter(|mute| {
+            mute.user == op.user
+                && here.contains(&mute.channel)
+                && mute.expires.is_none_or(|end| op.hlc < end)
+                && dag
+                    .node(&mute.op)
+                    .is_some_and(|node| node.op.header().hlc < op.hlc)
+                && !dag.in_past(&mute.op, &seen)
+        });
+        let rank = |mute: &OpId| self.space.authority.standing(mute).map(|s| s.rank);
+        let hlc = |mute: &OpId| dag.node(mute).map(|node| node.op.header().hlc);
+        mutes
+            .map(|mute| mute.op)
+            .max_by_key(|mute| (rank(mute), hlc(mute), *mute))
     }
 
     fn rank_at(&self, op: &Header) -> Option<Rank> {

@@ -264,7 +264,7 @@ pub struct RelayStatus {
     pub address: String,
     /// Whether we are connected now.
     pub connected: bool,
-    /// Why not, if not.
+    /// Why not, if not; or what was wrong with what it did last.
     pub error: Option<String>,
 }
 

@@ -12,9 +12,10 @@ use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
-use crate::exchange::Queued;
 use crate::ingest::Outcome;
 use crate::node::Node;
+use crate::outbox::Queued;
+use crate::seal::check_fits;
 
 /// Posts looked at to find the newest of a line.
 const NEWEST_LOOKED_AT: usize = 1;
@@ -45,6 +46,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         payload: &Payload,
     ) -> Result<OpId, CommandError> {
         let op = SignedOp::sign(header, payload, &self.me.device);
+        check_fits(&op)?;
         let queued = Queued {
             hlc: op.header().hlc,
             op: op.id(),

@@ -23,8 +23,9 @@ pub const CONTENT_CTL_REFS_MAX: usize = 4;
 pub const HEADER_BYTES_MAX: usize = 2 * 1024;
 /// Longest payload of a content op in bytes (B2). Larger things are blobs.
 pub const CONTENT_PAYLOAD_BYTES_MAX: usize = 60 * 1024;
-/// Longest payload of a control op in bytes (B2): a commit in a large group.
-pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+/// Longest payload of a control op in bytes (B2): 1 MiB less what op and envelope add, so that every
+/// valid op fits an envelope. A commit that adds 100 devices to a group of 1,000 has some 200 KiB.
+pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 1020 * 1024;
 
 /// The signed part of an op.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -201,18 +201,26 @@ pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
 }
 
 /// Everything in memory. [`MemStore::crash`] forgets what was not committed, or not synced.
+///
+/// It remembers how to undo each change, so that a commit costs what it changed and not what
+/// there is.
 #[derive(Clone, Default)]
 pub struct MemStore {
-    now: State,
-    committed: State,
-    synced: State,
-}
-
-#[derive(Clone, Default)]
-struct State {
     logs: BTreeMap<SpaceId, Vec<Vec<u8>>>,
     rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     secrets: BTreeMap<Label, Secret>,
+    /// Undoes what is staged, newest last.
+    staged: Vec<Undo>,
+    /// Undoes what is committed and not synced, newest last.
+    unsynced: Vec<Undo>,
+}
+
+/// How things were before one change.
+#[derive(Clone)]
+enum Undo {
+    Append(SpaceId),
+    Row((Table, Vec<u8>), Option<Vec<u8>>),
+    Secret(Label, Option<Secret>),
 }
 
 impl MemStore {
@@ -224,50 +232,78 @@ impl MemStore {
 
     /// The process dies: what was staged and not committed is gone.
     pub fn crash(&mut self) {
-        self.now = self.committed.clone();
+        let staged = core::mem::take(&mut self.staged);
+        self.undo(staged);
     }
 
     /// The power goes: what was not synced is gone too.
     pub fn power_cut(&mut self) {
-        self.committed = self.synced.clone();
-        self.now = self.synced.clone();
+        self.crash();
+        let unsynced = core::mem::take(&mut self.unsynced);
+        self.undo(unsynced);
     }
 
     /// Returns every record of a Space's log, in order.
     #[must_use]
     pub fn records(&self, space: &SpaceId) -> &[Vec<u8>] {
-        self.now.logs.get(space).map_or(&[], Vec::as_slice)
+        self.logs.get(space).map_or(&[], Vec::as_slice)
+    }
+
+    fn undo(&mut self, changes: Vec<Undo>) {
+        for change in changes.into_iter().rev() {
+            match change {
+                Undo::Append(space) => {
+                    if let Some(log) = self.logs.get_mut(&space) {
+                        log.pop();
+                    }
+                }
+                Undo::Row(key, Some(value)) => {
+                    self.rows.insert(key, value);
+                }
+                Undo::Row(key, None) => {
+                    self.rows.remove(&key);
+                }
+                Undo::Secret(label, Some(secret)) => {
+                    self.secrets.insert(label, secret);
+                }
+                Undo::Secret(label, None) => {
+                    self.secrets.remove(&label);
+                }
+            }
+        }
     }
 }
 
 impl fmt::Debug for MemStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MemStore({} rows)", self.now.rows.len())
+        write!(f, "MemStore({} rows)", self.rows.len())
     }
 }
 
 impl Store for MemStore {
     fn append(&mut self, space: &SpaceId, record: &[u8]) -> Result<Location, StoreError> {
-        let log = self.now.logs.entry(*space).or_default();
-        log.push(record.to_vec());
+        let log = self.logs.entry(*space).or_default();
         let at = |n: usize| u32::try_from(n).map_err(|_too_long| StoreError::Full);
-        Ok(Location {
+        let place = Location {
             segment: 0,
-            offset: at(log.len() - 1)?,
+            offset: at(log.len())?,
             len: at(record.len())?,
-        })
+        };
+        log.push(record.to_vec());
+        self.staged.push(Undo::Append(*space));
+        Ok(place)
     }
 
     fn read(&self, space: &SpaceId, at: &Location) -> Result<Vec<u8>, StoreError> {
         let index = usize::try_from(at.offset).unwrap_or(usize::MAX);
-        let found = self.now.logs.get(space).and_then(|log| log.get(index));
+        let found = self.logs.get(space).and_then(|log| log.get(index));
         found.cloned().ok_or_else(|| StoreError::Damaged {
             what: format!("record {index}"),
         })
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.now.rows.get(&(table, key.to_vec())).cloned())
+        Ok(self.rows.get(&(table, key.to_vec())).cloned())
     }
 
     fn scan(
@@ -282,7 +318,6 @@ impl Store for MemStore {
             return Ok(());
         }
         let range = self
-            .now
             .rows
             .range((table, from.to_vec())..(table, to.to_vec()));
         let mut each = |((_, key), value): (&(Table, Vec<u8>), &Vec<u8>)| visit(key, value);
@@ -294,32 +329,40 @@ impl Store for MemStore {
     }
 
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
-        self.now.rows.insert((table, key.to_vec()), value.to_vec());
+        let key = (table, key.to_vec());
+        let before = self.rows.insert(key.clone(), value.to_vec());
+        self.staged.push(Undo::Row(key, before));
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) {
-        self.now.rows.remove(&(table, key.to_vec()));
+        let key = (table, key.to_vec());
+        if let Some(before) = self.rows.remove(&key) {
+            self.staged.push(Undo::Row(key, Some(before)));
+        }
     }
 
     fn keep_secret(&mut self, label: Label, secret: &Secret) {
-        self.now.secrets.insert(label, secret.clone());
+        let before = self.secrets.insert(label, secret.clone());
+        self.staged.push(Undo::Secret(label, before));
     }
 
     fn erase_secret(&mut self, label: Label) {
-        self.now.secrets.remove(&label);
+        if let Some(before) = self.secrets.remove(&label) {
+            self.staged.push(Undo::Secret(label, Some(before)));
+        }
     }
 
     fn secret(&self, label: Label) -> Option<Secret> {
-        self.now.secrets.get(&label).cloned()
+        self.secrets.get(&label).cloned()
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        self.committed = self.now.clone();
+        self.unsynced.append(&mut self.staged);
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.synced = self.committed.clone();
+        self.unsynced.clear();
         Ok(())
     }
 }

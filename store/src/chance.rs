@@ -9,9 +9,18 @@ use core::fmt;
 
 use oplog::Secret;
 use rand_core::{TryCryptoRng, TryRng};
+use zeroize::Zeroizing;
+
+/// Drawn at once: BLAKE3 makes sixteen blocks for little more than the price of one.
+const AHEAD_BYTES: usize = 1024;
 
 /// A generator seeded once.
-pub struct Chance(blake3::OutputReader);
+pub struct Chance {
+    stream: blake3::OutputReader,
+    /// What is drawn and not handed out, from `used` on. What is handed out is zeroed.
+    ahead: Zeroizing<[u8; AHEAD_BYTES]>,
+    used: usize,
+}
 
 impl Chance {
     /// Starts the stream that belongs to this seed.
@@ -19,7 +28,11 @@ impl Chance {
     pub fn new(seed: &Secret) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("decent/v1/store-chance");
         hasher.update(seed.as_bytes());
-        Self(hasher.finalize_xof())
+        Self {
+            stream: hasher.finalize_xof(),
+            ahead: Zeroizing::new([0; AHEAD_BYTES]),
+            used: AHEAD_BYTES,
+        }
     }
 
     /// Draws a nonce.
@@ -27,11 +40,31 @@ impl Chance {
         self.bytes()
     }
 
+    /// Draws a secret.
+    pub fn secret(&mut self) -> Secret {
+        Secret::from_bytes(self.bytes())
+    }
+
     /// Draws bytes.
     pub fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut out = [0; N];
-        self.0.fill(&mut out);
+        self.fill(&mut out);
         out
+    }
+
+    fn fill(&mut self, out: &mut [u8]) {
+        for part in out.chunks_mut(AHEAD_BYTES) {
+            if self.used + part.len() > AHEAD_BYTES {
+                self.stream.fill(self.ahead.as_mut());
+                self.used = 0;
+            }
+            let end = self.used + part.len();
+            if let Some(drawn) = self.ahead.get_mut(self.used..end) {
+                part.copy_from_slice(drawn);
+                drawn.fill(0);
+            }
+            self.used = end;
+        }
     }
 }
 
@@ -47,7 +80,7 @@ impl TryRng for Chance {
     }
 
     fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
-        self.0.fill(dst);
+        self.fill(dst);
         Ok(())
     }
 }
@@ -57,5 +90,29 @@ impl TryCryptoRng for Chance {}
 impl fmt::Debug for Chance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Chance(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_drawn_twice_and_a_seed_says_all() {
+        let seed = Secret::from_bytes([1; 32]);
+        let (mut a, mut b) = (Chance::new(&seed), Chance::new(&seed));
+        let mut seen = BTreeSet::new();
+        for n in 0..1_000_usize {
+            let nonce = a.nonce();
+            assert_eq!(nonce, b.nonce());
+            assert!(seen.insert(nonce) && nonce != [0; 24], "draw {n}");
+            let mut long = vec![0; n * 37 % 3_000];
+            a.fill(&mut long);
+            assert!(long.len() < 32 || long.windows(32).all(|w| w.iter().any(|b| *b != 0)));
+            b.fill(&mut long);
+        }
+        assert_ne!(a.nonce(), Chance::new(&Secret::from_bytes([2; 32])).nonce());
     }
 }

@@ -26,22 +26,24 @@ use std::collections::BTreeSet;
 use oplog::SpaceId;
 use oplog::store::{Store, StoreError};
 
-use crate::disk::{Disk, DiskFile, failed};
-use crate::profile::{HEAD_KEY, META, Profile, mark_key};
+use crate::disk::{Disk, failed};
+use crate::profile::{HEAD_KEY, MARK_PREFIX, META, Profile};
 use crate::rows::{Index, RowChange, Rows};
-use crate::state::{Batch, FileKey, encode_mark};
+use crate::state::{Batch, encode_mark};
 use crate::vault::SlotKind;
 
-const RESERVE_PATH: &str = "reserve.bin";
-/// The reserve comes back when this many times its size is free.
-const RESERVE_MARGIN: u64 = 4;
-
 impl<D: Disk, I: Index + Clone> Profile<D, I> {
-    pub(crate) fn try_commit(&mut self) -> Result<(), StoreError> {
+    /// Commits these rows with all else that is staged.
+    pub(crate) fn try_commit(
+        &mut self,
+        kept: &[RowChange],
+        rows: &mut Vec<RowChange>,
+    ) -> Result<(), StoreError> {
         if let Some(why) = self.unfit {
             return Err(failed("store a row", why));
         }
-        if self.staged.is_empty()
+        if kept.is_empty()
+            && rows.is_empty()
             && self.secrets.is_empty()
             && self.log.staged().is_empty()
             && self.marks_moved.is_empty()
@@ -56,14 +58,17 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             self.vault
                 .put_now(SlotKind::Segment, label, &key, &mut self.chance)?;
         }
-        let kept = self.staged.changes(|table| self.is_kept(table));
-        let rows = self.staged.changes(|table| !self.is_kept(table));
         let in_journal = !kept.is_empty() || !self.secrets.is_empty();
         if in_journal && self.unsynced {
             self.sync()?;
         }
-        let rows = self.commit_point(kept, rows, in_journal)?;
-        let applied = self.rows_mut().and_then(|r| r.apply(&rows));
+        let derived = rows.len();
+        let reached = self.commit_point(kept, rows, in_journal);
+        if reached.is_err() {
+            rows.truncate(derived);
+            return reached;
+        }
+        let applied = self.rows_mut().and_then(|r| r.apply(rows));
         if applied.is_err() {
             self.poisoned = true;
             return applied;
@@ -74,14 +79,14 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         Ok(())
     }
 
-    /// Everything up to the point where the commit stands, and the bytes of the logs. Returns
-    /// the rows that the index still needs.
+    /// Everything up to the point where the commit stands, and the bytes of the logs. Adds the
+    /// store's own rows to those of the index.
     fn commit_point(
         &mut self,
-        kept: Vec<RowChange>,
-        mut rows: Vec<RowChange>,
+        kept: &[RowChange],
+        rows: &mut Vec<RowChange>,
         in_journal: bool,
-    ) -> Result<Vec<RowChange>, StoreError> {
+    ) -> Result<(), StoreError> {
         let seq = self.seq + 1;
         let mut vault_counter = self.vault.counter();
         if !self.secrets.is_empty() {
@@ -104,7 +109,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             let batch = Batch {
                 seq,
                 vault_counter,
-                kept,
+                kept: kept.to_vec(),
                 erased: erased.map(|(label, _)| *label).collect(),
                 writes: self.log.staged().to_vec(),
                 rows: rows.clone(),
@@ -129,7 +134,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         }
         written?;
         self.seq = seq;
-        Ok(rows)
+        Ok(())
     }
 
     fn meta_rows(&self, seq: u64, state_seq: u64, vault_counter: u64) -> Vec<RowChange> {
@@ -149,7 +154,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             &vault_counter.to_le_bytes(),
         ];
         RowChange {
-            table: META.to_owned(),
+            table: META.into(),
             key: HEAD_KEY.to_vec(),
             value: Some(head.concat()),
         }
@@ -160,10 +165,15 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         let indexed = self.behind.get(space).map_or(end, |b| b.cursor);
         let durable = self.durable.get(space).copied().unwrap_or_default();
         RowChange {
-            table: META.to_owned(),
-            key: mark_key(space),
-            value: Some(encode_mark(indexed, durable)),
+            table: META.into(),
+            key: self.mark_key(space),
+            value: Some(encode_mark(space, indexed, durable)),
         }
+    }
+
+    /// The key of [`Profile::mark_row`], which must not name the Space.
+    pub(crate) fn mark_key(&self, space: &SpaceId) -> Vec<u8> {
+        [&[MARK_PREFIX], self.log.mark_name(space).as_slice()].concat()
     }
 
     fn undo_vault(&mut self) {
@@ -182,7 +192,6 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
     }
 
     pub(crate) fn clear_staged(&mut self) {
-        self.staged.clear();
         self.secrets.clear();
         self.unfit = None;
     }
@@ -224,70 +233,4 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         }
         Err(failed("do this between commits", "something is staged"))
     }
-
-    pub(crate) fn rewrite_state(&mut self) {
-        if !self.state.wants_rewrite() {
-            return;
-        }
-        let key = FileKey::draw(&mut self.chance);
-        let label = key.label;
-        let kept = self
-            .vault
-            .put_now(SlotKind::Segment, label, &key.key, &mut self.chance);
-        let outcome = kept.map_err(|e| (e.into(), false));
-        let outcome = outcome.and_then(|()| self.state.rewrite(key, &mut self.chance));
-        let unneeded = match outcome {
-            Ok(old) => old,
-            Err((error, unknown)) => {
-                tracing::debug!(%error, "cannot rewrite the journal of kept rows");
-                self.poisoned |= unknown;
-                label
-            }
-        };
-        // A key that stays is erased at the next opening; while it is not known which file
-        // counts, both keys must stay.
-        if !self.poisoned && self.vault.erase_now(&BTreeSet::from([unneeded])).is_err() {
-            self.poisoned = true;
-        }
-    }
-
-    /// Gives the reserved room back to the disk. Returns whether there was any.
-    pub(crate) fn release_reserve(&mut self) -> bool {
-        let held = core::mem::take(&mut self.reserve_held);
-        held && self.disk.remove(RESERVE_PATH).is_ok()
-    }
-
-    /// Takes the reserve, when there is room enough not to be in the way.
-    pub(crate) fn hold_reserve(&mut self) {
-        let bytes = self.options.reserve_bytes;
-        if self.reserve_held || bytes == 0 {
-            return;
-        }
-        let roomy = |free| free >= bytes.saturating_mul(RESERVE_MARGIN);
-        if self.disk.free_bytes().is_none_or(roomy) {
-            self.reserve_held = fill(&self.disk, bytes).is_ok();
-            if !self.reserve_held && self.disk.remove(RESERVE_PATH).is_err() {
-                tracing::debug!("a partial reserve stays");
-            }
-        }
-    }
-
-    pub(crate) fn reserve_is_there(disk: &D, bytes: u64) -> Result<bool, StoreError> {
-        match disk.open(RESERVE_PATH)? {
-            Some(file) => Ok(file.size()? >= bytes),
-            None => Ok(false),
-        }
-    }
-}
-
-fn fill(disk: &impl Disk, bytes: u64) -> Result<(), StoreError> {
-    let file = disk.create(RESERVE_PATH)?;
-    let zeros = vec![0; 1024 * 1024];
-    let mut at = 0;
-    while at < bytes {
-        let n = usize::try_from(bytes - at).map_or(zeros.len(), |left| left.min(zeros.len()));
-        file.write_at(at, zeros.get(..n).unwrap_or_default())?;
-        at += n as u64;
-    }
-    file.sync()
 }

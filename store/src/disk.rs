@@ -8,7 +8,7 @@
 use oplog::store::StoreError;
 
 /// An open file, read and written at positions.
-pub trait DiskFile: Send {
+pub trait DiskFile: Send + Sync {
     /// Returns the length in bytes.
     ///
     /// # Errors

@@ -198,20 +198,28 @@ impl Rows for FjallRows {
     fn apply(&mut self, changes: &[RowChange]) -> Result<(), StoreError> {
         let mode = Some(PersistMode::Buffer);
         let mut batch = self.database.batch().durability(mode);
+        // Rows come table by table: look each table up once.
+        let mut last: Option<(&str, Keyspace)> = None;
         for change in changes {
-            let keyspace = if let Some(keyspace) = self.keyspace(&change.table)? {
-                keyspace
-            } else {
-                let keyspace = self.create_keyspace(&change.table)?;
-                let tables = self.create_keyspace(TABLES)?;
-                batch.insert(&keyspace, SENTINEL, SENTINEL_VALUE);
-                batch.insert(&tables, change.table.as_bytes(), b"");
-                keyspace
+            let table = &*change.table;
+            let keyspace = match last.take().filter(|(name, _)| *name == table) {
+                Some((_, keyspace)) => keyspace,
+                None => match self.keyspace(table)? {
+                    Some(keyspace) => keyspace,
+                    None => {
+                        let keyspace = self.create_keyspace(table)?;
+                        let tables = self.create_keyspace(TABLES)?;
+                        batch.insert(&keyspace, SENTINEL, SENTINEL_VALUE);
+                        batch.insert(&tables, table.as_bytes(), b"");
+                        keyspace
+                    }
+                },
             };
             match &change.value {
                 Some(value) => batch.insert(&keyspace, change.key.as_slice(), value.as_slice()),
                 None => batch.remove(&keyspace, change.key.as_slice()),
             }
+            last = Some((table, keyspace));
         }
         batch.commit().map_err(|e| error("write the index", e))
     }

@@ -20,12 +20,15 @@ mod chunks;
 mod commit;
 mod disk;
 mod log;
+mod mem_index;
 mod profile;
 mod recovery;
 mod rows;
+mod sealed_rows;
 mod segment;
 mod state;
 mod superblock;
+mod upkeep;
 mod vault;
 
 #[cfg(any(test, feature = "test-utils"))]
@@ -48,12 +51,13 @@ pub use folder::{DiskStore, ProfileLock};
 pub use index::FjallIndex;
 pub use log::{Log, Mark, Write};
 #[cfg(any(test, feature = "test-utils"))]
-pub use mem_disk::MemDisk;
+pub use mem_disk::{MemDisk, MemFile, Unsynced};
+pub use mem_index::{MemIndex, MemRows};
 pub use profile::{KEPT_TABLES, OpenError, Options, Profile, Stats, Unindexed};
 #[cfg(feature = "disk")]
 pub use real_disk::RealDisk;
 pub use recovery::{BadPart, Recovery};
-pub use rows::{Index, MemIndex, MemRows, RowChange, Rows};
+pub use rows::{Index, RowChange, Rows};
 pub use segment::{SEGMENT_BYTES, Scanned, Scanner, SegmentContext};
 pub use superblock::{KdfCost, RootKey, Unlock};
-pub use vault::{SLOTS, SlotKind, Vault, VaultError, VaultReport};
+pub use vault::{BANK_SLOTS, BANKS_MAX, SlotKind, Vault, VaultError, VaultReport};

@@ -1,7 +1,8 @@
 //! The logs of all Spaces: one folder each, one file a segment.
 //!
 //! A folder's name is a hash of the Space under a key that lies in the vault, so
-//! names tell nothing; which Space it is stands sealed in every segment's header.
+//! names tell nothing; which Space it is stands sealed in every file's header.
+//! Full segments may be merged into one file ([`bundle`]), where they keep their numbers.
 //! Appending stages bytes in memory; [`Log::write_staged`] writes them, and
 //! [`Log::sync`] makes them durable. The same staged bytes can be written again
 //! after a crash ([`Log::redo`]), which is how a commit that also touched secrets
@@ -10,10 +11,15 @@
 //! # Invariants
 //! - A segment grows at its end only, and only the newest one grows.
 //! - When a segment is begun, the one before is whole and synced first.
+//! - A location means the same record for as long as the record is there.
+
+mod bundle;
+mod files;
+mod merge;
+mod open;
 
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use oplog::SpaceId;
 use oplog::hash::hash16;
@@ -21,15 +27,14 @@ use oplog::keys::Secret;
 use oplog::store::{Label, Location, StoreError};
 
 use crate::chance::Chance;
-use crate::disk::{Disk, DiskFile, damaged, failed, write_again};
-use crate::recovery::BadPart;
-use crate::segment::{Header, RECORDS_AT, SEGMENT_BYTES, Scanned, Scanner, SegmentContext};
+use crate::disk::{Disk, DiskFile, damaged, write_again};
+use crate::segment::{FOOTER_BYTES, RECORDS_AT, Scanned, Scanner, SegmentContext};
+use bundle::Part;
+use files::{FileName, Files, folder_of};
+pub(crate) use merge::Merging;
 
 /// The folder of all logs.
 const LOG_DIR: &str = "log";
-/// How many files stay open. Guess: far below any limit of a process, far above one page's reads.
-const OPEN_FILES_MAX: usize = 64;
-
 /// A position in the log of a Space: everything before `end` of `segment`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
@@ -61,15 +66,14 @@ impl fmt::Debug for Write {
 
 /// The logs of all Spaces.
 pub struct Log<D: Disk> {
-    disk: D,
+    files: Files<D>,
+    /// A segment takes no record beyond this size, unless it is the first.
+    segment_bytes: u32,
     name_key: Secret,
     spaces: BTreeMap<SpaceId, SpaceLog>,
     staged: Vec<Write>,
     /// Segments begun since the last commit.
     begun: Vec<Begun>,
-    files: Mutex<BTreeMap<(SpaceId, u32), D::File>>,
-    /// Written and not synced.
-    dirty: BTreeSet<(SpaceId, u32)>,
     /// Folders with names that are not synced.
     dirty_dirs: BTreeSet<String>,
 }
@@ -86,6 +90,8 @@ struct Begun {
 struct SpaceLog {
     folder: String,
     segments: BTreeMap<u32, Segment>,
+    /// How often the content of each bundle was merged.
+    generations: BTreeMap<u32, u32>,
     /// Also above files that cannot be read.
     next_number: u32,
 }
@@ -100,97 +106,34 @@ struct Segment {
     written: u32,
     /// Takes no more records.
     full: bool,
+    /// The bundle that holds it, and where in it; a file of its own when none.
+    within: Option<(u32, u64)>,
+    /// Some of it could not be read when it was to be merged.
+    damaged: bool,
+}
+
+impl Segment {
+    const fn new(label: Label, context: SegmentContext, end: u32, written: u32) -> Self {
+        Self {
+            label,
+            context,
+            end,
+            written,
+            full: false,
+            within: None,
+            damaged: false,
+        }
+    }
+
+    const fn file(&self) -> FileName {
+        match self.within {
+            Some((bundle, _)) => FileName::Bundle(bundle),
+            None => FileName::Segment(self.context.number),
+        }
+    }
 }
 
 impl<D: Disk> Log<D> {
-    /// Finds every segment whose key the vault holds. What cannot be read is reported, not opened.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn open(
-        disk: D,
-        name_key: Secret,
-        key: impl Fn(Label) -> Option<Secret>,
-    ) -> Result<(Self, Vec<BadPart>), StoreError> {
-        let mut log = Self {
-            disk,
-            name_key,
-            spaces: BTreeMap::new(),
-            staged: Vec::new(),
-            begun: Vec::new(),
-            files: Mutex::default(),
-            dirty: BTreeSet::new(),
-            dirty_dirs: BTreeSet::new(),
-        };
-        let mut bad = Vec::new();
-        for folder in log.disk.list(LOG_DIR)? {
-            log.open_folder(&folder, &key, &mut bad)?;
-        }
-        Ok((log, bad))
-    }
-
-    fn open_folder(
-        &mut self,
-        folder: &str,
-        key: &impl Fn(Label) -> Option<Secret>,
-        bad: &mut Vec<BadPart>,
-    ) -> Result<(), StoreError> {
-        let mut found = SpaceLog {
-            folder: format!("{LOG_DIR}/{folder}"),
-            ..SpaceLog::default()
-        };
-        let mut owner = None;
-        let mut unreadable = Vec::new();
-        for name in self.disk.list(&format!("{LOG_DIR}/{folder}"))? {
-            let Some(number) = number_of(&name) else {
-                continue;
-            };
-            let path = format!("{LOG_DIR}/{folder}/{name}");
-            let Some(file) = self.disk.open(&path)? else {
-                continue;
-            };
-            found.next_number = found.next_number.max(number.saturating_add(1));
-            let size = u32::try_from(file.size()?).unwrap_or(u32::MAX);
-            let opened = Header::read(&file).and_then(|header| {
-                let key = key(header.label)?;
-                let space = header.open(&key)?;
-                (header.number == number).then_some((space, header.label, key))
-            });
-            let Some((space, label, key)) = opened else {
-                if size < RECORDS_AT {
-                    // A torn beginning, which holds no record.
-                    self.disk.remove(&path)?;
-                } else {
-                    unreadable.push((number, size));
-                }
-                continue;
-            };
-            owner = Some(space);
-            let context = SegmentContext { space, number, key };
-            let end = size.max(RECORDS_AT);
-            let segment = Segment {
-                label,
-                context,
-                end,
-                written: end,
-                full: false,
-            };
-            found.segments.insert(number, segment);
-        }
-        bad.extend(unreadable.into_iter().map(|(segment, len)| BadPart {
-            space: owner,
-            at: Location {
-                segment,
-                offset: 0,
-                len,
-            },
-        }));
-        if let Some(space) = owner {
-            self.spaces.insert(space, found);
-        }
-        Ok(())
-    }
-
     /// Makes the log of a Space exist; nothing happens when it does.
     pub fn begin_space(&mut self, space: &SpaceId, chance: &mut Chance) {
         if self.newest(space).is_none() {
@@ -209,9 +152,10 @@ impl<D: Disk> Log<D> {
         chance: &mut Chance,
     ) -> Result<Location, StoreError> {
         let len = u32::try_from(record.len()).map_err(|_long| StoreError::Full)?;
+        let limit = self.segment_bytes;
         let fits = |s: &Segment| {
             let end = s.end.saturating_add(len);
-            !s.full && (end <= SEGMENT_BYTES || s.end == RECORDS_AT)
+            !s.full && (end <= limit || s.end == RECORDS_AT)
         };
         if !self.newest(space).is_some_and(fits) {
             self.begin_segment(space, chance);
@@ -222,12 +166,17 @@ impl<D: Disk> Log<D> {
             segments.next_back()
         });
         let segment = newest.ok_or_else(|| damaged("a log without segments"))?;
-        let mut bytes = Vec::new();
+        let at = Location {
+            segment: segment.context.number,
+            offset: segment.end,
+            len: 0,
+        };
+        // Straight into what is staged: the body is copied once, when it is sealed.
+        let staged = staged_for(&mut self.staged, *space, at.segment, at.offset);
         let at = segment
             .context
-            .seal(segment.end, &nonce, record, &mut bytes)?;
+            .seal(at.offset, &nonce, record, &mut staged.bytes)?;
         segment.end = at.offset + at.len;
-        self.stage(*space, at.segment, at.offset, &bytes);
         Ok(at)
     }
 
@@ -246,7 +195,7 @@ impl<D: Disk> Log<D> {
         }
         let mut bytes = vec![0; at.len as usize];
         if at.offset < segment.written {
-            self.with_file(space, at.segment, |file| {
+            self.with_segment(space, at.segment, |file| {
                 file.read_at(u64::from(at.offset), &mut bytes)
             })?;
         } else {
@@ -308,23 +257,22 @@ impl<D: Disk> Log<D> {
         let begun = core::mem::take(&mut self.begun);
         let mut unneeded = BTreeSet::new();
         for begun in begun.into_iter().rev() {
-            let at = (begun.space, begun.number);
             unneeded.insert(begun.label);
-            self.lock_files().remove(&at);
-            self.dirty.remove(&at);
-            self.disk.remove(&self.path(&at.0, at.1))?;
-            let Some(log) = self.spaces.get_mut(&at.0) else {
+            let name = FileName::Segment(begun.number);
+            self.files.close((begun.space, name));
+            self.files.disk.remove(&self.path(&begun.space, name))?;
+            let Some(log) = self.spaces.get_mut(&begun.space) else {
                 continue;
             };
-            log.segments.remove(&at.1);
+            log.segments.remove(&begun.number);
             let before = log.segments.values_mut().next_back().map(|before| {
                 before.full = begun.before_full;
                 before.context.number
             });
             match before {
                 // It may have got its footer.
-                Some(before) => self.cut_to_written(&at.0, before)?,
-                None => drop(self.spaces.remove(&at.0)),
+                Some(before) => self.cut_to_written(&begun.space, before)?,
+                None => drop(self.spaces.remove(&begun.space)),
             }
         }
         for write in staged {
@@ -338,48 +286,15 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// When the disk fails. The caller must not sync again and trust it.
     pub fn sync(&mut self) -> Result<(), StoreError> {
-        for (space, number) in core::mem::take(&mut self.dirty) {
-            self.with_file(&space, number, DiskFile::sync)?;
+        for at in core::mem::take(&mut self.files.dirty) {
+            let path = || self.path(&at.0, at.1);
+            self.files.with(at, path, DiskFile::sync)?;
         }
         // Children first: a folder's own name is worth syncing once what it holds is there.
         for dir in core::mem::take(&mut self.dirty_dirs).iter().rev() {
-            self.disk.sync_dir(dir)?;
+            self.files.disk.sync_dir(dir)?;
         }
         Ok(())
-    }
-
-    /// Writes once more what a commit recorded that a crash may have interrupted. Returns
-    /// whether anything was missing. Call before [`Log::open`] decides what is there.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn redo(disk: &D, name_key: &Secret, writes: &[Write]) -> Result<bool, StoreError> {
-        let mut missing = false;
-        for write in writes {
-            let folder = folder_of(name_key, &write.space);
-            let path = format!("{folder}/{}", name_of(write.segment));
-            let file = match disk.open(&path)? {
-                Some(file) => file,
-                None if write.offset == 0 => {
-                    disk.create_dir(&folder)?;
-                    disk.create(&path)?
-                }
-                // The file was there when this was recorded: it is lost for another reason.
-                None => continue,
-            };
-            let mut there = vec![0; write.bytes.len()];
-            let offset = u64::from(write.offset);
-            if file.read_at(offset, &mut there).is_ok() && there == write.bytes {
-                continue;
-            }
-            missing = true;
-            file.write_at(offset, &write.bytes)?;
-            file.sync()?;
-            for dir in [folder.as_str(), LOG_DIR, ""] {
-                disk.sync_dir(dir)?;
-            }
-        }
-        Ok(missing)
     }
 
     /// Returns a scanner over one segment, from `from` bytes on.
@@ -388,7 +303,7 @@ impl<D: Disk> Log<D> {
     /// When there is no such segment, or the disk fails.
     pub fn scanner(&self, space: &SpaceId, number: u32, from: u32) -> Result<Scanner, StoreError> {
         let context = self.segment(space, number)?.context.clone();
-        self.with_file(space, number, |file| Scanner::new(context, file, from))
+        self.with_segment(space, number, |file| Scanner::new(context, &file, from))
     }
 
     /// Moves a scanner on.
@@ -401,7 +316,7 @@ impl<D: Disk> Log<D> {
         number: u32,
         scanner: &mut Scanner,
     ) -> Result<Scanned, StoreError> {
-        self.with_file(space, number, |file| scanner.next_in(file))
+        self.with_segment(space, number, |file| scanner.next_in(&file))
     }
 
     /// Ends a segment here: cuts off what lies behind unless it is a footer.
@@ -431,42 +346,20 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Removes one file. Its key is the caller's to erase: only that makes it unreadable.
-    ///
-    /// # Errors
-    /// When it is the newest segment, which still grows, or the disk fails.
-    pub fn remove_segment(&mut self, space: &SpaceId, number: u32) -> Result<Label, StoreError> {
-        let label = self.segment(space, number)?.label;
-        if self
-            .newest(space)
-            .is_some_and(|s| s.context.number == number)
-        {
-            return Err(failed("erase a segment", "it is the newest"));
-        }
-        self.lock_files().remove(&(*space, number));
-        self.dirty.remove(&(*space, number));
-        self.disk.remove(&self.path(space, number))?;
-        self.disk.sync_dir(&self.folder(space))?;
-        if let Some(log) = self.spaces.get_mut(space) {
-            log.segments.remove(&number);
-        }
-        Ok(label)
-    }
-
     /// Removes the folder of a Space and returns the labels of its keys, for the caller to erase.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn remove_space(&mut self, space: &SpaceId) -> Result<BTreeSet<Label>, StoreError> {
-        self.lock_files().retain(|(of, _), _| of != space);
-        self.dirty.retain(|(of, _)| of != space);
+        self.files.close_space(space);
         self.staged.retain(|w| w.space != *space);
         self.begun.retain(|b| b.space != *space);
         let folder = self.folder(space);
         self.dirty_dirs.remove(&folder);
-        self.disk.remove_dir(&folder)?;
-        if self.disk.list("")?.iter().any(|name| name == LOG_DIR) {
-            self.disk.sync_dir(LOG_DIR)?;
+        let disk = &self.files.disk;
+        disk.remove_dir(&folder)?;
+        if disk.list("")?.iter().any(|name| name == LOG_DIR) {
+            disk.sync_dir(LOG_DIR)?;
         }
         let log = self.spaces.remove(space).unwrap_or_default();
         Ok(log.segments.values().map(|s| s.label).collect())
@@ -511,17 +404,27 @@ impl<D: Disk> Log<D> {
         })
     }
 
+    /// Returns a name of the Space for a row, which tells nothing without the key.
+    pub(crate) fn mark_name(&self, space: &SpaceId) -> [u8; 16] {
+        hash16("log-mark", &[self.name_key.as_bytes(), space.as_bytes()])
+    }
+
     /// Has the next [`Log::sync`] write this segment from here on: a process that died, or a sync
     /// that failed, may have left it in memory only.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn distrust(&mut self, space: &SpaceId, number: u32, from: u32) -> Result<(), StoreError> {
-        let end = self.segment_end(space, number);
+        let segment = self.segment(space, number)?;
+        if segment.within.is_some() {
+            // Synced before it had its name, and never written since.
+            return Ok(());
+        }
+        let (name, end) = (segment.file(), segment.written);
         self.with_file(space, number, |file| {
             write_again(file, u64::from(from), u64::from(end))
         })?;
-        self.dirty.insert((*space, number));
+        self.files.dirty.insert((*space, name));
         let folder = self.folder(space);
         self.dirty_dirs
             .extend([String::new(), LOG_DIR.to_owned(), folder]);
@@ -549,7 +452,8 @@ impl<D: Disk> Log<D> {
         let mut wrong = Vec::new();
         for (space, log) in &self.spaces {
             for (number, segment) in &log.segments {
-                let found = self.with_file(space, *number, |file| segment.context.verify(file))?;
+                let found =
+                    self.with_segment(space, *number, |file| segment.context.verify(&file))?;
                 if found == Some(false) {
                     wrong.push((*space, *number));
                 }
@@ -593,13 +497,7 @@ impl<D: Disk> Log<D> {
             .values_mut()
             .next_back()
             .is_none_or(|last| core::mem::replace(&mut last.full, true));
-        let segment = Segment {
-            label,
-            context,
-            end: RECORDS_AT,
-            written: 0,
-            full: false,
-        };
+        let segment = Segment::new(label, context, RECORDS_AT, 0);
         log.segments.insert(number, segment);
         self.begun.push(Begun {
             space: *space,
@@ -607,37 +505,26 @@ impl<D: Disk> Log<D> {
             label,
             before_full,
         });
-        self.stage(*space, number, 0, &header);
-    }
-
-    fn stage(&mut self, space: SpaceId, segment: u32, offset: u32, bytes: &[u8]) {
-        let same = |w: &&mut Write| w.space == space && w.segment == segment;
-        if let Some(write) = self.staged.iter_mut().find(same) {
-            write.bytes.extend_from_slice(bytes);
-        } else {
-            self.staged.push(Write {
-                space,
-                segment,
-                offset,
-                bytes: bytes.to_vec(),
-            });
-        }
+        staged_for(&mut self.staged, *space, number, 0).bytes = header;
     }
 
     fn put(&mut self, write: &Write) -> Result<(), StoreError> {
-        let at = (write.space, write.segment);
-        if write.offset == 0 && !self.lock_files().contains_key(&at) {
+        let at = (write.space, FileName::Segment(write.segment));
+        let path = self.path(&at.0, at.1);
+        if write.offset == 0 && !self.files.holds(at) {
             let folder = self.folder(&write.space);
-            self.disk.create_dir(&folder)?;
-            let file = self.disk.create(&self.path(&write.space, write.segment))?;
-            self.lock_files().insert(at, file);
+            self.files.disk.create_dir(&folder)?;
+            let file = self.files.disk.create(&path)?;
+            self.files.keep(at, file);
             self.dirty_dirs
                 .extend([String::new(), LOG_DIR.to_owned(), folder]);
         }
-        self.dirty.insert(at);
-        self.with_file(&write.space, write.segment, |file| {
-            file.write_at(u64::from(write.offset), &write.bytes)
-        })
+        self.files.dirty.insert(at);
+        self.files.with(
+            at,
+            || path,
+            |file| file.write_at(u64::from(write.offset), &write.bytes),
+        )
     }
 
     /// Gives the segment before `number` its footer and syncs it.
@@ -647,6 +534,9 @@ impl<D: Disk> Log<D> {
         let Some((before, segment)) = before.map(|(n, s)| (*n, s.clone())) else {
             return Ok(());
         };
+        if segment.within.is_some() {
+            return Ok(());
+        }
         self.with_file(space, before, |file| {
             // A segment with damage in it gets no footer; it is whole in no sense.
             if let Ok(footer) = segment.context.footer(file, segment.end) {
@@ -654,7 +544,7 @@ impl<D: Disk> Log<D> {
             }
             file.sync()
         })?;
-        self.dirty.remove(&(*space, before));
+        self.files.dirty.remove(&(*space, segment.file()));
         Ok(())
     }
 
@@ -668,30 +558,31 @@ impl<D: Disk> Log<D> {
         found.ok_or_else(|| damaged(format!("segment {number} of {}", space.short())))
     }
 
+    /// Lets `act` read a segment as if it had a file of its own.
+    fn with_segment<T>(
+        &self,
+        space: &SpaceId,
+        number: u32,
+        act: impl FnOnce(Part<'_, D::File>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let segment = self.segment(space, number)?;
+        let whole = (u64::from(RECORDS_AT), u64::MAX);
+        let (at, size) = segment.within.map_or(whole, |(_, at)| {
+            (at, u64::from(segment.end) + u64::from(FOOTER_BYTES))
+        });
+        self.with_file(space, number, |file| act(Part { file, at, size }))
+    }
+
+    /// Lets `act` use the file that holds a segment.
     fn with_file<T>(
         &self,
         space: &SpaceId,
         number: u32,
         act: impl FnOnce(&D::File) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut files = self.lock_files();
-        if !files.contains_key(&(*space, number)) {
-            let file = self.disk.open(&self.path(space, number))?;
-            let file = file.ok_or_else(|| damaged(format!("segment {number} is gone")))?;
-            if files.len() >= OPEN_FILES_MAX {
-                let other = files.keys().find(|at| !self.dirty.contains(at)).copied();
-                files.remove(&other.unwrap_or((*space, number)));
-            }
-            files.insert((*space, number), file);
-        }
-        match files.get(&(*space, number)) {
-            Some(file) => act(file),
-            None => Err(damaged("a segment")),
-        }
-    }
-
-    fn lock_files(&self) -> MutexGuard<'_, BTreeMap<(SpaceId, u32), D::File>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        let name = self.segment(space, number)?.file();
+        let path = || self.path(space, name);
+        self.files.with((*space, name), path, act)
     }
 
     fn folder(&self, space: &SpaceId) -> String {
@@ -699,8 +590,8 @@ impl<D: Disk> Log<D> {
         log.map_or_else(|| folder_of(&self.name_key, space), |l| l.folder.clone())
     }
 
-    fn path(&self, space: &SpaceId, number: u32) -> String {
-        format!("{}/{}", self.folder(space), name_of(number))
+    fn path(&self, space: &SpaceId, name: FileName) -> String {
+        format!("{}/{name}", self.folder(space))
     }
 }
 
@@ -710,18 +601,19 @@ impl<D: Disk> fmt::Debug for Log<D> {
     }
 }
 
-fn folder_of(name_key: &Secret, space: &SpaceId) -> String {
-    let name = hash16("log-folder", &[name_key.as_bytes(), space.as_bytes()]);
-    // The hex of a label: sixteen bytes are sixteen bytes.
-    let hex: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{LOG_DIR}/{hex}")
-}
-
-fn name_of(number: u32) -> String {
-    format!("{number:08x}.seg")
-}
-
-fn number_of(name: &str) -> Option<u32> {
-    let hex = name.strip_suffix(".seg").filter(|hex| hex.len() == 8)?;
-    u32::from_str_radix(hex, 16).ok()
+/// Returns what is staged for a segment; begins it at `offset` when there is nothing.
+fn staged_for(staged: &mut Vec<Write>, space: SpaceId, segment: u32, offset: u32) -> &mut Write {
+    let same = |w: &Write| w.space == space && w.segment == segment;
+    let at = staged.iter().position(same).unwrap_or_else(|| {
+        staged.push(Write {
+            space,
+            segment,
+            offset,
+            bytes: Vec::new(),
+        });
+        staged.len() - 1
+    });
+    // Found, or pushed, just above.
+    #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
+    &mut staged[at]
 }

@@ -4,8 +4,13 @@
 //! each 512-byte sector of each such write is kept or lost by the toss of a
 //! seeded coin, names that were not synced too (in order within a folder). A
 //! failed sync leaves what it should have written in doubt for ever, as Linux does.
+//!
+//! Nothing here draws by itself: with one seed everything happens alike. Copies
+//! share their pages, so that a snapshot costs little and a thousand profiles fit.
 
-use std::collections::BTreeMap;
+mod pages;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +18,7 @@ use oplog::store::StoreError;
 use rand_core::Rng;
 
 use crate::disk::{Disk, DiskFile, damaged, failed, parent};
+use pages::Pages;
 
 /// What a disk writes at once.
 const SECTOR: usize = 512;
@@ -50,6 +56,21 @@ impl MemDisk {
         self.lock().fail_write = Some(n);
     }
 
+    /// Makes the `n`th read from now fail once with an error of the device, 0 being the next.
+    pub fn fail_read(&self, n: u64) {
+        self.lock().fail_read = Some(n);
+    }
+
+    /// Makes every read fail that touches this sector of 512 bytes of a file, until it is
+    /// written again: what a disk does with a sector that it has lost.
+    pub fn rot(&self, path: &str, sector: u64) {
+        let mut inner = self.lock();
+        if let Some(Entry::File(node)) = inner.names.get(path).copied() {
+            let sector = usize::try_from(sector).unwrap_or(usize::MAX);
+            inner.rotten.insert((node, sector));
+        }
+    }
+
     /// Sets how many bytes all files together may have.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.lock().capacity = bytes;
@@ -61,7 +82,22 @@ impl MemDisk {
         inner.dies_after = None;
         inner.fail_sync = None;
         inner.fail_write = None;
+        inner.fail_read = None;
+        inner.rotten.clear();
         inner.capacity = None;
+    }
+
+    /// Puts back what a [`MemDisk::copy`] kept, as when somebody restores an old backup or image of
+    /// the machine. Open files are closed; faults that were asked for stay.
+    pub fn roll_back(&self, to: &Self) {
+        let to = to.lock().clone();
+        let mut inner = self.lock();
+        inner.boots += 1;
+        inner.next_node = inner.next_node.max(to.next_node);
+        inner.names = to.names;
+        inner.durable_names = to.durable_names;
+        inner.unsynced_names = to.unsynced_names;
+        inner.files = to.files;
     }
 
     /// The process dies: open files are closed, nothing written is lost.
@@ -69,14 +105,34 @@ impl MemDisk {
         let mut inner = self.lock();
         inner.boots += 1;
         inner.dies_after = None;
+        inner.forget_nameless();
     }
 
-    /// The power goes: what was not synced is kept or lost sector by sector.
+    /// The power goes: what was not synced is kept or lost sector by sector, by the toss of a coin.
     pub fn power_cut(&self, rng: &mut impl Rng) {
+        self.power_cut_keeping(&mut |_| rng.next_u32() & 1 == 0);
+    }
+
+    /// The power goes, and `keeps` says of each thing that was not synced whether it reached the
+    /// disk: of names in order, folder by folder, where what follows a lost one is lost too; then
+    /// of each sector, file by file, in the order of the writes. A thing is asked about once.
+    pub fn power_cut_keeping(&self, keeps: &mut dyn FnMut(Unsynced<'_>) -> bool) {
         let mut inner = self.lock();
         inner.boots += 1;
         inner.dies_after = None;
-        inner.fall_back(rng);
+        inner.fall_back(keeps);
+    }
+
+    /// Returns how many things a power cut would ask about now, if it kept all names.
+    #[must_use]
+    pub fn unsynced_count(&self) -> usize {
+        let copy = self.copy();
+        let mut count = 0;
+        copy.power_cut_keeping(&mut |_| {
+            count += 1;
+            true
+        });
+        count
     }
 
     /// Flips one bit of a file, for good.
@@ -89,10 +145,24 @@ impl MemDisk {
             return;
         };
         for content in [&mut file.now, &mut file.durable] {
-            if let Some(byte) = content.get_mut(offset) {
-                *byte ^= 1 << (bit % 8);
+            let mut byte = [0];
+            if content.read(offset, &mut byte) {
+                content.write(offset, &[byte[0] ^ (1 << (bit % 8))]);
             }
         }
+    }
+
+    /// Flips one bit somewhere in some file, for good; returns where.
+    pub fn flip_any(&self, rng: &mut impl Rng) -> Option<(String, usize)> {
+        let files = self.files();
+        let filled: Vec<_> = files.iter().filter(|(_, c)| !c.is_empty()).collect();
+        let pick = |rng: &mut dyn FnMut() -> u32, n: usize| rng() as usize % n.max(1);
+        let mut draw = || rng.next_u32();
+        let (path, content) = filled.get(pick(&mut draw, filled.len()))?;
+        let at = pick(&mut draw, content.len());
+        let bit = u8::try_from(draw() % 8).unwrap_or(0);
+        self.flip(path, at, bit);
+        Some((path.clone(), at))
     }
 
     /// Returns every file's path and content.
@@ -100,10 +170,20 @@ impl MemDisk {
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let inner = self.lock();
         let each = inner.names.iter().filter_map(|(path, entry)| match entry {
-            Entry::File(node) => Some((path.clone(), inner.files.get(node)?.now.clone())),
+            Entry::File(node) => Some((path.clone(), inner.files.get(node)?.now.to_vec())),
             Entry::Folder => None,
         });
         each.collect()
+    }
+
+    /// Returns the bytes that the files take in memory: zeros take none.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        let inner = self.lock();
+        let files = inner.files.values();
+        files
+            .map(|f| f.now.stored_bytes().max(f.durable.stored_bytes()))
+            .sum()
     }
 
     /// Returns how many changing calls there were.
@@ -271,15 +351,24 @@ impl DiskFile for MemFile {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), StoreError> {
-        let inner = self.inner()?;
+        let mut inner = self.inner()?;
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let found = inner.files.get(&self.node).and_then(|f| {
-            let end = start.checked_add(buf.len())?;
-            f.now.get(start..end)
-        });
-        let found = found.ok_or_else(|| damaged("a file is shorter than it was"))?;
-        buf.copy_from_slice(found);
-        Ok(())
+        if let Some(n) = inner.fail_read {
+            inner.fail_read = n.checked_sub(1);
+            if n == 0 {
+                return Err(failed("read a file", "told to"));
+            }
+        }
+        let sectors = start / SECTOR..=start.saturating_add(buf.len().max(1) - 1) / SECTOR;
+        let (from, to) = ((self.node, *sectors.start()), (self.node, *sectors.end()));
+        if inner.rotten.range(from..=to).next().is_some() {
+            return Err(failed("read a file", "the sector is lost"));
+        }
+        let file = inner.files.get(&self.node);
+        if file.is_some_and(|file| file.now.read(start, buf)) {
+            return Ok(());
+        }
+        Err(damaged("a file is shorter than it was"))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
@@ -300,6 +389,11 @@ impl DiskFile for MemFile {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let fitting = bytes.get(..fits).unwrap_or_default();
         file.write(Pending::Write(start, fitting.to_vec()));
+        let written = start.div_ceil(SECTOR)..(start + fitting.len()) / SECTOR;
+        let node = self.node;
+        inner
+            .rotten
+            .retain(|(of, sector)| *of != node || !written.contains(sector));
         match missing {
             0 => Ok(()),
             _ => Err(StoreError::Full),
@@ -355,6 +449,9 @@ struct Inner {
     dies_after: Option<u64>,
     fail_sync: Option<u64>,
     fail_write: Option<u64>,
+    fail_read: Option<u64>,
+    /// Sectors of files that cannot be read.
+    rotten: BTreeSet<(u64, usize)>,
     capacity: Option<u64>,
 }
 
@@ -366,8 +463,8 @@ enum Entry {
 
 #[derive(Clone, Default)]
 struct Content {
-    now: Vec<u8>,
-    durable: Vec<u8>,
+    now: Pages,
+    durable: Pages,
     pending: Vec<Pending>,
     /// From the first failed sync on: what was written, and whether a later sync made it certain.
     doubtful: Vec<(Pending, bool)>,
@@ -387,39 +484,58 @@ impl Content {
 }
 
 impl Pending {
-    fn apply(&self, content: &mut Vec<u8>) {
+    fn apply(&self, content: &mut Pages) {
         match self {
-            Self::SetLen(len) => content.resize(*len, 0),
-            Self::Write(at, bytes) => {
-                let end = at + bytes.len();
-                if content.len() < end {
-                    content.resize(end, 0);
-                }
-                if let Some(place) = content.get_mut(*at..end) {
-                    place.copy_from_slice(bytes);
-                }
-            }
+            Self::SetLen(len) => content.set_len(*len),
+            Self::Write(at, bytes) => content.write(*at, bytes),
         }
     }
 
-    fn apply_in_part(&self, content: &mut Vec<u8>, rng: &mut impl Rng) {
+    fn apply_in_part(
+        &self,
+        path: &str,
+        content: &mut Pages,
+        keeps: &mut dyn FnMut(Unsynced<'_>) -> bool,
+    ) {
         match self {
-            Self::SetLen(_) if coin(rng) => self.apply(content),
+            Self::SetLen(_) if keeps(Unsynced::Length { path }) => self.apply(content),
             Self::SetLen(_) => {}
             Self::Write(at, bytes) => {
                 let mut done = 0;
                 while done < bytes.len() {
                     let here = at + done;
                     let n = (SECTOR - here % SECTOR).min(bytes.len() - done);
-                    if coin(rng) {
-                        let part = bytes.get(done..done + n).unwrap_or_default();
-                        Self::Write(here, part.to_vec()).apply(content);
+                    let sector = (here / SECTOR) as u64;
+                    if keeps(Unsynced::Sector { path, sector }) {
+                        content.write(here, bytes.get(done..done + n).unwrap_or_default());
                     }
                     done += n;
                 }
             }
         }
     }
+}
+
+/// Something that a power cut keeps or loses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsynced<'a> {
+    /// The creation, removal or renaming of a file or folder.
+    Name {
+        /// The name that appears or goes; of a renaming, the old one.
+        path: &'a str,
+    },
+    /// A new length.
+    Length {
+        /// Of which file; empty when no name leads to it any more.
+        path: &'a str,
+    },
+    /// 512 bytes of one write, or the part of them that it wrote.
+    Sector {
+        /// Of which file; empty when no name leads to it any more.
+        path: &'a str,
+        /// Which of its sectors.
+        sector: u64,
+    },
 }
 
 impl Inner {
@@ -463,6 +579,15 @@ impl Inner {
         self.unsynced_names.push(vec![(path.to_owned(), entry)]);
     }
 
+    /// Files that no name leads to, now or after a power cut, are gone with their last handle.
+    fn forget_nameless(&mut self) {
+        let steps = self.unsynced_names.iter().flatten();
+        let mut named: BTreeSet<u64> = steps.filter_map(|(_, e)| e.as_ref()?.node()).collect();
+        let names = self.names.values().chain(self.durable_names.values());
+        named.extend(names.filter_map(Entry::node));
+        self.files.retain(|node, _| named.contains(node));
+    }
+
     fn settle_names(&mut self, steps: Vec<NameStep>) {
         for (path, entry) in steps.into_iter().flatten() {
             match entry {
@@ -472,12 +597,13 @@ impl Inner {
         }
     }
 
-    fn fall_back(&mut self, rng: &mut impl Rng) {
+    fn fall_back(&mut self, keeps: &mut dyn FnMut(Unsynced<'_>) -> bool) {
         let mut lost_in: Vec<String> = Vec::new();
         let mut kept = Vec::new();
         for step in core::mem::take(&mut self.unsynced_names) {
             let folder = folder_of(&step).to_owned();
-            if lost_in.contains(&folder) || !coin(rng) {
+            let path = step.first().map_or("", |(path, _)| path);
+            if lost_in.contains(&folder) || !keeps(Unsynced::Name { path }) {
                 lost_in.push(folder);
             } else {
                 kept.push(step);
@@ -495,8 +621,14 @@ impl Inner {
             }
             true
         });
-        self.names = self.durable_names.clone();
-        for file in self.files.values_mut() {
+        let mut paths: BTreeMap<u64, &str> = BTreeMap::new();
+        for (path, entry) in self.names.iter().chain(&self.durable_names) {
+            if let Entry::File(node) = entry {
+                paths.insert(*node, path);
+            }
+        }
+        for (node, file) in &mut self.files {
+            let path = paths.get(node).copied().unwrap_or_default();
             let doubtful = core::mem::take(&mut file.doubtful);
             let pending = core::mem::take(&mut file.pending);
             let pending = pending.into_iter().map(|step| (step, false));
@@ -504,18 +636,27 @@ impl Inner {
                 if certain {
                     step.apply(&mut file.durable);
                 } else {
-                    step.apply_in_part(&mut file.durable, rng);
+                    step.apply_in_part(path, &mut file.durable, keeps);
                 }
             }
             file.now = file.durable.clone();
+        }
+        self.names = self.durable_names.clone();
+        // What no name leads to is gone: nobody holds it open any more.
+        let named: BTreeSet<u64> = self.names.values().filter_map(Entry::node).collect();
+        self.files.retain(|node, _| named.contains(node));
+    }
+}
+
+impl Entry {
+    const fn node(&self) -> Option<u64> {
+        match self {
+            Self::File(node) => Some(*node),
+            Self::Folder => None,
         }
     }
 }
 
 fn folder_of(step: &NameStep) -> &str {
     step.first().map_or("", |(path, _)| parent(path))
-}
-
-fn coin(rng: &mut impl Rng) -> bool {
-    rng.next_u32() & 1 == 0
 }

@@ -13,10 +13,12 @@ use crate::chance::Chance;
 use crate::disk::{Disk, failed};
 use crate::log::{Log, Mark};
 use crate::recovery::{BadPart, Behind, Recovery};
-use crate::rows::{Index, RowChange, Rows, Staged};
-use crate::segment::{RECORDS_AT, Scanned};
+use crate::rows::{Index, Rows, Staged};
+use crate::sealed_rows::SealedRows;
+use crate::segment::{RECORDS_AT, SEGMENT_BYTES, Scanned};
 use crate::state::State;
 use crate::superblock::Unlock;
+use crate::upkeep::{BUNDLE_BYTES, SLOTS_LOW};
 use crate::vault::{Vault, VaultError};
 
 /// Tables that hold what nothing can derive again, so that no rebuild drops them.
@@ -39,6 +41,12 @@ pub struct Options {
     pub kept: BTreeSet<&'static str>,
     /// Bytes kept back for when the disk is full.
     pub reserve_bytes: u64,
+    /// A segment of a log takes no record beyond this size, unless it is the first.
+    pub segment_bytes: u32,
+    /// Segments are merged into files of at most this size.
+    pub bundle_bytes: u64,
+    /// With fewer free slots than this in the vault, old segments are merged.
+    pub slots_low: usize,
 }
 
 impl Default for Options {
@@ -47,6 +55,9 @@ impl Default for Options {
             schema: Digest::ZERO,
             kept: KEPT_TABLES.into(),
             reserve_bytes: 16 * 1024 * 1024,
+            segment_bytes: SEGMENT_BYTES,
+            bundle_bytes: BUNDLE_BYTES,
+            slots_low: SLOTS_LOW,
         }
     }
 }
@@ -109,8 +120,10 @@ pub struct Stats {
     pub kept_bytes: u64,
     /// Left on the disk; unknown where nobody can say.
     pub free_bytes: Option<u64>,
-    /// Slots of the vault that are free.
+    /// Slots of the vault that are free before it grows.
     pub vault_free_count: usize,
+    /// Slots of the vault that hold a secret.
+    pub vault_taken_count: usize,
     /// The reserve is there. When not, the disk was full: write only what matters.
     pub reserve_held: bool,
 }
@@ -125,7 +138,7 @@ pub struct Profile<D: Disk, I: Index + Clone> {
     pub(crate) state: State<D>,
     pub(crate) log: Log<D>,
     /// `None` only while, or after, opening it again failed.
-    pub(crate) rows: Option<I::Rows>,
+    pub(crate) rows: Option<SealedRows<I::Rows>>,
     pub(crate) profile_id: [u8; 16],
     pub(crate) seq: u64,
     pub(crate) durable: BTreeMap<SpaceId, Mark>,
@@ -289,43 +302,10 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         self.log.begin_space(space, &mut self.chance);
     }
 
-    /// Removes the log of a Space and erases its keys, for good. Its rows are the caller's to
-    /// remove. Nothing may be staged.
-    ///
-    /// # Errors
-    /// When something is staged, or the disk fails.
-    pub fn remove_space(&mut self, space: &SpaceId) -> Result<(), StoreError> {
-        self.behind.remove(space);
-        self.behind_committed.remove(space);
-        self.durable.remove(space);
-        self.marks_moved.remove(space);
-        let unmark = RowChange {
-            table: META.to_owned(),
-            key: mark_key(space),
-            value: None,
-        };
-        self.supersede(vec![unmark])?;
-        let keys = self.log.remove_space(space)?;
-        self.vault.erase_now(&keys)?;
-        Ok(())
-    }
-
     /// Returns the numbers of a Space's segments, in order.
     #[must_use]
     pub fn segments(&self, space: &SpaceId) -> Vec<u32> {
         self.log.segments(space)
-    }
-
-    /// Erases one segment and its key, for good; not the newest. Rows that point into it are
-    /// the caller's to remove. Nothing may be staged.
-    ///
-    /// # Errors
-    /// When something is staged, it is the newest segment, or the disk fails.
-    pub fn erase_segment(&mut self, space: &SpaceId, number: u32) -> Result<(), StoreError> {
-        self.supersede(Vec::new())?;
-        let key = self.log.remove_segment(space, number)?;
-        self.vault.erase_now(&BTreeSet::from([key]))?;
-        Ok(())
     }
 
     /// Checks every full segment against its footer; returns those that fail.
@@ -344,26 +324,6 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         self.vault.change_root(to, &mut self.chance)
     }
 
-    /// Does what can wait for an idle moment: moves the index's recent rows to where a start
-    /// need not replay them, rewrites the journal of kept rows, takes the reserve back.
-    ///
-    /// # Errors
-    /// When the index fails.
-    pub fn flush_idle(&mut self) -> Result<(), StoreError> {
-        self.nothing_staged()?;
-        Store::sync(self)?;
-        self.rewrite_state();
-        self.hold_reserve();
-        // The next opening then need not look at what is known to be whole.
-        let marks = self.log.spaces().map(|s| self.mark_row(&s));
-        let marks: Vec<RowChange> = marks.collect();
-        let rows = self.rows_mut()?;
-        rows.apply(&marks)
-            .and_then(|()| rows.sync())
-            .inspect_err(|_| self.poisoned = true)?;
-        self.rows_mut()?.flush_idle()
-    }
-
     /// Returns how much there is of everything.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -373,6 +333,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             kept_bytes: self.state.bytes(),
             free_bytes: self.disk.free_bytes(),
             vault_free_count: self.vault.free_count(),
+            vault_taken_count: self.vault.taken_count(),
             reserve_held: self.reserve_held,
         }
     }
@@ -385,12 +346,12 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         Ok(())
     }
 
-    fn rows(&self) -> Result<&I::Rows, StoreError> {
+    fn rows(&self) -> Result<&SealedRows<I::Rows>, StoreError> {
         let rows = self.rows.as_ref();
         rows.ok_or_else(|| failed("use the index", "it is closed"))
     }
 
-    pub(crate) fn rows_mut(&mut self) -> Result<&mut I::Rows, StoreError> {
+    pub(crate) fn rows_mut(&mut self) -> Result<&mut SealedRows<I::Rows>, StoreError> {
         let rows = self.rows.as_mut();
         rows.ok_or_else(|| failed("use the index", "it is closed"))
     }
@@ -479,9 +440,13 @@ impl<D: Disk, I: Index + Clone> Store for Profile<D, I> {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        let mut result = self.usable().and_then(|()| self.try_commit());
+        let (kept, mut rows) =
+            core::mem::take(&mut self.staged).split(|table| self.options.kept.contains(table));
+        let mut result = self
+            .usable()
+            .and_then(|()| self.try_commit(&kept, &mut rows));
         if matches!(result, Err(StoreError::Full)) && !self.poisoned && self.release_reserve() {
-            result = self.try_commit();
+            result = self.try_commit(&kept, &mut rows);
         }
         if result.is_ok() {
             self.marks_moved.clear();
@@ -521,8 +486,4 @@ impl<D: Disk, I: Index + Clone> fmt::Debug for Profile<D, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Profile({:?}, {:?})", self.log, self.vault)
     }
-}
-
-pub(crate) fn mark_key(space: &SpaceId) -> Vec<u8> {
-    [&[MARK_PREFIX], space.as_bytes().as_slice()].concat()
 }

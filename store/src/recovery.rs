@@ -15,9 +15,13 @@ use crate::disk::Disk;
 use crate::log::{Log, Mark};
 use crate::profile::{HEAD_KEY, MARK_PREFIX, META, Options, Profile, Unindexed};
 use crate::rows::{Index, Rows, Staged};
+use crate::sealed_rows::SealedRows;
 use crate::segment::{RECORDS_AT, Scanned, take};
 use crate::state::{FileKey, Opened, State};
 use crate::vault::{SlotKind, Vault, VaultReport};
+
+/// Names the key that seals the index's values.
+const INDEX_KEY: &str = "index-rows";
 
 /// Bytes of a log that are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +114,9 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         let profile_id = profile_id.unwrap_or_default();
 
         let state = open_state(&disk, &mut vault, &mut chance, &mut recovery)?;
-        let mut rows = open_rows(&index)?;
+        let row_key = own_secret(&mut vault, INDEX_KEY, &mut chance)?;
+        let mut rows = open_rows(&index)?
+            .map(|rows| SealedRows::new(rows, row_key, Chance::new(&chance.secret())));
         let mut head = None;
         if let Some(open) = &rows {
             head = read_head(open, &options, &profile_id)?;
@@ -118,7 +124,9 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         settle_vault(&mut vault, &state, head.as_ref(), &mut recovery)?;
 
         recovery.completed = Log::redo(&disk, &name_key, &state.last().writes)?;
-        let (log, bad) = Log::open(disk.clone(), name_key, |label| vault.secret(label))?;
+        let (log, bad) = Log::open(disk.clone(), options.segment_bytes, name_key, |label| {
+            vault.secret(label)
+        })?;
         recovery.bad_records = bad;
 
         if let (Some(open), Some(found)) = (&mut rows, &mut head)
@@ -189,8 +197,13 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         if !trusted || self.rows.is_none() {
             let fresh = self.seq == 0 && spaces.is_empty() && self.rows.is_some();
             self.rows = None;
+            // The key first: what the old files hold is noise from here on.
+            let old = BTreeSet::from([Label::new(INDEX_KEY, &[])]);
+            self.vault.erase_now(&old)?;
             self.index.discard()?;
-            let mut rows = self.index.open()?;
+            let key = own_secret(&mut self.vault, INDEX_KEY, &mut self.chance)?;
+            let chance = Chance::new(&self.chance.secret());
+            let mut rows = SealedRows::new(self.index.open()?, key, chance);
             // From now on a commit that a crash cuts off can be completed here too.
             let (state_seq, counter) = (self.state.last().seq, self.vault.counter());
             rows.apply(&[self.head_row(self.seq, state_seq, counter)])?;
@@ -441,13 +454,12 @@ fn read_marks(rows: &impl Rows) -> Result<Option<Marks>, StoreError> {
         &from,
         &prefix_end(&from),
         Direction::Forward,
-        &mut |key, value| {
-            let space = key.get(1..).and_then(|k| k.try_into().ok());
-            match (space, crate::state::decode_mark(value)) {
-                (Some(space), Some(mark)) => {
-                    marks.insert(SpaceId::from_bytes(space), mark);
+        &mut |_, value| {
+            match crate::state::decode_mark(value) {
+                Some((space, indexed, durable)) => {
+                    marks.insert(space, (indexed, durable));
                 }
-                _ => whole = false,
+                None => whole = false,
             }
             core::ops::ControlFlow::Continue(())
         },

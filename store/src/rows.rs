@@ -1,21 +1,20 @@
-//! Rows: what an index must do, one in memory, and reading through what is staged.
+//! Rows: what an index must do, and reading through what is staged.
 //!
 //! An index is derived state: it may be lost, and then [`Index::discard`] clears
 //! what is left of it and the log fills a new one. So it promises atomic batches
 //! and honest errors, no more.
 
-use core::fmt;
 use core::ops::ControlFlow;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use oplog::store::{Direction, StoreError, Table, Visit};
 
 /// One change of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowChange {
-    /// The name of its table.
-    pub table: String,
+    /// The name of its table. Borrowed but for what is read back from a journal.
+    pub table: Cow<'static, str>,
     /// Its key.
     pub key: Vec<u8>,
     /// Its value; `None` removes the row.
@@ -109,21 +108,22 @@ impl Staged {
         self.0.is_empty()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// Returns every change whose table `wanted` accepts.
-    pub(crate) fn changes(&self, wanted: impl Fn(&str) -> bool) -> Vec<RowChange> {
-        let tables = self.0.iter().filter(|(table, _)| wanted(table.0));
-        let rows = tables.flat_map(|(table, rows)| {
-            rows.iter().map(|(key, value)| RowChange {
-                table: table.0.to_owned(),
-                key: key.clone(),
-                value: value.clone(),
-            })
-        });
-        rows.collect()
+    /// Returns every change: those whose table `kept` accepts, and the others.
+    pub(crate) fn split(self, kept: impl Fn(&str) -> bool) -> (Vec<RowChange>, Vec<RowChange>) {
+        let (mut of_kept, mut others) = (Vec::new(), Vec::new());
+        for (table, rows) in self.0 {
+            let out = if kept(table.0) {
+                &mut of_kept
+            } else {
+                &mut others
+            };
+            out.extend(rows.into_iter().map(|(key, value)| RowChange {
+                table: Cow::Borrowed(table.0),
+                key,
+                value,
+            }));
+        }
+        (of_kept, others)
     }
 
     /// Visits what `base` would visit with the staged changes applied: both run in the same
@@ -180,197 +180,4 @@ impl Staged {
         }
         Ok(())
     }
-}
-
-/// An index in memory with crash semantics. Clones mean the same index.
-#[derive(Clone, Default)]
-pub struct MemIndex(Arc<RwLock<MemState>>);
-
-#[derive(Default)]
-struct MemState {
-    now: Tables,
-    synced: Tables,
-    condemned: bool,
-    /// Opened by a process that has died since: what it holds is dead.
-    boots: u64,
-    fails_after: Option<u64>,
-}
-
-type Tables = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
-
-impl MemIndex {
-    /// Returns an empty index.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The process dies: nothing applied is lost.
-    pub fn kill(&self) {
-        self.lock().boots += 1;
-    }
-
-    /// The power goes: what was not synced is gone.
-    pub fn power_cut(&self) {
-        let mut state = self.lock();
-        state.boots += 1;
-        state.fails_after = None;
-        state.now = state.synced.clone();
-    }
-
-    /// Lets `batches` more batches through, then fails each until [`MemIndex::power_cut`].
-    pub fn fail_after(&self, batches: u64) {
-        self.lock().fails_after = Some(batches);
-    }
-
-    /// Returns another index with the same content.
-    #[must_use]
-    pub fn copy(&self) -> Self {
-        let state = self.view();
-        Self(Arc::new(RwLock::new(MemState {
-            now: state.now.clone(),
-            synced: state.synced.clone(),
-            ..MemState::default()
-        })))
-    }
-
-    fn lock(&self) -> RwLockWriteGuard<'_, MemState> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Shared, so that a visitor of rows may read others.
-    fn view(&self) -> RwLockReadGuard<'_, MemState> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for MemIndex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MemIndex({} tables)", self.view().now.len())
-    }
-}
-
-impl Index for MemIndex {
-    type Rows = MemRows;
-
-    fn open(&self) -> Result<MemRows, StoreError> {
-        let state = self.view();
-        if state.condemned {
-            return Err(crate::disk::damaged("the index was found damaged"));
-        }
-        Ok(MemRows {
-            index: self.clone(),
-            boots: state.boots,
-        })
-    }
-
-    fn condemn(&self) -> Result<(), StoreError> {
-        self.lock().condemned = true;
-        Ok(())
-    }
-
-    fn discard(&self) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        state.now.clear();
-        state.synced.clear();
-        state.condemned = false;
-        Ok(())
-    }
-}
-
-/// An open [`MemIndex`].
-#[derive(Debug)]
-pub struct MemRows {
-    index: MemIndex,
-    boots: u64,
-}
-
-impl MemRows {
-    fn state(&self) -> Result<RwLockReadGuard<'_, MemState>, StoreError> {
-        let state = self.index.view();
-        self.check(state.boots).map(|()| state)
-    }
-
-    fn check(&self, boots: u64) -> Result<(), StoreError> {
-        if boots == self.boots {
-            return Ok(());
-        }
-        let why = "it was opened before a crash";
-        Err(crate::disk::failed("use the index", why))
-    }
-}
-
-impl Rows for MemRows {
-    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let state = self.state()?;
-        Ok(state.now.get(table).and_then(|t| t.get(key)).cloned())
-    }
-
-    fn scan(
-        &self,
-        table: &str,
-        from: &[u8],
-        to: &[u8],
-        order: Direction,
-        visit: Visit<'_>,
-    ) -> Result<(), StoreError> {
-        let state = self.state()?;
-        if let Some(rows) = state.now.get(table) {
-            scan_map(rows, (from, to), order, visit);
-        }
-        Ok(())
-    }
-
-    fn apply(&mut self, changes: &[RowChange]) -> Result<(), StoreError> {
-        let mut state = self.index.lock();
-        self.check(state.boots)?;
-        if state.fails_after == Some(0) {
-            return Err(crate::disk::failed("write the index", "told to"));
-        }
-        state.fails_after = state.fails_after.map(|n| n - 1);
-        for change in changes {
-            let rows = state.now.entry(change.table.clone()).or_default();
-            match &change.value {
-                Some(value) => rows.insert(change.key.clone(), value.clone()),
-                None => rows.remove(&change.key),
-            };
-        }
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), StoreError> {
-        let mut state = self.index.lock();
-        self.check(state.boots)?;
-        state.synced = state.now.clone();
-        Ok(())
-    }
-
-    fn flush_idle(&mut self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn bytes(&self) -> u64 {
-        let state = self.index.view();
-        let rows = state.now.values().flatten();
-        rows.map(|(key, value)| (key.len() + value.len()) as u64)
-            .sum()
-    }
-}
-
-/// Visits a range of a map in either order.
-fn scan_map(
-    rows: &BTreeMap<Vec<u8>, Vec<u8>>,
-    (from, to): (&[u8], &[u8]),
-    order: Direction,
-    visit: Visit<'_>,
-) {
-    if from >= to {
-        return;
-    }
-    let range = rows.range(from.to_vec()..to.to_vec());
-    let mut each = |(key, value): (&Vec<u8>, &Vec<u8>)| visit(key, value);
-    let _ = match order {
-        Direction::Forward => range.into_iter().try_for_each(&mut each),
-        Direction::Backward => range.rev().try_for_each(&mut each),
-    };
 }

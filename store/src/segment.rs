@@ -38,8 +38,9 @@ const HEAD_BYTES: usize = 32;
 /// What sealing a record adds to it.
 const RECORD_OVERHEAD: u32 = 48;
 const _: () = assert!(RECORD_OVERHEAD as usize == HEAD_BYTES + TAG_LEN);
+const RECORD_AD_BYTES: usize = 6 + 32 + 4 + 4;
 const FOOTER_MARK: u32 = u32::MAX;
-const FOOTER_BYTES: u32 = 44;
+pub(crate) const FOOTER_BYTES: u32 = 44;
 /// How much of a file is read at once when scanning.
 const WINDOW_BYTES: usize = 256 * 1024;
 
@@ -179,15 +180,16 @@ impl SegmentContext {
     }
 
     /// Every field has a fixed length, so plain concatenation cannot be read two ways.
-    fn record_ad(&self, offset: u32) -> Vec<u8> {
-        let number = self.number.to_le_bytes();
-        [
-            b"record".as_slice(),
-            self.space.as_bytes(),
-            &number,
-            &offset.to_le_bytes(),
-        ]
-        .concat()
+    fn record_ad(&self, offset: u32) -> [u8; RECORD_AD_BYTES] {
+        let mut ad = [0; RECORD_AD_BYTES];
+        let (name, rest) = ad.split_at_mut(6);
+        let (space, rest) = rest.split_at_mut(32);
+        let (number, at) = rest.split_at_mut(4);
+        name.copy_from_slice(b"record");
+        space.copy_from_slice(self.space.as_bytes());
+        number.copy_from_slice(&self.number.to_le_bytes());
+        at.copy_from_slice(&offset.to_le_bytes());
+        ad
     }
 
     fn footer_crc(&self, offset: u32, body: &[u8]) -> u32 {

@@ -270,7 +270,7 @@ impl<D: Disk> State<D> {
                 let value = self.read(value)?;
                 size += row.len() + value.len() + table.len();
                 batch.kept.push(RowChange {
-                    table: table.clone(),
+                    table: table.clone().into(),
                     key: row.clone(),
                     value: Some(value),
                 });
@@ -374,7 +374,7 @@ impl<D: Disk> State<D> {
         let kept = core::mem::take(&mut batch.kept);
         for (change, place) in kept.into_iter().zip(places) {
             let key_len = change.key.len();
-            let rows = self.tables.entry(change.table).or_default();
+            let rows = self.tables.entry(change.table.into_owned()).or_default();
             let (old, added) = match change.value {
                 None => (rows.remove(&change.key), 0),
                 Some(value) => {
@@ -513,7 +513,7 @@ fn decode(plain: &[u8]) -> Option<(Batch, Vec<usize>)> {
 
 fn decode_row(d: &mut Decoder<'_>) -> Option<RowChange> {
     (d.array().ok()? == Some(3)).then_some(())?;
-    let table = d.str().ok()?.to_owned();
+    let table = d.str().ok()?.to_owned().into();
     let key = d.bytes().ok()?.to_vec();
     let value = if d.datatype().ok()? == minicbor::data::Type::Null {
         d.null().ok()?;
@@ -525,19 +525,21 @@ fn decode_row(d: &mut Decoder<'_>) -> Option<RowChange> {
 }
 
 /// Where a log ended when a row was written, as bytes of a row.
-pub(crate) fn encode_mark(indexed: Mark, durable: Mark) -> Vec<u8> {
+pub(crate) fn encode_mark(space: &SpaceId, indexed: Mark, durable: Mark) -> Vec<u8> {
     let words = [indexed.segment, indexed.end, durable.segment, durable.end];
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+    let words = words.iter().flat_map(|word| word.to_le_bytes());
+    space.as_bytes().iter().copied().chain(words).collect()
 }
 
-/// Reads [`encode_mark`] back: what is indexed, and how much of it was durable.
-pub(crate) fn decode_mark(bytes: &[u8]) -> Option<(Mark, Mark)> {
+/// Reads [`encode_mark`] back: whose log, what is indexed, and how much of it was durable.
+pub(crate) fn decode_mark(bytes: &[u8]) -> Option<(SpaceId, Mark, Mark)> {
     let mut rest = bytes;
+    let space = SpaceId::from_bytes(crate::segment::take(&mut rest)?);
     let mut mark = || {
         Some(Mark {
             segment: u32::from_le_bytes(crate::segment::take(&mut rest)?),
             end: u32::from_le_bytes(crate::segment::take(&mut rest)?),
         })
     };
-    Some((mark()?, mark()?))
+    Some((space, mark()?, mark()?))
 }

@@ -14,15 +14,17 @@ use core::fmt;
 use argon2::{Algorithm, Argon2, Params, Version};
 use oplog::aead;
 use oplog::keys::Secret;
+use oplog::store::StoreError;
 use zeroize::Zeroizing;
 
 use crate::chance::Chance;
+use crate::disk::{DiskFile, damaged};
 use crate::segment::take;
 use crate::vault::VaultError;
 
 /// Bytes of one copy, a page.
 pub(crate) const PAGE: u64 = PAGE_LEN as u64;
-pub(crate) const PAGE_LEN: usize = 4096;
+const PAGE_LEN: usize = 4096;
 const MAGIC: &[u8; 8] = b"dcntvlt1";
 const BODY_BYTES: usize = 117;
 
@@ -215,6 +217,35 @@ impl Superblock {
         out.extend_from_slice(&self.cost.lanes.to_le_bytes());
         out.extend_from_slice(&self.salt);
         out
+    }
+}
+
+/// Returns the copies that are whole.
+pub(crate) fn read_pages(file: &impl DiskFile) -> Result<Vec<Superblock>, VaultError> {
+    let mut found = Vec::new();
+    for at in [0, PAGE] {
+        let mut page = [0; PAGE_LEN];
+        match file.read_at(at, &mut page) {
+            Ok(()) => found.extend(Superblock::decode(&page)),
+            Err(StoreError::Damaged { .. }) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(found)
+}
+
+/// Writes one page after the other: a power cut leaves one of them whole.
+pub(crate) fn write_pages(file: &impl DiskFile, block: &Superblock) -> Result<(), VaultError> {
+    let page = block.encode();
+    for at in [0, PAGE] {
+        file.write_at(at, &page)?;
+        file.sync()?;
+    }
+    // Read back: a passphrase that a person will rely on for years is worth one read.
+    if read_pages(file)?.iter().all(|found| found == block) {
+        Ok(())
+    } else {
+        Err(damaged("the vault's first page").into())
     }
 }
 

@@ -1,12 +1,7 @@
-//! `vault.bin`: secrets in fixed slots, written in place, so that erasing one really erases it.
+//! `vault.bin`: secrets in slots, written in place, so that erasing one really erases it.
 //!
-//! ```text
-//! superblock, two pages · 4,096 slots of 128 bytes · the same slots again
-//! slot: nonce 24 ‖ sealed(kind u8 ‖ counter u64 ‖ label 16 ‖ secret 32) 73 ‖ crc32c u32 ‖ zeros
-//! ```
-//!
-//! The file never grows. Every slot stands twice, far apart; one bad copy is
-//! healed when the vault opens. A free slot is zeros. Slots 0 to 7 take turns in
+//! Slots come in banks of 4,096 ([`slots`]); when all are taken, the file grows by one bank.
+//! It never shrinks. Every slot stands twice, far apart. Slots 0 to 7 take turns in
 //! holding the counter, so that a torn write of one leaves the one before.
 //!
 //! # One step with a commit elsewhere
@@ -22,27 +17,22 @@
 //! - A secret is on disk only sealed under the vault key, in its slot and its slot's copy.
 //! - After [`Vault::finish`] or [`Vault::erase_now`] an erased secret is in neither.
 
+mod slots;
+
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
-use oplog::aead;
 use oplog::keys::Secret;
 use oplog::store::{Label, StoreError};
 
 use crate::chance::Chance;
-use crate::disk::{Disk, DiskFile, damaged, parent, write_again};
-use crate::segment::take;
-use crate::superblock::{KdfCost, PAGE, PAGE_LEN, Superblock, Unlock};
+use crate::disk::{Disk, DiskFile, parent};
+use crate::superblock::{KdfCost, Superblock, Unlock, read_pages, write_pages};
+pub use slots::{BANK_SLOTS, BANKS_MAX};
+use slots::{Content, Slot, SlotFile};
 
-/// How many slots there are, counter slots among them.
-pub const SLOTS: usize = 4096;
+/// Slots that hold the counter.
 const COUNTER_SLOTS: usize = 8;
-const SLOT_BYTES: usize = 128;
-const SEALED_BYTES: usize = 73;
-const COPY_BYTES: u64 = (SLOTS * SLOT_BYTES) as u64;
-const SLOTS_AT: u64 = 2 * PAGE;
-/// Bytes of the file.
-const VAULT_BYTES: u64 = SLOTS_AT + 2 * COPY_BYTES;
 
 /// Why the vault does not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +46,8 @@ pub enum VaultError {
     /// Neither copy of the superblock is whole: the profile's secrets are lost.
     #[error("both copies of the vault's first page are damaged")]
     Damaged,
-    /// Every slot is taken.
-    #[error("all {SLOTS} slots of the vault are taken")]
+    /// Every slot is taken, and the file has all the banks it may have.
+    #[error("all slots of the vault are taken")]
     TableFull,
     /// Argon2 cannot run at this cost.
     #[error("cannot stretch a passphrase at {0:?}")]
@@ -98,9 +88,10 @@ pub struct VaultReport {
 
 /// The open vault.
 pub struct Vault<F> {
-    file: F,
-    key: Secret,
+    file: SlotFile<F>,
     slots: Vec<Option<Slot>>,
+    /// No slot before this one is free.
+    free_from: usize,
     by_label: BTreeMap<Label, usize>,
     /// Of the last commit that is known to have happened.
     counter: u64,
@@ -108,14 +99,6 @@ pub struct Vault<F> {
     seen: u64,
     begun: Begun,
     report: VaultReport,
-}
-
-#[derive(Clone, PartialEq, Eq)]
-struct Slot {
-    kind: SlotKind,
-    counter: u64,
-    label: Label,
-    secret: Secret,
 }
 
 #[derive(Default)]
@@ -142,10 +125,7 @@ impl<F: DiskFile> Vault<F> {
         let new = format!("{path}.new");
         let file = disk.create(&new)?;
         file.write_at(0, &page.repeat(2))?;
-        // Real zeros: the room is taken now, and writes in place cannot fail for want of it.
-        let zeros = vec![0; SLOTS * SLOT_BYTES];
-        file.write_at(SLOTS_AT, &zeros)?;
-        file.write_at(SLOTS_AT + COPY_BYTES, &zeros)?;
+        SlotFile::create(&file)?;
         file.sync()?;
         disk.rename(&new, path)?;
         disk.sync_dir(parent(path))?;
@@ -175,9 +155,8 @@ impl<F: DiskFile> Vault<F> {
     /// When the disk fails.
     pub fn reopen<D: Disk<File = F>>(&self, disk: &D, path: &str) -> Result<Self, VaultError> {
         let file = disk.open(path)?.ok_or(VaultError::Missing)?;
-        let vault = Self::load(file, self.key.clone())?;
-        write_again(&vault.file, SLOTS_AT, VAULT_BYTES)?;
-        vault.file.sync()?;
+        let vault = Self::load(file, self.file.key.clone())?;
+        vault.file.write_again()?;
         Ok(vault)
     }
 
@@ -237,7 +216,7 @@ impl<F: DiskFile> Vault<F> {
             let old = self.by_label.get(label).copied();
             self.begun.stale.extend(old);
             let Some(secret) = secret else { continue };
-            let at = self.free_slot().ok_or(VaultError::TableFull)?;
+            let at = self.free_slot()?;
             let slot = Slot {
                 kind: SlotKind::User,
                 counter: next,
@@ -296,7 +275,7 @@ impl<F: DiskFile> Vault<F> {
         if self.by_label.contains_key(&label) {
             return Ok(());
         }
-        let at = self.free_slot().ok_or(VaultError::TableFull)?;
+        let at = self.free_slot()?;
         let slot = Slot {
             kind,
             counter: self.counter,
@@ -324,10 +303,13 @@ impl<F: DiskFile> Vault<F> {
     /// # Errors
     /// When the disk fails; then either opens the vault.
     pub fn change_root(&mut self, to: Unlock<'_>, chance: &mut Chance) -> Result<(), VaultError> {
-        let newest = self.pages()?.iter().map(|b| b.generation).max();
+        let newest = read_pages(&self.file.file)?
+            .iter()
+            .map(|b| b.generation)
+            .max();
         let generation = newest.unwrap_or(0) + 1;
-        let block = Superblock::seal(&self.key, to, generation, chance)?;
-        write_pages(&self.file, &block)
+        let block = Superblock::seal(&self.file.key, to, generation, chance)?;
+        write_pages(&self.file.file, &block)
     }
 
     /// Returns a secret.
@@ -357,11 +339,16 @@ impl<F: DiskFile> Vault<F> {
         self.report
     }
 
-    /// Returns how many secrets there is room for.
+    /// Returns how many slots are free before the file grows.
     #[must_use]
     pub fn free_count(&self) -> usize {
-        let taken = self.slots.iter().flatten().count();
-        SLOTS - COUNTER_SLOTS - taken
+        self.slots.len() - COUNTER_SLOTS - self.taken_count()
+    }
+
+    /// Returns how many slots hold a secret.
+    #[must_use]
+    pub fn taken_count(&self) -> usize {
+        self.slots.iter().flatten().count()
     }
 
     fn unlock(file: &F, with: Unlock<'_>) -> Result<(Superblock, bool, Secret), VaultError> {
@@ -384,136 +371,71 @@ impl<F: DiskFile> Vault<F> {
         Err(last)
     }
 
-    fn pages(&self) -> Result<Vec<Superblock>, VaultError> {
-        read_pages(&self.file)
-    }
-
     fn load(file: F, key: Secret) -> Result<Self, VaultError> {
-        let mut copies = [Vec::new(), Vec::new()];
-        for (at, copy) in [SLOTS_AT, SLOTS_AT + COPY_BYTES]
+        let (file, found, report) = SlotFile::load(file, key)?;
+        let seen = found.iter().flatten().map(Content::counter).max();
+        let slots: Vec<Option<Slot>> = found
             .into_iter()
-            .zip(&mut copies)
-        {
-            copy.resize(SLOTS * SLOT_BYTES, 0);
-            // A file cut short has lost the slots behind the cut, not the ones before.
-            let there = file.size()?.saturating_sub(at);
-            let there = usize::try_from(there).unwrap_or(usize::MAX).min(copy.len());
-            if let Some(part) = copy.get_mut(..there) {
-                file.read_at(at, part)?;
-            }
-        }
-        let mut vault = Self {
-            file,
-            key,
-            slots: vec![None; SLOTS],
-            by_label: BTreeMap::new(),
-            counter: 0,
-            seen: 0,
-            begun: Begun::default(),
-            report: VaultReport::default(),
-        };
-        if vault.file.size()? < VAULT_BYTES {
-            vault.file.set_len(VAULT_BYTES)?;
-        }
-        let [first, second] = copies;
-        let pairs = first
-            .chunks_exact(SLOT_BYTES)
-            .zip(second.chunks_exact(SLOT_BYTES));
-        let mut touched = false;
-        for (at, (a, b)) in pairs.enumerate() {
-            touched |= vault.load_slot(at, a, b)?;
-        }
-        if touched {
-            vault.file.sync()?;
-        }
-        let by_label = vault.slots.iter().enumerate();
-        vault.by_label = by_label
-            .filter_map(|(at, slot)| Some((slot.as_ref()?.label, at)))
+            .map(|content| match content {
+                Some(Content::Secret(slot)) => Some(slot),
+                Some(Content::Counter(_)) | None => None,
+            })
             .collect();
-        vault.counter = vault.seen;
-        Ok(vault)
+        let labels = slots.iter().enumerate();
+        let by_label = labels.filter_map(|(at, slot)| Some((slot.as_ref()?.label, at)));
+        Ok(Self {
+            by_label: by_label.collect(),
+            file,
+            slots,
+            free_from: COUNTER_SLOTS,
+            counter: seen.unwrap_or(0),
+            seen: seen.unwrap_or(0),
+            begun: Begun::default(),
+            report,
+        })
     }
 
-    /// Takes one slot in; returns whether it had to be written again.
-    fn load_slot(&mut self, at: usize, a: &[u8], b: &[u8]) -> Result<bool, VaultError> {
-        let zero = [0; SLOT_BYTES];
-        if a == zero && b == zero {
-            return Ok(false);
-        }
-        let open = |bytes: &[u8]| self.unseal(at, bytes);
-        let first = open(a);
-        let second = if a == b { first.clone() } else { open(b) };
-        let newer = |x: &Opened, y: &Opened| x.counter() >= y.counter();
-        let (found, bytes) = match (first, second) {
-            (Some(x), Some(y)) if newer(&x, &y) => (Some(x), a),
-            (Some(x), None) => (Some(x), a),
-            (_, Some(y)) => (Some(y), b),
-            (None, None) => (None, zero.as_slice()),
-        };
-        match &found {
-            None => self.report.lost_count += 1,
-            Some(opened) => {
-                self.seen = self.seen.max(opened.counter());
-                if a != b {
-                    self.report.healed_count += 1;
-                }
+    /// Returns a free slot; the file grows when there is none.
+    fn free_slot(&mut self) -> Result<usize, VaultError> {
+        let mut free = self.slots.iter().enumerate().skip(self.free_from);
+        let found = free.find(|(_, slot)| slot.is_none()).map(|(at, _)| at);
+        let at = if let Some(at) = found {
+            at
+        } else {
+            let first = self.slots.len();
+            if !self.file.grow()? {
+                return Err(VaultError::TableFull);
             }
-        }
-        if let Some(Opened::Slot(slot)) = found
-            && let Some(place) = self.slots.get_mut(at)
-        {
-            *place = Some(slot);
-        }
-        if a == b && bytes == a {
-            return Ok(false);
-        }
-        let bytes = bytes.to_vec();
-        self.write_raw(at, &bytes)?;
-        Ok(true)
-    }
-
-    fn free_slot(&self) -> Option<usize> {
-        let mut free = self.slots.iter().enumerate().skip(COUNTER_SLOTS);
-        free.find(|(_, slot)| slot.is_none()).map(|(at, _)| at)
+            self.slots.resize(first + BANK_SLOTS, None);
+            first
+        };
+        self.free_from = at;
+        Ok(at)
     }
 
     fn write(&mut self, at: usize, slot: Slot, chance: &mut Chance) -> Result<(), VaultError> {
-        let mut plain = vec![kind_byte(slot.kind)];
-        plain.extend_from_slice(&slot.counter.to_le_bytes());
-        plain.extend_from_slice(slot.label.as_bytes());
-        plain.extend_from_slice(slot.secret.as_bytes());
-        let bytes = self.seal(at, &plain, chance);
+        let content = Content::Secret(slot.clone());
         if let Some(place) = self.slots.get_mut(at) {
             *place = Some(slot);
         }
-        self.write_raw(at, &bytes)
+        Ok(self.file.write(at, &content, chance)?)
     }
 
-    fn write_counter(&mut self, counter: u64, chance: &mut Chance) -> Result<(), VaultError> {
+    fn write_counter(&self, counter: u64, chance: &mut Chance) -> Result<(), VaultError> {
         let at = usize::try_from(counter % COUNTER_SLOTS as u64).unwrap_or(0);
-        let mut plain = vec![KIND_COUNTER];
-        plain.extend_from_slice(&counter.to_le_bytes());
-        plain.resize(SEALED_BYTES - aead::TAG_LEN, 0);
-        let bytes = self.seal(at, &plain, chance);
-        self.write_raw(at, &bytes)
-    }
-
-    fn write_raw(&self, at: usize, bytes: &[u8]) -> Result<(), VaultError> {
-        let offset = SLOTS_AT + (at * SLOT_BYTES) as u64;
-        self.file.write_at(offset, bytes)?;
-        self.file.write_at(offset + COPY_BYTES, bytes)?;
-        Ok(())
+        Ok(self.file.write(at, &Content::Counter(counter), chance)?)
     }
 
     fn zero(&mut self, slots: &BTreeSet<usize>) -> Result<(), VaultError> {
-        if slots.is_empty() {
+        let Some(first) = slots.first() else {
             return Ok(());
-        }
+        };
         for at in slots {
-            self.write_raw(*at, &[0; SLOT_BYTES])?;
+            self.file.zero(*at)?;
         }
         self.file.sync()?;
         // Only now: a slot whose zeros did not reach the disk is not free.
+        self.free_from = self.free_from.min(*first);
         for at in slots {
             if let Some(place) = self.slots.get_mut(*at) {
                 *place = None;
@@ -521,115 +443,10 @@ impl<F: DiskFile> Vault<F> {
         }
         Ok(())
     }
-
-    fn seal(&self, at: usize, plain: &[u8], chance: &mut Chance) -> Vec<u8> {
-        let nonce = chance.nonce();
-        let mut out = nonce.to_vec();
-        out.extend_from_slice(&aead::seal(
-            self.key.as_bytes(),
-            &nonce,
-            &slot_ad(at),
-            plain,
-        ));
-        out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
-        out.resize(SLOT_BYTES, 0);
-        out
-    }
-
-    fn unseal(&self, at: usize, bytes: &[u8]) -> Option<Opened> {
-        let mut rest = bytes;
-        let nonce = take(&mut rest)?;
-        let sealed: [u8; SEALED_BYTES] = take(&mut rest)?;
-        let crc = u32::from_le_bytes(take(&mut rest)?);
-        let covered = bytes.get(..aead::NONCE_LEN + SEALED_BYTES)?;
-        if crc32c::crc32c(covered) != crc || rest.iter().any(|b| *b != 0) {
-            return None;
-        }
-        let plain = aead::open(self.key.as_bytes(), &nonce, &slot_ad(at), &sealed).ok()?;
-        let plain = zeroize::Zeroizing::new(plain);
-        let mut rest = plain.as_slice();
-        let [kind] = take(&mut rest)?;
-        let counter = u64::from_le_bytes(take(&mut rest)?);
-        if kind == KIND_COUNTER {
-            return Some(Opened::Counter(counter));
-        }
-        Some(Opened::Slot(Slot {
-            kind: kind_of(kind)?,
-            counter,
-            label: Label::from_bytes(take(&mut rest)?),
-            secret: Secret::from_bytes(take(&mut rest)?),
-        }))
-    }
 }
 
 impl<F> fmt::Debug for Vault<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Vault({} secrets)", self.by_label.len())
-    }
-}
-
-#[derive(Clone)]
-enum Opened {
-    Counter(u64),
-    Slot(Slot),
-}
-
-impl Opened {
-    const fn counter(&self) -> u64 {
-        match self {
-            Self::Counter(counter) => *counter,
-            Self::Slot(slot) => slot.counter,
-        }
-    }
-}
-
-const KIND_COUNTER: u8 = 0;
-
-const fn kind_byte(kind: SlotKind) -> u8 {
-    match kind {
-        SlotKind::User => 1,
-        SlotKind::Segment => 2,
-        SlotKind::Internal => 3,
-    }
-}
-
-const fn kind_of(byte: u8) -> Option<SlotKind> {
-    match byte {
-        1 => Some(SlotKind::User),
-        2 => Some(SlotKind::Segment),
-        3 => Some(SlotKind::Internal),
-        _ => None,
-    }
-}
-
-fn slot_ad(at: usize) -> Vec<u8> {
-    [b"slot".as_slice(), &(at as u64).to_le_bytes()].concat()
-}
-
-fn read_pages(file: &impl DiskFile) -> Result<Vec<Superblock>, VaultError> {
-    let mut found = Vec::new();
-    for at in [0, PAGE] {
-        let mut page = [0; PAGE_LEN];
-        match file.read_at(at, &mut page) {
-            Ok(()) => found.extend(Superblock::decode(&page)),
-            Err(StoreError::Damaged { .. }) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(found)
-}
-
-/// One page after the other: a power cut leaves one of them whole.
-fn write_pages(file: &impl DiskFile, block: &Superblock) -> Result<(), VaultError> {
-    let page = block.encode();
-    for at in [0, PAGE] {
-        file.write_at(at, &page)?;
-        file.sync()?;
-    }
-    // Read back: a passphrase that a person will rely on for years is worth one read.
-    if read_pages(file)?.iter().all(|found| found == block) {
-        Ok(())
-    } else {
-        Err(damaged("the vault's first page").into())
     }
 }

@@ -1,10 +1,10 @@
-//! Vault, logs, chunks and the profile's doors, each by itself.
+//! Logs, chunks and the profile's doors, each by itself.
 #![expect(
     clippy::unwrap_used,
     reason = "helpers of tests fail by panicking, as tests do"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use oplog::keys::Secret;
 use oplog::store::{Label, Location, Store, StoreError, Table};
@@ -14,8 +14,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use store::{
     Chance, ChunkDir, Disk, DiskFile, DiskStore, KdfCost, MemDisk, MemIndex, OpenError, Options,
-    Profile, RealDisk, RootKey, SLOTS, Scanned, Scanner, SegmentContext, SlotKind, Unlock, Vault,
-    VaultError,
+    Profile, RealDisk, RootKey, Scanned, Scanner, SegmentContext, Unlock,
 };
 use zeroize::Zeroizing;
 
@@ -24,7 +23,6 @@ const CHEAP: KdfCost = KdfCost {
     passes: 1,
     lanes: 1,
 };
-const VAULT: &str = "vault.bin";
 const SPACE: SpaceId = SpaceId::from_bytes([7; 32]);
 
 fn seed(n: u8) -> Secret {
@@ -35,165 +33,8 @@ fn label(n: u16) -> Label {
     Label::new("test", &[&n.to_be_bytes()])
 }
 
-fn content(disk: &MemDisk, path: &str) -> Vec<u8> {
-    let files = disk.files();
-    let found = files.into_iter().find(|(name, _)| name == path);
-    found.unwrap().1
-}
-
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|part| part == needle)
-}
-
-#[test]
-fn only_the_right_passphrase_opens_the_vault_and_a_wrong_one_changes_nothing() {
-    let disk = MemDisk::new();
-    let right = Unlock::Passphrase(b"correct horse", CHEAP);
-    let wrong = Unlock::Passphrase(b"correct house", CHEAP);
-    let key = seed(9);
-    let mut vault = Vault::create(&disk, VAULT, right, &seed(1)).unwrap();
-    let mut chance = Chance::new(&seed(2));
-    vault
-        .put_now(SlotKind::User, label(1), &seed(3), &mut chance)
-        .unwrap();
-    drop(vault);
-    let before = content(&disk, VAULT);
-    for with in [wrong, Unlock::Key(&key)] {
-        let opened = Vault::open(&disk, VAULT, with);
-        assert!(
-            matches!(opened, Err(VaultError::WrongPassphrase)),
-            "{with:?}"
-        );
-        assert_eq!(content(&disk, VAULT), before, "{with:?}");
-    }
-    let mut vault = Vault::open(&disk, VAULT, right).unwrap();
-    assert_eq!(vault.secret(label(1)), Some(seed(3)));
-    vault.change_root(wrong, &mut chance).unwrap();
-    drop(vault);
-    assert!(
-        Vault::open(&disk, VAULT, right).is_err(),
-        "the old one is dead"
-    );
-    let mut vault = Vault::open(&disk, VAULT, wrong).unwrap();
-    vault.change_root(Unlock::Key(&key), &mut chance).unwrap();
-    drop(vault);
-    assert!(Vault::open(&disk, VAULT, wrong).is_err());
-    let vault = Vault::open(&disk, VAULT, Unlock::Key(&key)).unwrap();
-    assert_eq!(vault.secret(label(1)), Some(seed(3)));
-}
-
-#[test]
-fn a_power_cut_while_the_passphrase_changes_leaves_one_that_opens() {
-    let (old, new) = (seed(8), seed(9));
-    for call in 0..8 {
-        let disk = MemDisk::new();
-        let mut vault = Vault::create(&disk, VAULT, Unlock::Key(&old), &seed(1)).unwrap();
-        let mut chance = Chance::new(&seed(2));
-        disk.die_after(call);
-        let changed = vault.change_root(Unlock::Key(&new), &mut chance).is_ok();
-        drop(vault);
-        disk.power_cut(&mut ChaCha20Rng::seed_from_u64(call));
-        let by_new = Vault::open(&disk, VAULT, Unlock::Key(&new)).is_ok();
-        let by_old = Vault::open(&disk, VAULT, Unlock::Key(&old)).is_ok();
-        assert!(by_new || by_old, "after {call} calls");
-        assert!(!changed || (by_new && !by_old), "after {call} calls");
-    }
-}
-
-#[test]
-fn erased_secrets_leave_zeros_and_nothing_is_readable_at_rest() {
-    let disk = MemDisk::new();
-    let key = seed(1);
-    let mut vault = Vault::create(&disk, VAULT, Unlock::Key(&key), &seed(1)).unwrap();
-    let empty = content(&disk, VAULT);
-    let mut chance = Chance::new(&seed(2));
-    let secret = Secret::from_bytes(*b"a secret of thirty-two bytes 123");
-    let keep = BTreeMap::from([(label(1), Some(secret.clone()))]);
-    vault.begin(&keep, &mut chance).unwrap();
-    vault.finish().unwrap();
-    let with = content(&disk, VAULT);
-    for needle in [secret.as_bytes().as_slice(), label(1).as_bytes()] {
-        assert!(!contains(&with, needle), "readable at rest");
-    }
-    let erase = BTreeMap::from([(label(1), None)]);
-    vault.begin(&erase, &mut chance).unwrap();
-    vault.finish().unwrap();
-    assert_eq!(vault.secret(label(1)), None);
-    let after = content(&disk, VAULT);
-    assert_eq!(after.len(), empty.len(), "the file never grows");
-    // But for the slots that hold the counter, it is as it was.
-    let differing = after.iter().zip(&empty).filter(|(a, b)| a != b).count();
-    assert!(differing <= 4 * 128, "{differing} bytes differ");
-    let slot = 2 * 4096 + 8 * 128;
-    assert_ne!(
-        with[slot..slot + 128],
-        [0; 128],
-        "the test looks at the right place"
-    );
-    assert_eq!(after[slot..slot + 128], [0; 128]);
-    assert_eq!(
-        after[slot + SLOTS * 128..slot + SLOTS * 128 + 128],
-        [0; 128]
-    );
-}
-
-#[test]
-fn a_full_vault_says_so_and_keeps_what_it_has() {
-    let disk = MemDisk::new();
-    let key = seed(1);
-    let mut vault = Vault::create(&disk, VAULT, Unlock::Key(&key), &seed(1)).unwrap();
-    let mut chance = Chance::new(&seed(2));
-    let room = u16::try_from(vault.free_count()).unwrap();
-    let all: BTreeMap<_, _> = (0..room).map(|n| (label(n), Some(seed(1)))).collect();
-    vault.begin(&all, &mut chance).unwrap();
-    vault.finish().unwrap();
-    assert_eq!(vault.free_count(), 0);
-    let more = BTreeMap::from([(label(room), Some(seed(2)))]);
-    let refused = vault.begin(&more, &mut chance);
-    assert!(matches!(refused, Err(VaultError::TableFull)));
-    vault.abort().unwrap();
-    let some = (0..10).map(label).collect();
-    vault.erase_now(&some).unwrap();
-    let vault = vault.reopen(&disk, VAULT).unwrap();
-    assert_eq!(vault.free_count(), 10);
-    assert_eq!(vault.secret(label(room)), None);
-    assert!((10..room).all(|n| vault.secret(label(n)).is_some()));
-}
-
-#[test]
-fn any_flipped_bit_in_the_vault_is_healed() {
-    let disk = MemDisk::new();
-    let key = seed(1);
-    let mut vault = Vault::create(&disk, VAULT, Unlock::Key(&key), &seed(1)).unwrap();
-    let mut chance = Chance::new(&seed(2));
-    let keep = (0..5_u8)
-        .map(|n| (label(n.into()), Some(seed(10 + n))))
-        .collect();
-    vault.begin(&keep, &mut chance).unwrap();
-    vault.finish().unwrap();
-    let counter = vault.counter();
-    drop(vault);
-    let whole = content(&disk, VAULT);
-    let mut rng = ChaCha20Rng::seed_from_u64(5);
-    let used: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] != 0).collect();
-    for round in 0..120_usize {
-        let disk = disk.copy();
-        let at = if round.is_multiple_of(10) {
-            rng.next_u32() as usize % whole.len()
-        } else {
-            used[rng.next_u32() as usize % used.len()]
-        };
-        disk.flip(VAULT, at, u8::try_from(round).unwrap());
-        let mut vault = Vault::open(&disk, VAULT, Unlock::Key(&key)).unwrap();
-        assert!(vault.settle(counter, &[]).unwrap(), "at {at}");
-        for n in 0..5_u8 {
-            assert_eq!(vault.secret(label(n.into())), Some(seed(10 + n)), "at {at}");
-        }
-        drop(vault);
-        if at >= 8192 || whole[at] != 0 {
-            assert_eq!(content(&disk, VAULT), whole, "healed at {at}");
-        }
-    }
 }
 
 fn options() -> Options {
@@ -300,30 +141,6 @@ fn an_older_copy_of_the_vault_or_of_everything_else_is_noticed() {
             profile.secret(label(0)).is_some(),
             "{put_back}: guessed and erased"
         );
-    }
-}
-
-#[test]
-fn nothing_in_a_profile_is_readable_but_the_index() {
-    let (disk, index) = (MemDisk::new(), MemIndex::new());
-    let key = seed(1);
-    let with = Unlock::Key(&key);
-    let mut profile = Profile::create_in(disk.clone(), index, with, options(), &seed(2)).unwrap();
-    profile.append(&SPACE, b"what somebody wrote").unwrap();
-    profile.put(Table("node"), b"the row's key", b"the row's value");
-    profile.keep_secret(label(1), &seed(77));
-    profile.commit().unwrap();
-    for (path, content) in disk.files() {
-        for needle in [
-            b"what somebody wrote".as_slice(),
-            b"the row's key",
-            b"the row's value",
-            &[77; 32],
-            &[7; 16],
-        ] {
-            assert!(!contains(&content, needle), "{path}");
-        }
-        assert!(!path.contains("0707"), "{path}");
     }
 }
 

@@ -112,15 +112,22 @@ pub(super) async fn channel(
     let channels = ask(handle, move |node| node.channels(space)).await?;
     match wanted {
         Some(wanted) => pick_channel(&channels, wanted),
-        None => channels
-            .into_iter()
-            .find(|channel| channel.kind == kind && !channel.archived)
-            .ok_or_else(|| CliError::Nothing {
-                what: format!(
-                    "this Space has no open {} channel; say which with --channel",
-                    crate::render::text::kind(kind)
-                ),
-            }),
+        None => {
+            let landing = ask(handle, move |node| node.landing(space)).await?;
+            let open = |channel: &&ChannelView| channel.kind == kind && !channel.archived;
+            channels
+                .iter()
+                .filter(open)
+                .find(|channel| Some(channel.id) == landing)
+                .or_else(|| channels.iter().find(open))
+                .cloned()
+                .ok_or_else(|| CliError::Nothing {
+                    what: format!(
+                        "this Space has no open {} channel; say which with --channel",
+                        crate::render::text::kind(kind)
+                    ),
+                })
+        }
     }
 }
 

@@ -273,6 +273,7 @@ pub(super) async fn join(
         return Err(CliError::Unexpected);
     };
     let people = names(handle, space).await?.len();
+    let landing = ask(handle, move |node| node.landing(space)).await?;
     Ok(Output::Done(Done {
         command: "join",
         said: format!(
@@ -281,7 +282,7 @@ pub(super) async fn join(
             space.short()
         ),
         space: Some(space),
-        channel: None,
+        channel: landing,
         op: None,
         sent: None,
     }))

@@ -11,6 +11,7 @@
 use core::cmp::Reverse;
 use std::sync::Arc;
 
+use oplog::accept::least_to_give;
 use oplog::authority::{Rank, View};
 use oplog::dag::ControlNode;
 use oplog::hash::H;
@@ -468,20 +469,21 @@ impl Deed {
             },
             Self::MemberAdd { members, .. } => members
                 .iter()
-                .map(|m| m.weight)
+                .map(|m| least_to_admit(m.weight))
                 .fold(least(Verb::Invite, None), Weight::max),
             Self::Kick(removal) => least(Verb::Kick, None).max(above(&removal.target)),
             Self::Ban(removal) => least(Verb::Ban, None).max(above(&removal.target)),
             Self::Unban(_) => least(Verb::Ban, None),
             // Giving up needs no more than what is kept.
             Self::RoleSet { target, weight, .. } if target == author => *weight,
-            Self::RoleSet { target, weight, .. } => {
-                least(Verb::Roles, None).max(*weight).max(above(target))
-            }
+            Self::RoleSet { target, weight, .. } => least(Verb::Roles, None)
+                .max(least_to_give(*weight))
+                .max(above(target)),
             Self::Mute(mute) => least(Verb::Mute, mute.channel.as_ref()).max(above(&mute.target)),
             Self::Unmute(unmute) => least(Verb::Mute, unmute.channel.as_ref()),
             Self::ChannelCreate(_) => least(Verb::Channels, None),
-            Self::ChannelUpdate(update) => least(Verb::Channels, Some(&update.channel)),
+            // As acceptance has it: a channel's overrides are about what happens in it.
+            Self::ChannelUpdate(_) => least(Verb::Channels, None),
             // A18: features are the owner's.
             Self::PolicySet(set) if set.features.is_some() => Weight::OWNER,
             Self::PolicySet(_) => least(Verb::Policy, None),
@@ -495,6 +497,15 @@ impl Deed {
             | Self::Inert => least(Verb::Upkeep, None),
         };
         needed.min(weight).max(Weight::new(1))
+    }
+}
+
+/// The least weight that lets somebody in with this one: above member, that of giving the role.
+fn least_to_admit(weight: Weight) -> Weight {
+    if weight > Weight::MEMBER {
+        least_to_give(weight)
+    } else {
+        weight
     }
 }
 

@@ -419,19 +419,29 @@ impl AuthorityView {
     /// device theirs by now: a later effective grant ratifies.
     #[must_use]
     pub fn is_sponsored(&self, user: &UserId, device: &DeviceId, past: &Self) -> bool {
+        self.unsponsored_by(user, device, past).is_none()
+    }
+
+    /// Returns what leaves such content without a sponsor: the op that made its author a member
+    /// there, or else the one that certified the device, and does not count here.
+    #[must_use]
+    pub fn unsponsored_by(&self, user: &UserId, device: &DeviceId, past: &Self) -> Option<OpId> {
         if self.is_member(user) && self.device_user(device) == Some(*user) {
-            return true;
+            return None;
         }
-        let counts = |act: Option<&Arc<Act>>| act.is_some_and(|a| self.reaches(a, user));
+        let counts = |act: &Arc<Act>| self.reaches(act, user);
         let Some((state, membership)) = past.membership(user) else {
-            return false;
+            return Some(OpId::ZERO);
         };
-        let held = past
-            .devices
-            .get(device)
-            .filter(|d| d.cert.as_ref().is_some_and(|c| c.user == *user));
-        (counts(Some(membership)) || counts(state.added.winner()))
-            && counts(held.and_then(|d| d.newest.winner()))
+        if !counts(membership) && !state.added.winner().is_some_and(counts) {
+            return Some(membership.id);
+        }
+        let held = past.devices.get(device);
+        let held = held.filter(|d| d.cert.as_ref().is_some_and(|c| c.user == *user));
+        match held.and_then(|d| d.newest.winner()) {
+            Some(certified) => (!counts(certified)).then_some(certified.id),
+            None => Some(membership.id),
+        }
     }
 
     /// D4 (A2): whether some grant of this weight in `past` is effective here.
@@ -442,6 +452,24 @@ impl AuthorityView {
                 l.act.level(user).is_some_and(|w| w >= weight.get()) && self.reaches(&l.act, user)
             })
         })
+    }
+
+    /// Returns the grant in force in `past` if neither it nor any other of this weight there is
+    /// effective here (D4).
+    #[must_use]
+    pub fn void_grant(&self, user: &UserId, weight: Weight, past: &Self) -> Option<OpId> {
+        if self.is_weight_sponsored(user, weight, past) {
+            return None;
+        }
+        let grant = past.users.get(user).and_then(|state| state.role.winner());
+        Some(grant.map_or(OpId::ZERO, |act| act.id))
+    }
+
+    /// Returns the demotions of a person that no promotion of sufficient rank followed, earliest
+    /// first.
+    pub fn demotions_of(&self, user: &UserId) -> impl Iterator<Item = OpId> + '_ {
+        let state = self.users.get(user).into_iter();
+        state.flat_map(|state| state.demotions.iter().map(|act| act.id))
     }
 
     /// Returns which op decided a key in this view, and over which concurrent others; `None`

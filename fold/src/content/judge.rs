@@ -24,7 +24,8 @@ use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use oplog::payload::{CutHead, LatePolicy};
+use oplog::accept::verb;
+use oplog::payload::{CutHead, LatePolicy, Verb};
 use oplog::store::StoreError;
 use oplog::{Header, Kind, Lane, OpId, SignedOp};
 
@@ -138,18 +139,40 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
             let rule = Rule::Unsponsored;
             return Ok(Verdict::Refused { rule, by });
         }
-        if let Some(by) = self.standing.void_act(header) {
+        let moderates = self.moderates(header)?;
+        let verb = if moderates && header.kind() == Some(Kind::ThreadUpdate) {
+            Some(Verb::Tombstone)
+        } else {
+            header.kind().map(verb)
+        };
+        if let Some(by) = verb.and_then(|verb| self.standing.void_act(header, verb)) {
             let rule = Rule::ActVoid;
             return Ok(Verdict::Refused { rule, by });
         }
         let verdict = self.lateness(header, op.id())?;
         Ok(match verdict {
-            Verdict::Late(late) if header.kind().is_some_and(needs_authority) => Verdict::Refused {
+            Verdict::Late(late) if moderates => Verdict::Refused {
                 rule: Rule::ActVoid,
                 by: late.removal,
             },
             Verdict::Late(_) | Verdict::Accepted | Verdict::Refused { .. } => verdict,
         })
+    }
+
+    /// Returns whether this is an act of authority, which D4 voids when it is late. To change
+    /// what another person opened is one, as acceptance has it (R6).
+    fn moderates(&self, header: &Header) -> Result<bool, StoreError> {
+        match header.kind() {
+            Some(Kind::ModTombstone | Kind::ModRestore | Kind::Pin | Kind::Unpin) => Ok(true),
+            Some(Kind::ThreadUpdate) => {
+                let Some(target) = header.prev.first() else {
+                    return Ok(false);
+                };
+                let target = self.bodies.op(target)?;
+                Ok(target.is_some_and(|target| target.header().user != header.user))
+            }
+            Some(_) | None => Ok(false),
+        }
     }
 
     /// D1–D3.
@@ -290,14 +313,6 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
         self.lanes.borrow_mut().insert(*lane, forks.clone());
         Ok(forks)
     }
-}
-
-/// Whether an act of this kind is one that D4 voids when it is late.
-const fn needs_authority(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::ModTombstone | Kind::ModRestore | Kind::Pin | Kind::Unpin
-    )
 }
 
 fn is_before_own_leave(header: &Header, removal: &EffectiveRemoval) -> bool {

@@ -325,11 +325,6 @@ impl<S: Store + ?Sized, B: Bodies + ?Sized, A: Standing + ?Sized> ContentView<'_
 
     fn apply_updates(&self, post: &mut PostView, relations: &Relations) -> Result<(), StoreError> {
         for update in self.counted(relations, &[Kind::ThreadUpdate])? {
-            // D4: to change what another person opened takes authority, which a late act has not.
-            let foreign = update.op.header().user != post.author;
-            if foreign && update.verdict != Verdict::Accepted {
-                continue;
-            }
             if let Ok(Some(Payload::ThreadUpdate(payload))) = update.op.payload() {
                 post.title = payload.title.or(post.title.take());
                 post.tags = payload.tags.unwrap_or(core::mem::take(&mut post.tags));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oplog::authority::Rank;
-use oplog::payload::{LatePolicy, PurgeFrom, ScopeCut};
+use oplog::payload::{LatePolicy, PurgeFrom, ScopeCut, Verb};
 use oplog::{DeviceId, EpochId, Header, Hlc, OpId, UserId};
 
 /// The authority fold of everything known, as content ops are judged by it.
@@ -20,18 +20,18 @@ pub trait Standing {
     /// that is *not* in the op's past. Empty for nearly everyone, so it should be cheap then.
     fn removals(&self, op: &Header) -> Vec<Arc<EffectiveRemoval>>;
 
-    /// D4, A2: returns what makes the act void: the void grant it rests on where its verb needs
-    /// more weight than any effective grant in its past gave; or a demotion that takes the
+    /// D4, A2: returns what makes the act void: the void grant it rests on where the verb that it is
+    /// an act of needs more weight than any effective grant in its past gave; or a demotion that takes the
     /// weight away and binds this act. `None` when the act stands, and always for acts that need
     /// no more than membership, which [`Standing::sponsorship`] decides.
     ///
     /// RoleSet has no cut in this format, so nothing says which acts a demoter had seen. A
     /// demotion should bind where the fold can show that the act came after it, and otherwise let
     /// it stand: the other way every ordinary demotion would show again whatever that moderator hid.
-    fn void_act(&self, op: &Header) -> Option<OpId>;
+    fn void_act(&self, op: &Header, verb: Verb) -> Option<OpId>;
 
-    /// Returns an effective mute of the author in the op's scope, in force at the op's time and
-    /// not in its past. (With the mute in its past R6 refused the op.) Only flags.
+    /// Returns an effective mute of the author in the op's scope, dated before it, in force at its
+    /// time and not in its past. (With the mute in its past R6 refused the op.) Only flags.
     fn mute(&self, op: &Header) -> Option<OpId>;
 
     /// Returns the author's rank in the fold of the op's past, `None` when it holds them as no member.

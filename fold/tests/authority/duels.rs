@@ -83,6 +83,24 @@ fn a_demotion_voids_only_what_needed_the_lost_weight_and_was_not_seen() {
     assert_eq!(reason.deciding(), vec![world.ids[demotion]]);
 }
 
+/// Who is demoted meanwhile gives no role that the new weight may not give, even one as low as
+/// what is left: an admin may admit moderators and a moderator may not.
+#[test]
+fn a_demotion_takes_the_right_to_give_roles() {
+    let (mut world, base) = community();
+    world.act(P(0), Do::Role(P(2), 20), &[base]);
+    let admits = world.act(P(2), Do::Add(vec![(P(5), 20)]), &[base]);
+    assert_eq!(world.rule(admits), Some("B4"));
+    assert_eq!(world.weight(5), None);
+
+    let (mut world, base) = community();
+    let second = world.act(P(0), Do::Role(P(1), 100), &[base]);
+    world.act(P(0), Do::Role(P(1), 50), &[second]);
+    let gives = world.act(P(1), Do::Role(P(3), 50), &[second]);
+    assert_eq!(world.rule(gives), Some("B4"));
+    assert_eq!(world.weight(3), Some(20));
+}
+
 #[test]
 fn a_junior_cannot_keep_in_whom_a_senior_removes() {
     let (mut world, base) = community();

@@ -129,13 +129,17 @@ impl Oracle {
         let above = |p: &P| weight_of(p).map_or(0, |w| (w + 1).min(100));
         let needed = match what {
             Do::Found | Do::Leave | Do::Merge => 1,
-            Do::Add(members) => members.iter().map(|(_, w)| *w).max().unwrap_or(0).max(20),
+            Do::Add(members) => {
+                let gives = |w: u8| if w > 10 { to_give(w) } else { w };
+                let most = members.iter().map(|(_, w)| gives(*w)).max();
+                most.unwrap_or(0).max(20)
+            }
             Do::Admit(..) => 10,
             Do::Kick(p) | Do::Mute(p) => above(p).max(20),
             Do::Ban(p) => above(p).max(50),
             Do::Unban(_) => 50,
             Do::Role(p, w) if *p == who => *w,
-            Do::Role(p, w) => above(p).max(50).max(*w),
+            Do::Role(p, w) => above(p).max(50).max(to_give(*w)),
             Do::Unmute(_) | Do::Invite(_) | Do::CloseInvite(_) => 20,
         };
         let rank = match what {
@@ -511,4 +515,9 @@ impl Oracle {
             .then(|| self.on_role(role, p))
             .flatten()
     }
+}
+
+/// Above moderator only owners give roles.
+fn to_give(weight: u8) -> u8 {
+    if weight > 20 { 100 } else { 50 }
 }

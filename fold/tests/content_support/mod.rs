@@ -25,7 +25,7 @@ use fold::content::{
 use oplog::authority::Rank;
 use oplog::payload::{
     CutHead, Edit, LatePolicy, ModTombstone, Payload, Post, PurgeFrom, React, ScopeCut,
-    ThreadCreate, ThreadUpdate,
+    ThreadCreate, ThreadUpdate, Verb,
 };
 use oplog::store::{Location, MemStore, Store, StoreError};
 use oplog::{
@@ -300,9 +300,8 @@ impl Standing for Fiat {
             .collect()
     }
 
-    fn void_act(&self, op: &Header) -> Option<OpId> {
-        use oplog::Kind::{ModRestore, ModTombstone, Pin, Unpin};
-        let needs_role = matches!(op.kind(), Some(ModTombstone | ModRestore | Pin | Unpin));
+    fn void_act(&self, op: &Header, verb: Verb) -> Option<OpId> {
+        let needs_role = matches!(verb, Verb::Tombstone | Verb::Pin);
         self.void_roles
             .get(&op.user)
             .copied()

@@ -55,15 +55,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub fn explain(&self, space: SpaceId, op: OpId) -> Result<Explanation, CommandError> {
         let s = self.known_space(&space)?;
         let Some(found) = s.table.op(&self.store, &op)? else {
-            let rule = s
-                .log
-                .refused_by(&op)
-                .ok_or(CommandError::UnknownOp { op })?;
-            return Ok(Explanation::Refused {
-                op,
-                rule: rule.id(),
-                text: rule.text(),
-            });
+            let noted = self.refusal(&space, &op)?.map(|r| (r.rule, r.text));
+            let now = || s.log.refused_by(&op).map(|rule| (rule.id(), rule.text()));
+            let (rule, text) = noted.or_else(now).ok_or(CommandError::UnknownOp { op })?;
+            return Ok(Explanation::Refused { op, rule, text });
         };
         let h = found.header();
         let outcome = s.outcome(&self.store, &found)?;

@@ -88,6 +88,8 @@ impl Scratch {
             stuck: None,
             repair: Repair::default(),
             unopened: 0,
+            arrivals: None,
+            flood: crate::flood::Flood::default(),
             log,
             authority,
         };

@@ -206,9 +206,11 @@ impl Handle {
     }
 
     async fn store_chunk(&self, chunk: SealedChunk) -> Result<(), CommandError> {
-        let put = move |node: &mut super::LiveNode| ChunkStore::put(node.chunks_mut(), &chunk);
-        let stored: Result<(), StoreError> = self.with_node(put).await?;
-        Ok(stored?)
+        let put = move |node: &mut super::LiveNode| {
+            node.room_for_chunks()?;
+            Ok(ChunkStore::put(node.chunks_mut(), &chunk)?)
+        };
+        self.with_node(put).await?
     }
 
     async fn load_chunk(&self, id: BlobId) -> Result<SealedChunk, CommandError> {

@@ -1,6 +1,7 @@
 //! The thread that owns the node: what waits is handled, synced once, then its effects run.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fmt, io, thread};
 
@@ -43,6 +44,7 @@ impl fmt::Debug for Job {
 /// Starts the thread.
 pub(super) fn start(
     node: LiveNode,
+    dir: PathBuf,
     jobs: mpsc::Receiver<Job>,
     link: Option<Link>,
     notices: broadcast::Sender<Notice>,
@@ -58,7 +60,11 @@ pub(super) fn start(
         timers: BTreeMap::new(),
         replies: BTreeMap::new(),
         next_command: 0,
-        waiting: vec![Event::Started],
+        waiting: disk_free(&dir)
+            .into_iter()
+            .chain([Event::Started])
+            .collect(),
+        dir,
         outgoing: VecDeque::new(),
         stopping: None,
     };
@@ -71,6 +77,8 @@ pub(super) fn start(
 
 struct Driver {
     node: LiveNode,
+    /// The profile's folder: its disk is watched.
+    dir: PathBuf,
     link: Option<Link>,
     notices: broadcast::Sender<Notice>,
     /// Names of relays on the network and in the node.
@@ -205,6 +213,9 @@ impl Driver {
         let due: Vec<Timer> = due.map(|(timer, _)| *timer).collect();
         for timer in due {
             self.timers.remove(&timer);
+            if timer == Timer::Tick {
+                self.waiting.extend(disk_free(&self.dir));
+            }
             self.waiting.push(Event::TimerExpired(timer));
         }
     }
@@ -238,6 +249,9 @@ impl Driver {
     fn store_failed(&mut self, command: Option<CommandId>, effects: &[Effect], error: StoreError) {
         tracing::warn!(%error, "the store failed; reading it again");
         let full = matches!(error, StoreError::Full);
+        if full {
+            self.waiting.extend(disk_free(&self.dir));
+        }
         for id in effects.iter().filter_map(answered).chain(command) {
             let source = if full {
                 StoreError::Full
@@ -351,6 +365,13 @@ impl Driver {
             let _gone = done.send(());
         }
     }
+}
+
+/// Tells how much is free for this user on the disk of a folder; nothing when the system does not say.
+fn disk_free(dir: &Path) -> Option<Event> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    let bytes = stat.f_bavail.saturating_mul(stat.f_frsize);
+    Some(Event::DiskFree { bytes })
 }
 
 async fn recv(events: Option<&mut mpsc::Receiver<LinkEvent>>) -> Option<LinkEvent> {

@@ -1,27 +1,15 @@
 //! Outcomes explained, proofs that outsiders check, the past run again, and a cheat refused.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that cannot go on should stop"
-)]
-
+use crate::scene::{ALICE, BOB, JOHN, op, scene};
 use crate::world::{TestNode, World};
+use node::Command;
 use node::audit::{Explanation, ProofError, Until, verify};
 use node::view::{Notice, PostState};
-use node::{Answer, Command, InviteLink};
 use oplog::payload::Weight;
 use oplog::{ChannelId, OpId, SpaceId};
 
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const JOHN: usize = 2;
-
-/// Alice founded; Bob, an admin, banned John, who had written something Bob knew and something he did not.
-struct Scene {
+/// Bob, an admin, banned John, who had written something Bob knew and something he did not.
+struct Quarrel {
     world: World,
     space: SpaceId,
     general: ChannelId,
@@ -30,89 +18,33 @@ struct Scene {
     ban: OpId,
 }
 
-fn op(answer: Answer) -> OpId {
-    match answer {
-        Answer::Op(op) => op,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn join(world: &mut World, who: usize, link: InviteLink) {
-    let id = world.begin(who, Command::Join { link });
-    world.settle();
-    world.pass(20_000);
-    world.answer(who, id).expect("no answer").unwrap();
-}
-
-fn post(world: &mut World, who: usize, space: SpaceId, channel: ChannelId, body: &str) -> OpId {
-    let command = Command::Post {
-        space,
-        channel,
-        thread: None,
-        reply_to: None,
-        body: body.to_owned(),
-        attachments: vec![],
-    };
-    op(world.command(who, command).unwrap())
-}
-
-fn scene() -> Scene {
-    let mut world = World::new(&["Alice", "Bob", "John"]);
-    for who in [ALICE, BOB, JOHN] {
-        world.connect(who);
-    }
-    let name = "Allotment".to_owned();
-    let founded = world.command(ALICE, Command::CreateSpace { name }).unwrap();
-    let Answer::Space(space) = founded else {
-        panic!("{founded:?}")
-    };
-    let invite = Command::CreateInvite {
-        space,
-        weight: Weight::MEMBER,
-        max_uses: 10,
-        valid_secs: 86_400,
-        channel: None,
-        approval: false,
-    };
-    let Answer::Invite { link, .. } = world.command(ALICE, invite).unwrap() else {
-        panic!("no invite")
-    };
-    join(&mut world, BOB, link.clone());
-    join(&mut world, JOHN, link);
-    let role = Command::SetRole {
-        space,
-        user: world.people[BOB].node.me().user,
-        weight: Weight::ADMIN,
-        reason: String::new(),
-    };
-    world.command(ALICE, role).unwrap();
-    let channels = world.people[ALICE].node.channels(space).unwrap();
-    let general = channels.iter().find(|c| c.name == "general").unwrap().id;
-    let seen = post(&mut world, JOHN, space, general, "case A");
-    world.pass(1_000);
-    world.disconnect(JOHN);
-    let late = post(&mut world, JOHN, space, general, "case B");
+fn quarrel() -> Quarrel {
+    let mut scene = scene();
+    let seen = scene.post(JOHN, "case A");
+    scene.world.pass(1_000);
+    scene.world.disconnect(JOHN);
+    let late = scene.post(JOHN, "case B");
     let ban = Command::Ban {
-        space,
-        user: world.people[JOHN].node.me().user,
+        space: scene.space,
+        user: scene.world.people[JOHN].node.me().user,
         reason: "a quarrel".into(),
         late: Some(oplog::payload::LatePolicy::Accept),
         purge: vec![],
     };
-    let ban = op(world.command(BOB, ban).unwrap());
-    world.connect(JOHN);
-    world.pass(10_000);
-    Scene {
-        world,
-        space,
-        general,
+    let ban = op(scene.world.command(BOB, ban).unwrap());
+    scene.world.connect(JOHN);
+    scene.world.pass(10_000);
+    Quarrel {
+        world: scene.world,
+        space: scene.space,
+        general: scene.general,
         seen,
         late,
         ban,
     }
 }
 
-impl Scene {
+impl Quarrel {
     fn alice(&self) -> &TestNode {
         &self.world.people[ALICE].node
     }
@@ -120,7 +52,7 @@ impl Scene {
 
 #[test]
 fn outcomes_name_their_rule_and_the_op_that_decided() {
-    let scene = scene();
+    let scene = quarrel();
     for (op, state, rule, deciding) in [
         (scene.seen, "normal", None, vec![]),
         (scene.late, "late", Some("D2"), vec![scene.ban]),
@@ -153,7 +85,7 @@ fn outcomes_name_their_rule_and_the_op_that_decided() {
 
 #[test]
 fn a_cheat_is_refused_with_a_rule_by_everybody_honest() {
-    let mut scene = scene();
+    let mut scene = quarrel();
     let forge = Command::DangerPublishForged {
         space: scene.space,
         channel: scene.general,
@@ -172,11 +104,20 @@ fn a_cheat_is_refused_with_a_rule_by_everybody_honest() {
             "{explained:?}"
         );
     }
+    scene.world.restart(ALICE);
+    let node = &scene.world.people[ALICE].node;
+    let explained = node.explain(scene.space, forged).unwrap();
+    assert!(
+        matches!(explained, Explanation::Refused { rule: "R4", .. }),
+        "forgotten: {explained:?}"
+    );
+    let list = node.refused_ops(scene.space, 10).unwrap();
+    assert_eq!((list.len(), list[0].op, list[0].rule), (1, forged, "R4"));
 }
 
 #[test]
 fn outsiders_verify_what_members_prove_and_no_changed_byte_passes() {
-    let mut scene = scene();
+    let mut scene = quarrel();
     let hide = Command::Delete {
         space: scene.space,
         target: scene.seen,
@@ -227,7 +168,7 @@ fn rehashed(proof: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_forger_who_mends_the_hash_still_changes_nothing_unseen() {
-    let scene = scene();
+    let scene = quarrel();
     let proof = scene.alice().prove(scene.space, scene.late).unwrap();
     assert_eq!(rehashed(&proof), proof);
     // Every 37th byte of all there is: ids, claims, headers, signatures, payloads.
@@ -245,7 +186,7 @@ fn a_forger_who_mends_the_hash_still_changes_nothing_unseen() {
 
 #[test]
 fn the_past_stands_as_it_stood() {
-    let scene = scene();
+    let scene = quarrel();
     let john = scene.world.people[JOHN].node.me().user;
     let node = scene.alice();
     let before = node.replay(scene.space, Until::Op(scene.late)).unwrap();
@@ -271,7 +212,7 @@ fn the_past_stands_as_it_stood() {
 
 #[test]
 fn a_dump_holds_every_op_with_its_verdict_and_the_same_end() {
-    let scene = scene();
+    let scene = quarrel();
     let dump = scene.alice().dump(scene.space).unwrap();
     assert!(dump.ops.len() > 8);
     assert!(

@@ -1,130 +1,10 @@
 //! Three people and a relay: founding, joining, talking, leaving the network and coming back.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::wildcard_enum_match_arm,
-    reason = "a test that cannot go on should stop"
-)]
-
+use crate::scene::{ALICE, BOB, JOHN, invite, join, scene};
 use crate::world::World;
 use node::view::PostState;
-use node::{Answer, Command, InviteLink};
+use node::{Answer, Command};
 use oplog::payload::Weight;
-use oplog::{ChannelId, OpId, SpaceId};
-
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const JOHN: usize = 2;
-
-struct Scene {
-    world: World,
-    space: SpaceId,
-    general: ChannelId,
-    forum: ChannelId,
-}
-
-fn invite(world: &mut World, who: usize, space: SpaceId) -> InviteLink {
-    let command = Command::CreateInvite {
-        space,
-        weight: Weight::MEMBER,
-        max_uses: 10,
-        valid_secs: 86_400,
-        channel: None,
-        approval: false,
-    };
-    match world.command(who, command).unwrap() {
-        Answer::Invite { link, .. } => link,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn join(world: &mut World, who: usize, link: InviteLink) {
-    let space = link.space;
-    let id = world.begin(who, Command::Join { link });
-    world.settle();
-    world.pass(20_000);
-    assert_eq!(
-        world.answer(who, id).expect("no answer").unwrap(),
-        Answer::Joined { space }
-    );
-}
-
-/// Alice founds, Bob and John join.
-fn scene() -> Scene {
-    let mut world = World::new(&["Alice", "Bob", "John"]);
-    for who in [ALICE, BOB, JOHN] {
-        world.connect(who);
-    }
-    let Answer::Space(space) = world
-        .command(
-            ALICE,
-            Command::CreateSpace {
-                name: "Allotment".into(),
-            },
-        )
-        .unwrap()
-    else {
-        panic!("no Space");
-    };
-    let link = invite(&mut world, ALICE, space);
-    join(&mut world, BOB, link.clone());
-    join(&mut world, JOHN, link);
-    let channels = world.people[ALICE].node.channels(space).unwrap();
-    let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
-    let (general, forum) = (find("general"), find("forum"));
-    let role = Command::SetRole {
-        space,
-        user: world.people[BOB].node.me().user,
-        weight: Weight::ADMIN,
-        reason: String::new(),
-    };
-    world.command(ALICE, role).unwrap();
-    Scene {
-        world,
-        space,
-        general,
-        forum,
-    }
-}
-
-impl Scene {
-    fn post(&mut self, who: usize, body: &str) -> OpId {
-        let command = Command::Post {
-            space: self.space,
-            channel: self.general,
-            thread: None,
-            reply_to: None,
-            body: body.into(),
-            attachments: vec![],
-        };
-        match self.world.command(who, command).unwrap() {
-            Answer::Op(op) => op,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn texts(&self, who: usize) -> Vec<String> {
-        let posts = self.world.people[who]
-            .node
-            .posts(self.space, self.general, None, 100)
-            .unwrap();
-        posts.into_iter().map(|p| p.body).collect()
-    }
-
-    fn assert_converged(&self, who: &[usize]) {
-        let hashes: Vec<_> = who
-            .iter()
-            .map(|w| self.world.people[*w].node.state_hash(self.space).unwrap())
-            .collect();
-        assert!(
-            hashes.windows(2).all(|pair| pair[0] == pair[1]),
-            "{hashes:?}"
-        );
-    }
-}
 
 #[test]
 fn three_people_meet_and_talk() {
@@ -144,7 +24,7 @@ fn what_is_written_offline_arrives_later_and_what_was_missed_is_fetched() {
     scene.world.disconnect(JOHN);
     scene.post(JOHN, "on the train");
     scene.post(ALICE, "while John is away");
-    scene.world.pass(3 * 86_400_000);
+    scene.world.sleep(3 * 86_400_000);
     scene.post(BOB, "three days later");
     scene.world.restart(JOHN);
     scene.world.connect(JOHN);
@@ -537,4 +417,51 @@ fn two_commits_at_once_are_reported_and_nobody_loses_posts_of_their_branch() {
     }
     scene.post(BOB, "still here");
     assert_eq!(scene.texts(BOB), ["still here"]);
+}
+
+#[test]
+fn a_newcomer_begins_in_the_channel_that_the_invite_named() {
+    let mut world = World::new(&["Alice", "Bob", "John"]);
+    for who in [ALICE, BOB, JOHN] {
+        world.connect(who);
+    }
+    let name = "Club".to_owned();
+    let Answer::Space(space) = world.command(ALICE, Command::CreateSpace { name }).unwrap() else {
+        panic!("no Space");
+    };
+    let channels = world.people[ALICE].node.channels(space).unwrap();
+    let forum = channels.iter().find(|c| c.name == "forum").unwrap().id;
+    let command = Command::CreateInvite {
+        space,
+        weight: Weight::MEMBER,
+        max_uses: 1,
+        valid_secs: 86_400,
+        channel: Some(forum),
+        approval: false,
+    };
+    let Answer::Invite { link, .. } = world.command(ALICE, command).unwrap() else {
+        panic!("no invite");
+    };
+    join(&mut world, BOB, link);
+    let plain = invite(&mut world, ALICE, space);
+    join(&mut world, JOHN, plain);
+    world.restart(BOB);
+    world.connect(BOB);
+    let landing = |world: &World, who: usize| world.people[who].node.landing(space).unwrap();
+    assert_eq!(landing(&world, BOB), Some(forum));
+    assert_eq!(landing(&world, JOHN), None);
+    let archive = Command::UpdateChannel {
+        space,
+        channel: forum,
+        name: None,
+        topic: None,
+        archived: Some(true),
+        permissions: vec![],
+    };
+    world.command(ALICE, archive).unwrap();
+    assert_eq!(
+        landing(&world, BOB),
+        None,
+        "nobody begins in a closed channel"
+    );
 }

@@ -1,18 +1,9 @@
-//! Nodes and a relay in one thread under virtual time: the real cores, wired without sockets.
+//! Nodes and relays in one thread under virtual time: the real cores, wired without sockets.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test that cannot go on should stop"
-)]
-#![expect(unreachable_pub, reason = "only this test sees it")]
-
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use blobstore::MemChunks;
-use net::wire::{Push, Request, Response};
+use net::wire::{Push, PutRequest, Request, Response};
 use node::view::Notice;
 use node::{
     Answer, Command, CommandError, CommandId, Effect, Event, Identity, Node, RecoveryPhrase,
@@ -26,31 +17,65 @@ use relay::{ConnId, Limits, PushId, RelayCore};
 
 pub type TestNode = Node<MemStore, MemChunks, ChaCha20Rng>;
 
-/// The relay everybody uses.
-pub const RELAY: &str = "/memory/1";
 /// 2026-01-01.
 pub const START: Timestamp = Timestamp::from_ms(1_767_225_600_000);
 
 /// A person with a node.
 pub struct Person {
     pub node: TestNode,
-    pub online: bool,
+    /// With which relays they are connected.
+    pub online: BTreeSet<usize>,
     pub notices: Vec<Notice>,
     timers: BTreeMap<Timer, Timestamp>,
     answers: BTreeMap<CommandId, Result<Answer, CommandError>>,
     commands: u64,
 }
 
+/// Between whom: a person and a relay.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Way {
+    who: usize,
+    relay: usize,
+}
+
 enum Wire {
-    Request(usize, RequestId, Request),
-    Response(usize, RequestId, Response),
-    Push(usize, PushId, Push),
+    Request(Way, RequestId, Request),
+    Response(Way, RequestId, Response),
+    Push(Way, PushId, Push),
+}
+
+/// What a relay says instead of the truth.
+pub type Lie = Box<dyn FnMut(usize, &Request, Response) -> Response>;
+
+/// A relay.
+pub struct TestRelay {
+    pub core: RelayCore<relay::MemStore>,
+    /// What it took in, with the time, so that it can be made to lose some.
+    pub taken: Vec<(Timestamp, PutRequest)>,
+    /// Changes its answers.
+    pub lie: Option<Lie>,
+    /// Whether its pushes get lost.
+    pub silent: bool,
+    /// How many requests each person sent.
+    pub requests: BTreeMap<usize, u64>,
+}
+
+impl TestRelay {
+    fn new() -> Self {
+        Self {
+            core: RelayCore::new(relay::MemStore::new(), Limits::default()),
+            taken: Vec::new(),
+            lie: None,
+            silent: false,
+            requests: BTreeMap::new(),
+        }
+    }
 }
 
 /// Everything.
 pub struct World {
     pub people: Vec<Person>,
-    pub relay: RelayCore<relay::MemStore>,
+    pub relays: Vec<TestRelay>,
     pub now: Timestamp,
     /// Every sealed byte the relay was sent.
     pub relay_saw: Vec<Vec<u8>>,
@@ -60,6 +85,11 @@ pub struct World {
 
 impl World {
     pub fn new(names: &[&str]) -> Self {
+        Self::with_relays(names, 1)
+    }
+
+    /// People who all use so many relays.
+    pub fn with_relays(names: &[&str], relays: usize) -> Self {
         let mut people = Vec::new();
         for (seed, name) in names.iter().enumerate() {
             let mut rng = ChaCha20Rng::seed_from_u64(seed as u64 + 1);
@@ -67,7 +97,7 @@ impl World {
             let node = Node::create(MemStore::new(), MemChunks::new(), rng, me, START).unwrap();
             people.push(Person {
                 node,
-                online: false,
+                online: BTreeSet::new(),
                 notices: Vec::new(),
                 timers: BTreeMap::new(),
                 answers: BTreeMap::new(),
@@ -76,7 +106,7 @@ impl World {
         }
         let mut world = Self {
             people,
-            relay: RelayCore::new(relay::MemStore::new(), Limits::default()),
+            relays: (0..relays).map(|_| TestRelay::new()).collect(),
             now: START,
             relay_saw: Vec::new(),
             wire: VecDeque::new(),
@@ -84,39 +114,38 @@ impl World {
         };
         for who in 0..names.len() {
             world.event(who, Event::Started);
-            world
-                .command(
-                    who,
-                    Command::AddRelay {
-                        address: RELAY.to_owned(),
-                    },
-                )
-                .unwrap();
+            for relay in 0..relays {
+                let address = format!("/memory/{relay}");
+                world.command(who, Command::AddRelay { address }).unwrap();
+            }
         }
         world
     }
 
-    /// Connects somebody and lets everything happen that follows.
+    /// Connects somebody with every relay and lets everything happen that follows.
     pub fn connect(&mut self, who: usize) {
-        assert!(
-            self.relay
-                .connected(ConnId(who as u64), self.now, &mut self.rng)
-        );
-        self.people[who].online = true;
-        self.event(who, Event::RelayConnected(RelayId(0)));
+        for relay in 0..self.relays.len() {
+            self.connect_to(who, relay);
+        }
+    }
+
+    pub fn connect_to(&mut self, who: usize, relay: usize) {
+        let core = &mut self.relays[relay].core;
+        assert!(core.connected(ConnId(who as u64), self.now, &mut self.rng));
+        self.people[who].online.insert(relay);
+        self.event(who, Event::RelayConnected(RelayId(relay as u32)));
         self.settle();
     }
 
     pub fn disconnect(&mut self, who: usize) {
-        self.relay.disconnected(ConnId(who as u64));
-        self.people[who].online = false;
-        self.event(
-            who,
-            Event::RelayDisconnected {
-                relay: RelayId(0),
+        for relay in std::mem::take(&mut self.people[who].online) {
+            self.relays[relay].core.disconnected(ConnId(who as u64));
+            let event = Event::RelayDisconnected {
+                relay: RelayId(relay as u32),
                 reason: "unplugged".to_owned(),
-            },
-        );
+            };
+            self.event(who, event);
+        }
         self.settle();
     }
 
@@ -146,38 +175,31 @@ impl World {
             steps += 1;
             assert!(steps < 200_000, "the network never settles");
             match wire {
-                Wire::Request(who, id, request) => self.relay_handles(who, id, request),
-                Wire::Response(who, id, response) if self.people[who].online => {
-                    let result = Ok(response);
-                    self.event(
-                        who,
-                        Event::RelayAnswered {
-                            relay: RelayId(0),
-                            request: id,
-                            result,
-                        },
-                    );
+                Wire::Request(way, id, request) => self.relay_handles(way, id, request),
+                Wire::Response(way, id, response) if self.is_online(way) => {
+                    let event = Event::RelayAnswered {
+                        relay: RelayId(way.relay as u32),
+                        request: id,
+                        result: Ok(response),
+                    };
+                    self.event(way.who, event);
                 }
-                Wire::Push(who, push_id, push) if self.people[who].online => {
-                    self.event(
-                        who,
-                        Event::RelayPushed {
-                            relay: RelayId(0),
-                            push,
-                        },
-                    );
-                    let answer = self.relay.push_done(ConnId(who as u64), push_id, true);
-                    for pushed in answer.pushes {
-                        self.wire.push_back(Wire::Push(
-                            pushed.conn.0 as usize,
-                            pushed.id,
-                            pushed.push,
-                        ));
+                Wire::Push(way, push_id, push) if self.is_online(way) => {
+                    if !self.relays[way.relay].silent {
+                        let relay = RelayId(way.relay as u32);
+                        self.event(way.who, Event::RelayPushed { relay, push });
                     }
+                    let core = &mut self.relays[way.relay].core;
+                    let answer = core.push_done(ConnId(way.who as u64), push_id, true);
+                    self.push(way.relay, answer.pushes);
                 }
                 Wire::Response(..) | Wire::Push(..) => {}
             }
         }
+    }
+
+    fn is_online(&self, way: Way) -> bool {
+        self.people[way.who].online.contains(&way.relay)
     }
 
     /// Lets time pass, timers run out and everything settle.
@@ -198,6 +220,12 @@ impl World {
             self.settle();
         }
         self.now = until;
+    }
+
+    /// Lets time pass while every machine sleeps; the timers run out on waking.
+    pub fn sleep(&mut self, ms: u64) {
+        self.now = self.now.plus_ms(ms);
+        self.pass(0);
     }
 
     /// Kills a node and starts it again from what was committed.
@@ -234,15 +262,34 @@ impl World {
         self.settle();
     }
 
-    /// The relay loses its disk; connections stay.
+    /// The first relay loses its disk.
     pub fn wipe_relay(&mut self) {
+        self.lose_at(0, |_| true);
+    }
+
+    /// A relay loses some of the envelopes it took in. Whoever was connected connects again.
+    pub fn lose_at(&mut self, relay: usize, mut lost: impl FnMut(&PutRequest) -> bool) {
         let online: Vec<usize> = (0..self.people.len())
-            .filter(|who| self.people[*who].online)
+            .filter(|who| self.people[*who].online.contains(&relay))
             .collect();
         for who in &online {
             self.disconnect(*who);
         }
-        self.relay = RelayCore::new(relay::MemStore::new(), Limits::default());
+        let mut fresh = TestRelay::new();
+        let scribe = ConnId(u64::MAX);
+        assert!(fresh.core.connected(scribe, START, &mut self.rng));
+        for (at, put) in std::mem::take(&mut self.relays[relay].taken) {
+            if !lost(&put) {
+                let request = Request::Put(put.clone());
+                fresh
+                    .core
+                    .handle(scribe, request, at, &mut self.rng)
+                    .unwrap();
+                fresh.taken.push((at, put));
+            }
+        }
+        fresh.core.disconnected(scribe);
+        self.relays[relay] = fresh;
         for who in online {
             self.connect(who);
         }
@@ -253,9 +300,11 @@ impl World {
         self.people[who].node.sync().unwrap();
         for effect in effects {
             match effect {
-                Effect::Request { id, request, .. } => {
-                    if self.people[who].online {
-                        self.wire.push_back(Wire::Request(who, id, request));
+                Effect::Request { relay, id, request } => {
+                    let relay = relay.0 as usize;
+                    if self.is_online(Way { who, relay }) {
+                        let way = Way { who, relay };
+                        self.wire.push_back(Wire::Request(way, id, request));
                     }
                 }
                 Effect::SetTimer { timer, at } => {
@@ -270,25 +319,39 @@ impl World {
         }
     }
 
-    fn relay_handles(&mut self, who: usize, id: RequestId, request: Request) {
-        if !self.people[who].online {
+    fn relay_handles(&mut self, way: Way, id: RequestId, request: Request) {
+        if !self.is_online(way) {
             return;
         }
         self.relay_saw
             .push(net::wire::encode_call(net::wire::Call::Request(
                 request.clone(),
             )));
-        let answer = self
-            .relay
-            .handle(ConnId(who as u64), request, self.now, &mut self.rng)
+        let relay = &mut self.relays[way.relay];
+        *relay.requests.entry(way.who).or_default() += 1;
+        let conn = ConnId(way.who as u64);
+        let answer = relay
+            .core
+            .handle(conn, request.clone(), self.now, &mut self.rng)
             .unwrap();
-        self.relay.sync().unwrap();
-        if let Some(response) = answer.response {
-            self.wire.push_back(Wire::Response(who, id, response));
+        relay.core.sync().unwrap();
+        if let Some(mut response) = answer.response {
+            if let (Request::Put(put), Response::Filed { .. }) = (&request, &response) {
+                relay.taken.push((self.now, put.clone()));
+            }
+            if let Some(lie) = &mut relay.lie {
+                response = lie(way.who, &request, response);
+            }
+            self.wire.push_back(Wire::Response(way, id, response));
         }
-        for pushed in answer.pushes {
-            self.wire
-                .push_back(Wire::Push(pushed.conn.0 as usize, pushed.id, pushed.push));
+        self.push(way.relay, answer.pushes);
+    }
+
+    fn push(&mut self, relay: usize, pushes: Vec<relay::Pushed>) {
+        for pushed in pushes {
+            let who = pushed.conn.0 as usize;
+            let way = Way { who, relay };
+            self.wire.push_back(Wire::Push(way, pushed.id, pushed.push));
         }
     }
 }

@@ -1,0 +1,231 @@
+//! The bundle that makes somebody a member: judged whole, then taken in.
+//!
+//! # Invariants
+//! - A bundle is trusted in nothing: its ops pass the same acceptance as all others, the Space id is
+//!   the one in the link, and the Welcome must lead to the roster that the commit op declares.
+//! - Nothing of a bundle is kept unless all of that holds.
+
+use fold::AuthorityFold;
+use mls::{ExpectedJoin, Roster, TopicKey, cert_book, key_package_digest, stored};
+use oplog::authority::Authority;
+use oplog::payload::{Attachment, Payload};
+use oplog::store::{MemStore, Store, StoreError};
+use oplog::{Accept, Digest, EpochId, Secret, SignedOp, SpaceId, SpaceLog, SpaceNo, codec};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::commit::welcome_hash;
+use crate::join::PendingJoin;
+use crate::message::{BUNDLE_BYTES_MAX, JoinBundle};
+use crate::node::Node;
+use crate::view::Notice;
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    pub(crate) fn fetch_bundle(&mut self, space: &SpaceId, attachment: Attachment) {
+        if attachment.size > BUNDLE_BYTES_MAX as u64 {
+            return self.fail_join(space, "the bundle is too long");
+        }
+        if let Some(mut join) = self.joins.get(space).cloned() {
+            join.bundle = Some(attachment);
+            self.keep_join(join);
+        }
+    }
+
+    /// Goes on with bundles that came as blobs.
+    pub(crate) fn continue_bundles(&mut self) -> Result<(), StoreError> {
+        let waiting: Vec<(SpaceId, Attachment)> = self
+            .joins
+            .values()
+            .filter_map(|j| j.bundle.clone().map(|b| (j.space, b)))
+            .collect();
+        for (space, attachment) in waiting {
+            let missing = self.blob_missing(&attachment)?;
+            if !missing.is_empty() {
+                self.want(&missing);
+                continue;
+            }
+            match self.read_blob(&attachment)? {
+                Some(bytes) => {
+                    match codec::decode_bounded::<JoinBundle>("bundle", &bytes, BUNDLE_BYTES_MAX) {
+                        Ok(bundle) => self.take_bundle(&space, &bundle)?,
+                        Err(error) => self.fail_join(&space, &error.to_string()),
+                    }
+                }
+                None => self.fail_join(&space, "the bundle cannot be opened"),
+            }
+            if let Some(mut join) = self.joins.get(&space).cloned() {
+                join.bundle = None;
+                self.keep_join(join);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a bundle make us a member, if everything in it holds.
+    pub(crate) fn take_bundle(
+        &mut self,
+        space: &SpaceId,
+        bundle: &JoinBundle,
+    ) -> Result<(), StoreError> {
+        let Some(join) = self.joins.get(space).cloned() else {
+            return Ok(());
+        };
+        match self.check_bundle(space, &join, bundle) {
+            Ok(epoch) => self.enter_by_bundle(space, bundle, &epoch),
+            Err(BundleError::Store(error)) => Err(error),
+            Err(BundleError::Wrong(why)) => {
+                self.fail_join(space, &why);
+                Ok(())
+            }
+        }
+    }
+
+    /// Judges a bundle without keeping anything of it.
+    fn check_bundle(
+        &mut self,
+        space: &SpaceId,
+        join: &PendingJoin,
+        bundle: &JoinBundle,
+    ) -> Result<mls::Epoch, BundleError> {
+        let wrong = |why: &str| {
+            Err(BundleError::Wrong(format!(
+                "the answer is not usable: {why}"
+            )))
+        };
+        if bundle.space != *space {
+            return wrong("it is for another Space");
+        }
+        let mut scratch = MemStore::new();
+        let mut authority = AuthorityFold::new();
+        let mut log = SpaceLog::new(*space, SpaceNo(1));
+        let known: Vec<Vec<u8>> = match self.spaces.get(space) {
+            Some(s) => s.log.dag().iter().map(|node| node.op.encode()).collect(),
+            None => Vec::new(),
+        };
+        let ops = known
+            .iter()
+            .map(Vec::as_slice)
+            .chain(bundle.control.iter().map(|b| b.as_slice()));
+        let signed: Vec<SignedOp> = ops
+            .filter_map(|bytes| SignedOp::decode(bytes).ok())
+            .collect();
+        for op in SignedOp::verify_batch(signed, &mut self.rng)
+            .into_iter()
+            .flatten()
+        {
+            match log.accept(op, self.now, &mut scratch, &mut authority) {
+                Ok(
+                    Accept::Applied { .. }
+                    | Accept::Duplicate
+                    | Accept::Held { .. }
+                    | Accept::Deferred { .. }
+                    | Accept::Waiting(_),
+                ) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a bundle holds an op that is refused");
+                }
+            }
+        }
+        let view = authority.view_all(log.dag());
+        let id = EpochId::of_commit(&bundle.commit);
+        let Some(record) = authority.epoch(&id) else {
+            return wrong("it lacks the commit that adds us");
+        };
+        let own = record
+            .roster
+            .get(&self.me.device_id())
+            .map(|(_, package)| *package);
+        if own != Some(key_package_digest(&join.key_package)) {
+            return wrong("its commit does not add this device with the key package we made");
+        }
+        let Some(Ok(Some(Payload::Commit(commit)))) =
+            log.dag().node(&bundle.commit).map(|n| n.op.payload())
+        else {
+            return wrong("it lacks the commit that adds us");
+        };
+        if !commit.welcomes.contains(&welcome_hash(&bundle.welcome)) {
+            return wrong("its Welcome is not the commit's");
+        }
+        if crate::space::generation_of(&authority, &id) != bundle.generation {
+            return wrong("its tags are not those of the commit");
+        }
+        let secret =
+            stored::load_key_package(&self.store, space, &key_package_digest(&join.key_package));
+        let secret = secret.map_err(|error| match error {
+            stored::StoredError::Store(source) => BundleError::Store(source),
+            stored::StoredError::Mls(error) => BundleError::Wrong(error.to_string()),
+        })?;
+        let Some(secret) = secret else {
+            return wrong("the key package's secrets are gone");
+        };
+        let Some(group_id) = group_id(log.dag()) else {
+            return wrong("it lacks the op that founded the Space");
+        };
+        let roster = Roster::from((*record.roster).clone());
+        let expected = ExpectedJoin {
+            group_id,
+            number: record.number,
+            device: record.device,
+            roster: &roster,
+            root_commit: record.root_commit,
+            roster_hash: commit.roster_hash,
+        };
+        let certs: Vec<_> = view.devices().map(|device| device.cert).collect();
+        mls::join(
+            &secret,
+            &bundle.welcome,
+            &expected,
+            &cert_book(certs.iter().map(|cert| &**cert)),
+        )
+        .map_err(|e| BundleError::Wrong(e.to_string()))
+    }
+
+    fn enter_by_bundle(
+        &mut self,
+        space: &SpaceId,
+        bundle: &JoinBundle,
+        epoch: &mls::Epoch,
+    ) -> Result<(), StoreError> {
+        if !self.spaces.contains_key(space) {
+            let fresh = self.new_space(*space);
+            self.spaces.insert(*space, fresh);
+        }
+        self.take_ops(space, bundle.control.iter().map(|b| b.to_vec()).collect())?;
+        let topic = TopicKey::new(Secret::from_bytes(*bundle.topic.as_bytes()));
+        self.keep_topic(space, bundle.generation, topic);
+        self.enter_epoch(space, EpochId::of_commit(&bundle.commit), epoch)?;
+        self.take_ops(space, bundle.content.iter().map(|b| b.to_vec()).collect())?;
+        self.retry_unopened(space)?;
+        for address in &bundle.relays {
+            self.add_relay(address);
+        }
+        if let Some((invite, _)) = self.joins.get(space).and_then(|join| join.invite) {
+            self.note_landing(space, &invite)?;
+        }
+        if let Some(join) = self.joins.get(space) {
+            stored::erase_key_package(
+                &mut self.store,
+                space,
+                &key_package_digest(&join.key_package),
+            );
+        }
+        self.end_join(space);
+        self.save_space(space);
+        self.notify(Notice::Joined { space: *space });
+        Ok(())
+    }
+}
+
+enum BundleError {
+    Wrong(String),
+    Store(StoreError),
+}
+
+fn group_id(dag: &oplog::dag::ControlDag) -> Option<Digest> {
+    let genesis = dag.iter().next()?;
+    if let Payload::Genesis(genesis) = genesis.op.payload().ok()?? {
+        Some(genesis.group_id)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,261 @@
+//! Making commits: bringing the group in line with the roster, and renewing keys.
+//!
+//! Authority lies in control ops; a commit only brings the keys in line with them ("reconcile").
+//! Whoever wrote the op that changed the roster commits at once; others wait their turn and find it
+//! done.
+//!
+//! # Invariants
+//! - Op, new epoch and queue entry of an own commit are one step of the store.
+
+use std::collections::BTreeSet;
+
+use minicbor::bytes::ByteVec;
+use mls::{Change, Committed, commit_aad};
+use oplog::authority::View;
+use oplog::hash::H;
+use oplog::payload::{Commit, DeviceCert};
+use oplog::store::{Store, StoreError};
+use oplog::{DeviceId, Digest, EpochId, Features, Kind, OpId, Payload, Scope, SignedOp, SpaceId};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::error::CommandError;
+use crate::event::Timer;
+use crate::group::group_error;
+use crate::ingest::Outcome;
+use crate::node::Node;
+use crate::outbox::Queued;
+use crate::seal::check_fits;
+use crate::space::Space;
+
+/// One place further back in the order of reconciling, in milliseconds (B5).
+const TURN_MS: u64 = 2_000;
+/// The last place in that order.
+const TURNS_MAX: usize = 8;
+/// Most devices that one commit adds: larger crowds come in several.
+const ADDS_MAX: usize = 100;
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// What the group lacks and has too much, against the fold of everything.
+    fn pending_change(&self, s: &Space) -> Pending {
+        let authorised = s.view.authorised_devices();
+        let roster: BTreeSet<DeviceId> = s.roster().collect();
+        let remove: Vec<DeviceId> = roster
+            .iter()
+            .filter(|d| !authorised.contains_key(d))
+            .copied()
+            .collect();
+        let mut add = Vec::new();
+        for device in authorised
+            .keys()
+            .filter(|d| !roster.contains(d))
+            .take(ADDS_MAX)
+        {
+            let cert = s.view.device(device).map(|d| (*d.cert).clone());
+            if let (Some(package), Some(cert)) = (s.fresh_key_package(device), cert) {
+                // One bad key package must not keep the others out (A21).
+                if mls::check_key_package(&package, &cert).is_ok() {
+                    add.push((cert, package));
+                }
+            }
+        }
+        Pending { add, remove }
+    }
+
+    /// After control ops of others: if the group is out of line, take our turn in bringing it back.
+    pub(crate) fn consider_reconcile(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let Some(s) = self.spaces.get(space) else {
+            return Ok(());
+        };
+        if !self.can_commit(s) || self.pending_change(s).is_empty() {
+            return Ok(());
+        }
+        let wait = self.turn_in_group(s) * TURN_MS;
+        let jitter = u64::from(self.rng.next_u32() % 1_000);
+        self.set_timer(Timer::Reconcile(*space), wait + jitter);
+        Ok(())
+    }
+
+    /// Our place in the order B5 draws for this epoch.
+    fn turn_in_group(&self, s: &Space) -> u64 {
+        let draw = |device: &DeviceId| {
+            H::new("elect")
+                .field(s.tip.as_bytes())
+                .field(device.as_bytes())
+                .finish()
+        };
+        let own = draw(&self.me.device_id());
+        let before = s.roster().filter(|device| draw(device) < own).count();
+        u64::try_from(before.min(TURNS_MAX) + 1).unwrap_or(1)
+    }
+
+    /// After an own control op: bring the group in line at once.
+    pub(crate) fn reconcile_own(&mut self, space: &SpaceId) -> Result<(), CommandError> {
+        let s = self.known_space(space)?;
+        if !self.can_commit(s) {
+            return Ok(());
+        }
+        let pending = self.pending_change(s);
+        if pending.is_empty() {
+            return Ok(());
+        }
+        self.commit_change(space, pending.into_change()).map(|_| ())
+    }
+
+    pub(crate) fn reconcile_now(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        match self.reconcile_own(space) {
+            Ok(()) => Ok(()),
+            Err(CommandError::Store { source }) => Err(source),
+            // What we may not do, somebody else will; what nobody can do shows in the health report.
+            Err(error) => {
+                tracing::debug!(%error, "not reconciled");
+                Ok(())
+            }
+        }
+    }
+
+    fn can_commit(&self, s: &Space) -> bool {
+        s.in_group(&self.me.device_id())
+            && s.is_member(&self.me.user())
+            && !s.is_forked()
+            && s.stuck.is_none()
+            && s.log.awaited_features() == Features::NONE
+    }
+
+    pub(crate) fn update_keys(&mut self, space: &SpaceId) -> Result<OpId, CommandError> {
+        let s = self.known_space(space)?;
+        if s.is_forked() {
+            return Err(CommandError::Forked);
+        }
+        let change = Change {
+            add: Vec::new(),
+            remove: Vec::new(),
+            force_path: true,
+        };
+        self.commit_change(space, change).map(|made| made.op)
+    }
+
+    /// Commits a change: the op, the new epoch and the queue entry, in one step.
+    pub(crate) fn commit_change(
+        &mut self,
+        space: &SpaceId,
+        change: Change,
+    ) -> Result<MadeCommit, CommandError> {
+        let me = self.local_device()?;
+        let header = self.next_header(space, Kind::Commit, Scope::Control, &[])?;
+        let parent = self.known_space(space)?.tip;
+        let state = self.load_state(space, &parent)?;
+        let state = state.ok_or_else(|| CommandError::Group {
+            why: "the group's state is not here".to_owned(),
+        })?;
+        let certs = self.known_space(space)?.certs();
+        let aad = commit_aad(&header.binding(), &parent);
+        let made: Committed =
+            mls::commit(&me, &state, &change, &aad, &certs, &mut self.rng).map_err(group_error)?;
+        let payload = Payload::Commit(Commit {
+            parent,
+            mls: ByteVec::from(made.message.clone()),
+            root_commit: made.root_commit,
+            roster_hash: made.roster_hash,
+            class: made.class,
+            delta: made.delta.clone(),
+            group_info: ByteVec::from(made.group_info.clone()),
+            welcomes: made.welcome.iter().map(|w| welcome_hash(w)).collect(),
+        });
+        let op = SignedOp::sign(header, &payload, &self.me.device);
+        check_fits(&op)?;
+        let id = EpochId::of_commit(&op.id());
+        let queued = Queued {
+            hlc: op.header().hlc,
+            op: op.id(),
+        };
+        let verified = op.verify().map_err(|e| CommandError::Invalid {
+            what: e.to_string(),
+        })?;
+        let mut outcome = Outcome::default();
+        // Accepting first: `follow_commit` leaves own commits alone, their epoch is entered below.
+        self.accept_all(space, vec![verified], &mut outcome)?;
+        if let Some((_, rule, why)) = outcome.refused.into_iter().next() {
+            return Err(CommandError::NotAllowed { rule, why });
+        }
+        self.enter_epoch(space, id, &made.next)?;
+        self.enqueue(space, &queued);
+        self.retry_unopened(space)?;
+        let added: BTreeSet<DeviceId> = made.delta.added.iter().map(|entry| entry.device).collect();
+        let made = MadeCommit {
+            op: queued.op,
+            welcome: made.welcome,
+        };
+        self.welcome_newcomers(space, &made, &added)?;
+        Ok(made)
+    }
+}
+
+impl Space {
+    /// The newest key package offered for a device that no epoch has used.
+    fn fresh_key_package(&self, device: &DeviceId) -> Option<Vec<u8>> {
+        let used: BTreeSet<Digest> = self
+            .authority
+            .epochs()
+            .iter()
+            .flat_map(|epoch| epoch.delta.added.iter())
+            .filter(|entry| entry.device == *device)
+            .map(|entry| entry.key_package)
+            .collect();
+        let offers = self.view.key_packages(device);
+        let mut fresh: Vec<_> = offers
+            .into_iter()
+            .filter(|(digest, _)| !used.contains(digest))
+            .collect();
+        fresh.sort_by_key(|(_, op)| self.log.dag().node(op).map(|node| (node.depth, *op)));
+        let (digest, op) = fresh.pop()?;
+        let payload = self.log.dag().node(&op)?.op.payload().ok()??;
+        let packages: Vec<ByteVec> = if let Payload::MemberAdd(add) = payload {
+            add.members
+                .into_iter()
+                .map(|member| member.key_package)
+                .collect()
+        } else if let Payload::DeviceAdd(add) = payload {
+            vec![add.key_package]
+        } else if let Payload::ReaddRequest(request) = payload {
+            vec![request.key_package]
+        } else {
+            Vec::new()
+        };
+        packages
+            .into_iter()
+            .map(Vec::from)
+            .find(|bytes| mls::key_package_digest(bytes) == digest)
+    }
+}
+
+/// A commit of our own.
+#[derive(Debug)]
+pub(crate) struct MadeCommit {
+    pub(crate) op: OpId,
+    pub(crate) welcome: Option<Vec<u8>>,
+}
+
+struct Pending {
+    add: Vec<(DeviceCert, Vec<u8>)>,
+    remove: Vec<DeviceId>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.add.is_empty() && self.remove.is_empty()
+    }
+
+    fn into_change(self) -> Change {
+        let force_path = !self.remove.is_empty();
+        Change {
+            add: self.add,
+            remove: self.remove,
+            force_path,
+        }
+    }
+}
+
+pub(crate) fn welcome_hash(welcome: &[u8]) -> Digest {
+    Digest::from_bytes(H::new("welcome").field(welcome).finish())
+}

@@ -1,0 +1,109 @@
+//! For the simulator: a member with valid keys who writes whatever he likes.
+//!
+//! Nothing here enters the own log or asks the own acceptance. What is written goes out sealed
+//! as honest ops are, so that others open it and judge it.
+
+use minicbor::bytes::ByteVec;
+use oplog::store::{Store, StoreError};
+use oplog::{Header, Kind, OpId, Payload, Scope, SecretKey, SignedOp, SpaceId, codec};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::error::CommandError;
+use crate::event::Effect;
+use crate::message::{Gossip, Have, LaneHead, Sealed};
+use crate::node::Node;
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Returns the header that an honest op would have now.
+    ///
+    /// # Errors
+    /// When the Space is not here, or the op would name what is not.
+    pub fn danger_header(
+        &mut self,
+        space: &SpaceId,
+        kind: Kind,
+        scope: Scope,
+        prev: &[OpId],
+    ) -> Result<Header, CommandError> {
+        self.next_header(space, kind, scope, prev)
+    }
+
+    /// Signs any header with this device's key.
+    pub fn danger_sign(&self, header: Header, payload: &Payload) -> SignedOp {
+        SignedOp::sign(header, payload, &self.me.device)
+    }
+
+    /// Returns this device's key.
+    pub const fn danger_key(&self) -> &SecretKey {
+        &self.me.device
+    }
+
+    /// Sends bytes as if they were ops, sealed for the group; returns what the driver must run.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn danger_send(
+        &mut self,
+        space: &SpaceId,
+        scope: Scope,
+        ops: Vec<Vec<u8>>,
+    ) -> Result<Vec<Effect>, StoreError> {
+        let ops = ops.into_iter().map(ByteVec::from).collect();
+        self.danger_publish(space, scope, &Sealed::Ops(ops))
+    }
+
+    /// Claims to have seen `seq` ops of every lane there is.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn danger_claim(&mut self, space: &SpaceId, seq: u64) -> Result<Vec<Effect>, StoreError> {
+        let lanes = match self.spaces.get(space) {
+            Some(s) => s.table.all_lanes(&self.store)?,
+            None => Vec::new(),
+        };
+        let mut lanes: Vec<LaneHead> = lanes
+            .into_iter()
+            .map(|head| LaneHead {
+                device: head.lane.device,
+                scope: head.lane.scope,
+                seq,
+            })
+            .collect();
+        lanes.sort_unstable();
+        let have = Have::signed(space, lanes, &self.me.device);
+        let bytes = codec::encode(&Gossip::Have(have));
+        self.danger_publish(space, Scope::Control, &Sealed::Gossip(ByteVec::from(bytes)))
+    }
+
+    /// Asks everybody for these ops.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn danger_want(
+        &mut self,
+        space: &SpaceId,
+        mut ids: Vec<OpId>,
+    ) -> Result<Vec<Effect>, StoreError> {
+        ids.sort_unstable();
+        ids.dedup();
+        let bytes = codec::encode(&Gossip::Want(ids));
+        self.danger_publish(space, Scope::Control, &Sealed::Gossip(ByteVec::from(bytes)))
+    }
+
+    fn danger_publish(
+        &mut self,
+        space: &SpaceId,
+        scope: Scope,
+        sealed: &Sealed,
+    ) -> Result<Vec<Effect>, StoreError> {
+        let Some(tip) = self.spaces.get(space).map(|s| s.tip) else {
+            return Ok(Vec::new());
+        };
+        if let Some(request) = self.seal_under(space, scope, &tip, sealed)? {
+            self.publish(&request);
+        }
+        self.store.commit()?;
+        Ok(std::mem::take(&mut self.effects))
+    }
+}

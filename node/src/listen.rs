@@ -1,0 +1,309 @@
+//! Getting: which tags are listened to at each relay, and up to where each is known.
+//!
+//! A tag is first fetched to its end and then subscribed to, from where the fetches ended. What was
+//! received up to where lies in rows, so that a restart goes on there.
+
+use net::wire::{Cursor, Filed, RelayError, Request, Response, Subscription};
+use oplog::Tag;
+use oplog::store::{Store, StoreError};
+use rand_core::CryptoRng;
+
+use crate::arrivals::Arrived;
+use crate::blobs::ChunkStore;
+use crate::event::RelayId;
+use crate::exchange::Purpose;
+use crate::flood::Pace;
+use crate::identity::QUEUE_TABLE;
+use crate::node::Node;
+use crate::room::Room;
+
+/// How long a tag's backlog is looked for after an absence: what relays keep (B16).
+const RETENTION_DAYS: u64 = 30;
+/// Envelopes asked for in one page.
+const PAGE_ITEMS: u16 = 64;
+/// Fetches in flight at one relay.
+const FETCHES_MAX: usize = 16;
+const LAST_DAY_KEY: &[u8] = b"last-day";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TagSync {
+    pub(crate) cursor: Cursor,
+    pub(crate) phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Unknown,
+    Fetching,
+    Fetched,
+    Subscribing,
+    Subscribed,
+}
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Brings what we ask of a relay in line with the tags that matter now.
+    pub(crate) fn listen(&mut self, id: RelayId) -> Result<(), StoreError> {
+        if !self.relays.get(&id).is_some_and(|relay| relay.connected) {
+            return Ok(());
+        }
+        let wanted = self.wanted_tags()?;
+        let Some(relay) = self.relays.get_mut(&id) else {
+            return Ok(());
+        };
+        relay.tags.retain(|tag, _| wanted.contains(tag));
+        let key = relay.key();
+        for tag in wanted {
+            if self
+                .relays
+                .get(&id)
+                .is_some_and(|r| r.tags.contains_key(&tag))
+            {
+                continue;
+            }
+            let cursor = self.cursor(&key, &tag)?;
+            if let Some(relay) = self.relays.get_mut(&id) {
+                relay.caught_up = false;
+                relay.tags.insert(
+                    tag,
+                    TagSync {
+                        cursor,
+                        phase: Phase::Unknown,
+                    },
+                );
+            }
+        }
+        self.advance(id);
+        Ok(())
+    }
+
+    /// Sends the next fetches and subscriptions.
+    pub(crate) fn advance(&mut self, id: RelayId) {
+        let Some(relay) = self.relays.get_mut(&id).filter(|r| r.connected) else {
+            return;
+        };
+        let mut fetches = Vec::new();
+        for (tag, sync) in &mut relay.tags {
+            if sync.phase == Phase::Unknown && relay.fetching < FETCHES_MAX {
+                sync.phase = Phase::Fetching;
+                relay.fetching += 1;
+                fetches.push((*tag, sync.cursor));
+            }
+        }
+        let idle = relay.fetching == 0 && !relay.subscribing;
+        let ready: Vec<Subscription> = relay
+            .tags
+            .iter()
+            .filter(|(_, sync)| idle && sync.phase == Phase::Fetched)
+            .map(|(tag, sync)| Subscription {
+                tag: *tag,
+                after: sync.cursor,
+            })
+            .take(net::wire::SUBSCRIBE_TAGS_MAX)
+            .collect();
+        for subscription in &ready {
+            if let Some(sync) = relay.tags.get_mut(&subscription.tag) {
+                sync.phase = Phase::Subscribing;
+            }
+        }
+        relay.subscribing |= !ready.is_empty();
+        let caught_up =
+            idle && ready.is_empty() && relay.tags.values().all(|t| t.phase == Phase::Subscribed);
+        let newly = caught_up && !relay.caught_up;
+        relay.caught_up = caught_up;
+        relay.tried |= caught_up;
+        for (tag, after) in fetches {
+            self.request(
+                id,
+                Purpose::Fetch(tag),
+                Request::Fetch {
+                    tag,
+                    after,
+                    limit: PAGE_ITEMS,
+                },
+            );
+        }
+        if !ready.is_empty() {
+            let tags = ready.iter().map(|s| s.tag).collect();
+            self.request(
+                id,
+                Purpose::Subscribe(tags),
+                Request::Subscribe {
+                    tags: ready,
+                    replace: false,
+                },
+            );
+        }
+        if newly {
+            self.caught_up_with.insert(id);
+        }
+    }
+
+    pub(crate) fn fetch_again(&mut self, id: RelayId, tag: Tag) {
+        if let Some(sync) = self.relays.get_mut(&id).and_then(|r| r.tags.get_mut(&tag))
+            && sync.phase != Phase::Fetching
+        {
+            sync.phase = Phase::Unknown;
+        }
+        self.advance(id);
+    }
+
+    /// Fetches every tag from where its cursor stands.
+    pub(crate) fn fetch_all_again(&mut self, id: RelayId) {
+        let tags = self.relays.get_mut(&id).map(|relay| &mut relay.tags);
+        for sync in tags.into_iter().flat_map(|tags| tags.values_mut()) {
+            if sync.phase > Phase::Fetching {
+                sync.phase = Phase::Unknown;
+            }
+        }
+        self.advance(id);
+    }
+
+    pub(crate) fn fetched(
+        &mut self,
+        id: RelayId,
+        tag: Tag,
+        result: Result<Response, RelayError>,
+    ) -> Result<(), StoreError> {
+        let Some(relay) = self.relays.get_mut(&id) else {
+            return Ok(());
+        };
+        relay.fetching = relay.fetching.saturating_sub(1);
+        let (items, more) = match result {
+            Ok(Response::Page { items, more }) => (items, more),
+            // Refused or nonsense: treat the tag as empty for now; the next connection asks again.
+            _ => (Vec::new(), false),
+        };
+        let progressed = !items.is_empty() && self.room >= Room::Low;
+        self.received(id, tag, items)?;
+        if let Some(sync) = self.relays.get_mut(&id).and_then(|r| r.tags.get_mut(&tag)) {
+            sync.phase = if more && progressed {
+                Phase::Unknown
+            } else {
+                Phase::Fetched
+            };
+        }
+        Ok(())
+    }
+
+    pub(crate) fn subscribed(&mut self, id: RelayId, tags: &[Tag], fine: bool) {
+        let Some(relay) = self.relays.get_mut(&id) else {
+            return;
+        };
+        relay.subscribing = false;
+        for tag in tags {
+            if let Some(sync) = relay
+                .tags
+                .get_mut(tag)
+                .filter(|s| s.phase == Phase::Subscribing)
+            {
+                sync.phase = if fine {
+                    Phase::Subscribed
+                } else {
+                    Phase::Fetched
+                };
+            }
+        }
+        if !fine {
+            relay.error = Some("the relay refused a subscription".to_owned());
+            relay.tried = true;
+            // Without live push there is still the backlog: take it as it is.
+            for sync in relay.tags.values_mut() {
+                sync.phase = sync.phase.max(Phase::Subscribed);
+            }
+        }
+    }
+
+    pub(crate) fn received(
+        &mut self,
+        id: RelayId,
+        tag: Tag,
+        items: Vec<Filed>,
+    ) -> Result<(), StoreError> {
+        if self.room < Room::Low {
+            // Fetched once there is room: the cursor stays.
+            return Ok(());
+        }
+        let Some(relay) = self.relays.get_mut(&id) else {
+            return Ok(());
+        };
+        // What was not asked for is slowed down when it is too much (A20).
+        let pace = if relay.tried {
+            Pace::Slowed
+        } else {
+            Pace::Free
+        };
+        let key = relay.key();
+        let Some(sync) = relay.tags.get_mut(&tag) else {
+            return Ok(());
+        };
+        let new: Vec<Filed> = items
+            .into_iter()
+            .filter(|item| item.cursor > sync.cursor)
+            .collect();
+        let Some(last) = new.iter().map(|item| item.cursor).max() else {
+            return Ok(());
+        };
+        sync.cursor = last;
+        self.store.put(
+            QUEUE_TABLE,
+            &cursor_row(&key, &tag),
+            &last.as_raw().to_be_bytes(),
+        );
+        let Some(found) = self.tag_book()?.get(&tag).copied() else {
+            return Ok(());
+        };
+        let envelopes = new
+            .into_iter()
+            .map(|item| Arrived {
+                id: oplog::tag::envelope_hash(item.sealed.as_bytes()),
+                hour: item.cursor.hour(),
+                bytes: item.sealed.as_bytes().to_vec(),
+            })
+            .collect();
+        self.open_envelopes(id, tag, found, envelopes, pace)
+    }
+
+    fn cursor(&self, relay: &oplog::Digest, tag: &Tag) -> Result<Cursor, StoreError> {
+        let row = self.store.get(QUEUE_TABLE, &cursor_row(relay, tag))?;
+        let raw = row
+            .and_then(|r| r.try_into().ok())
+            .map_or(0, u64::from_be_bytes);
+        Ok(Cursor::from_raw(raw))
+    }
+
+    /// Returns the days whose tags matter: from the last time we were in touch to tomorrow.
+    pub(crate) fn days(&self) -> Result<(u64, u64), StoreError> {
+        let today = self.now.day();
+        let row = self.store.get(QUEUE_TABLE, LAST_DAY_KEY)?;
+        let last = row
+            .and_then(|r| r.try_into().ok())
+            .map_or(today, u64::from_be_bytes);
+        let from = last
+            .min(today)
+            .saturating_sub(1)
+            .max(today.saturating_sub(RETENTION_DAYS));
+        Ok((from, today + 1))
+    }
+
+    /// Notes that everything up to now was received.
+    pub(crate) fn note_day(&mut self) -> Result<(), StoreError> {
+        let all = self
+            .relays
+            .values()
+            .filter(|r| r.connected)
+            .all(|r| r.caught_up);
+        let today = self.now.day().to_be_bytes();
+        if all
+            && self.room >= Room::Low
+            && self.online()
+            && self.store.get(QUEUE_TABLE, LAST_DAY_KEY)?.as_deref() != Some(&today)
+        {
+            self.store.put(QUEUE_TABLE, LAST_DAY_KEY, &today);
+        }
+        Ok(())
+    }
+}
+
+fn cursor_row(relay: &oplog::Digest, tag: &Tag) -> Vec<u8> {
+    [b"cursor/", relay.as_bytes().as_slice(), tag.as_bytes()].concat()
+}

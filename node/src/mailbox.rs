@@ -1,0 +1,221 @@
+//! Mailboxes of those who want in: opened at each relay, read until the bundle is there.
+
+use minicbor::{Decode, Encode};
+use mls::sealed_box::{self, BoxKey};
+use net::wire::{
+    Cursor, Filed, MailboxVerb, RecvAuth, RecvId, RelayError, Request, Response, SendId,
+};
+use oplog::store::{Store, StoreError};
+use oplog::{Digest, Secret, SecretKey, SpaceId, codec};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::event::RelayId;
+use crate::exchange::Purpose;
+use crate::join::{MAIL_INFO, PendingJoin};
+use crate::message::Mail;
+use crate::node::Node;
+use crate::relays::relay_key;
+use crate::room::Room;
+
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct Mailbox {
+    #[n(0)]
+    pub(crate) relay: Digest,
+    /// Seed of the key that reads it.
+    #[n(1)]
+    pub(crate) key: Digest,
+    #[n(2)]
+    pub(crate) recv_id: Option<RecvId>,
+    #[n(3)]
+    pub(crate) send_id: Option<SendId>,
+    #[n(4)]
+    pub(crate) read_to: Cursor,
+    #[n(5)]
+    pub(crate) asked: bool,
+}
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Goes on with every pending join at a relay: mailbox, request, answers.
+    pub(crate) fn continue_joins(&mut self, id: RelayId) -> Result<(), StoreError> {
+        let Some(relay) = self.relays.get(&id).filter(|r| r.connected) else {
+            return Ok(());
+        };
+        let (key, Some(challenge)) = (relay.key(), relay.challenge) else {
+            return Ok(());
+        };
+        let spaces: Vec<SpaceId> = self.joins.keys().copied().collect();
+        for space in spaces {
+            let Some(join) = self.joins.get(&space).cloned() else {
+                continue;
+            };
+            if !join.relays.iter().any(|address| relay_key(address) == key) {
+                continue;
+            }
+            match join.mailboxes.iter().find(|m| m.relay == key) {
+                None => self.open_mailbox(id, key, join),
+                Some(mailbox) => {
+                    let (Some(recv_id), Some(_)) = (mailbox.recv_id, mailbox.send_id) else {
+                        continue;
+                    };
+                    let reader = SecretKey::from_seed(mailbox.key.as_bytes());
+                    let after = mailbox.read_to;
+                    let auth = RecvAuth::sign(
+                        &reader,
+                        MailboxVerb::Subscribe,
+                        &recv_id,
+                        after,
+                        &challenge,
+                    );
+                    self.request(
+                        id,
+                        Purpose::ReadMailbox(space),
+                        Request::MboxSubscribe {
+                            recv_id,
+                            after,
+                            auth,
+                        },
+                    );
+                    if !mailbox.asked {
+                        self.ask_to_join(id, &key, join);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_mailbox(&mut self, id: RelayId, relay: Digest, mut join: PendingJoin) {
+        let seed = Secret::generate(&mut self.rng);
+        let recv_pk = Digest::from_bytes(SecretKey::from_seed(seed.as_bytes()).public());
+        join.mailboxes.push(Mailbox {
+            relay,
+            key: Digest::from_bytes(*seed.as_bytes()),
+            recv_id: None,
+            send_id: None,
+            read_to: Cursor::START,
+            asked: false,
+        });
+        let space = join.space;
+        self.keep_join(join);
+        self.request(
+            id,
+            Purpose::OpenMailbox(space),
+            Request::MboxNew { recv_pk },
+        );
+    }
+
+    pub(crate) fn mailbox_opened(
+        &mut self,
+        id: RelayId,
+        space: SpaceId,
+        result: Result<Response, RelayError>,
+    ) -> Result<(), StoreError> {
+        let Some(key) = self.relays.get(&id).map(crate::exchange::Relay::key) else {
+            return Ok(());
+        };
+        let Some(mut join) = self.joins.get(&space).cloned() else {
+            return Ok(());
+        };
+        match result {
+            Ok(Response::Mailbox { recv_id, send_id }) => {
+                if let Some(mailbox) = join.mailboxes.iter_mut().find(|m| m.relay == key) {
+                    mailbox.recv_id = Some(recv_id);
+                    mailbox.send_id = Some(send_id);
+                }
+            }
+            Ok(_) | Err(_) => join.mailboxes.retain(|m| m.relay != key),
+        }
+        let opened = join.mailboxes.iter().any(|m| m.relay == key);
+        self.keep_join(join);
+        if opened {
+            self.continue_joins(id)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn mailbox_read(
+        &mut self,
+        id: RelayId,
+        space: SpaceId,
+        result: Result<Response, RelayError>,
+    ) -> Result<(), StoreError> {
+        let Some(key) = self.relays.get(&id).map(crate::exchange::Relay::key) else {
+            return Ok(());
+        };
+        let Some(mut join) = self.joins.get(&space).cloned() else {
+            return Ok(());
+        };
+        match result {
+            // The relay has forgotten the mailbox: open another and ask again.
+            Err(RelayError {
+                code: net::wire::ErrorCode::NotFound,
+                ..
+            }) => {
+                join.mailboxes.retain(|m| m.relay != key);
+                self.keep_join(join);
+                self.continue_joins(id)
+            }
+            Ok(Response::Page { items, .. }) => self.take_mail(&space, &key, items),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn mail_received(
+        &mut self,
+        id: RelayId,
+        recv_id: RecvId,
+        items: Vec<Filed>,
+    ) -> Result<(), StoreError> {
+        let Some(key) = self.relays.get(&id).map(crate::exchange::Relay::key) else {
+            return Ok(());
+        };
+        let ours = |join: &&PendingJoin| {
+            join.mailboxes
+                .iter()
+                .any(|m| m.relay == key && m.recv_id == Some(recv_id))
+        };
+        let Some(space) = self.joins.values().find(ours).map(|join| join.space) else {
+            return Ok(());
+        };
+        self.take_mail(&space, &key, items)
+    }
+
+    fn take_mail(
+        &mut self,
+        space: &SpaceId,
+        relay: &Digest,
+        items: Vec<Filed>,
+    ) -> Result<(), StoreError> {
+        if self.room < Room::Low {
+            // It stays in the mailbox until there is room.
+            return Ok(());
+        }
+        for item in items {
+            let Some(mut join) = self.joins.get(space).cloned() else {
+                return Ok(());
+            };
+            let Some(mailbox) = join.mailboxes.iter_mut().find(|m| m.relay == *relay) else {
+                return Ok(());
+            };
+            if item.cursor <= mailbox.read_to {
+                continue;
+            }
+            mailbox.read_to = item.cursor;
+            self.keep_join(join);
+            let key = BoxKey::from_seed(&self.me.hpke);
+            let mail = sealed_box::open_with(&key, MAIL_INFO, &[], item.sealed.as_bytes()).ok();
+            let Some(Ok(mail)) = mail.map(|plain| codec::decode::<Mail>("mail", &plain)) else {
+                continue;
+            };
+            match mail {
+                Mail::Bundle(bundle) => self.take_bundle(space, &bundle)?,
+                Mail::Blob(attachment) => self.fetch_bundle(space, attachment),
+                Mail::Refused(why) => self.fail_join(space, &why),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,271 @@
+//! Giving: own ops wait in rows until every relay has acknowledged them.
+//!
+//! A crash between sending and acknowledging sends again, which is harmless: a relay files the same
+//! envelope once, and the same op in another envelope is a duplicate to every reader.
+
+use std::collections::BTreeSet;
+
+use minicbor::{Decode, Encode};
+use net::wire::{PutRequest, RelayError, Request, Response, TTL_SECS_MAX};
+use oplog::store::{Direction, Store, StoreError, prefix_end};
+use oplog::{Hlc, OpId, SpaceId, codec};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::event::{RelayId, Timer};
+use crate::exchange::{Purpose, Relay};
+use crate::identity::QUEUE_TABLE;
+use crate::node::Node;
+use crate::seal::Put;
+
+/// Puts in flight at one relay.
+pub(crate) const PUTS_MAX: usize = 16;
+/// How long relays are asked to keep an envelope.
+pub(crate) const ENVELOPE_TTL_SECS: u32 = TTL_SECS_MAX;
+
+/// An own op in the queue: its logical time puts it in the order of writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Queued {
+    pub(crate) hlc: Hlc,
+    pub(crate) op: OpId,
+}
+
+/// What is known of an own op that some relay has not taken yet.
+#[derive(Clone, Debug, Default, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct OutRow {
+    /// Relays that have it, by the hash of their address.
+    #[n(0)]
+    pub(crate) taken: Vec<oplog::Digest>,
+}
+
+impl Queued {
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (hlc, op) = bytes.split_first_chunk::<8>()?;
+        let op = <[u8; 32]>::try_from(op).ok()?;
+        Some(Self {
+            hlc: Hlc::from_raw(u64::from_be_bytes(*hlc)),
+            op: OpId::from_bytes(op),
+        })
+    }
+}
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Sends what waits, to every relay that is caught up and does not have it.
+    pub(crate) fn send_outbox(&mut self) -> Result<(), StoreError> {
+        let ready: Vec<RelayId> = self
+            .relays
+            .iter()
+            .filter(|(_, r)| r.connected && r.caught_up)
+            .map(|(id, _)| *id)
+            .collect();
+        if ready.is_empty() {
+            return Ok(());
+        }
+        self.note_day()?;
+        let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
+        for space in spaces {
+            let waiting = self.waiting_to_send(&space)?;
+            // Relays that lack the same get the same envelopes: so members see at once what both have.
+            let mut sealed: Vec<(Vec<Queued>, Vec<Put>)> = Vec::new();
+            for id in &ready {
+                let Some(relay) = self.relays.get(id) else {
+                    continue;
+                };
+                let key = relay.key();
+                let flying = self.flying(*id);
+                let own: Vec<Queued> = waiting
+                    .iter()
+                    .filter(|(op, row)| !row.taken.contains(&key) && !flying.contains(op))
+                    .map(|(op, _)| *op)
+                    .collect();
+                if own.is_empty() || relay.putting >= PUTS_MAX {
+                    continue;
+                }
+                let puts = match sealed.iter().find(|(ops, _)| *ops == own) {
+                    Some((_, puts)) => puts.clone(),
+                    None => {
+                        let puts = self.seal_ops(&space, &own)?;
+                        sealed.push((own, puts.clone()));
+                        puts
+                    }
+                };
+                for put in puts {
+                    if let Some(relay) = self.relays.get_mut(id) {
+                        relay.putting += 1;
+                    }
+                    self.request(
+                        *id,
+                        Purpose::Put {
+                            space,
+                            ops: put.ops,
+                        },
+                        Request::Put(put.request),
+                    );
+                }
+            }
+        }
+        self.send_mail(&ready)?;
+        self.send_chunks(&ready)
+    }
+
+    /// Sends one envelope to every relay that is connected, without waiting for it.
+    pub(crate) fn publish(&mut self, request: &PutRequest) {
+        let ready: Vec<RelayId> = self
+            .relays
+            .iter()
+            .filter(|(_, r)| r.connected && r.putting < PUTS_MAX)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ready {
+            self.publish_at(id, request.clone());
+        }
+    }
+
+    /// Sends one envelope to one relay, without waiting for it; not at all when too much is in flight.
+    pub(crate) fn publish_at(&mut self, id: RelayId, request: PutRequest) {
+        if let Some(relay) = self.relays.get_mut(&id).filter(|r| r.putting < PUTS_MAX) {
+            relay.putting += 1;
+            self.request(id, Purpose::Gossip, Request::Put(request));
+        }
+    }
+
+    fn flying(&self, relay: RelayId) -> BTreeSet<Queued> {
+        let mut flying = BTreeSet::new();
+        for (at, purpose) in self.requests.values() {
+            if let Purpose::Put { ops, .. } = purpose
+                && *at == relay
+            {
+                flying.extend(ops.iter().copied());
+            }
+        }
+        flying
+    }
+
+    pub(crate) fn put_done(&mut self, id: RelayId) {
+        if let Some(relay) = self.relays.get_mut(&id) {
+            relay.putting = relay.putting.saturating_sub(1);
+        }
+    }
+
+    pub(crate) fn put_answered(
+        &mut self,
+        id: RelayId,
+        space: SpaceId,
+        ops: &[Queued],
+        result: Result<Response, RelayError>,
+    ) -> Result<(), StoreError> {
+        self.put_done(id);
+        let Some(relay) = self.relays.get_mut(&id) else {
+            return Ok(());
+        };
+        if let Err(error) = result {
+            // What was refused stays queued; the tick tries again.
+            relay.error = Some(error.to_string());
+            relay.tried = true;
+            relay.putting = PUTS_MAX;
+            self.set_timer(Timer::Tick, u64::from(error.retry_after_ms).max(1000));
+            return Ok(());
+        }
+        let key = relay.key();
+        let relays: BTreeSet<oplog::Digest> = self.relays.values().map(Relay::key).collect();
+        let Some(no) = self.spaces.get(&space).map(|s| s.no) else {
+            return Ok(());
+        };
+        for op in ops {
+            let row_key = out_row(no, op);
+            let Some(bytes) = self.store.get(QUEUE_TABLE, &row_key)? else {
+                continue;
+            };
+            let mut row: OutRow = codec::decode("outbox", &bytes).unwrap_or_default();
+            if !row.taken.contains(&key) {
+                row.taken.push(key);
+                row.taken.sort_unstable();
+            }
+            self.sent_count += 1;
+            // Once every relay has it, the row only tells how many; it leaves the queue.
+            if relays.iter().all(|relay| row.taken.contains(relay)) {
+                self.store.delete(QUEUE_TABLE, &row_key);
+            } else {
+                self.store.put(QUEUE_TABLE, &row_key, &codec::encode(&row));
+            }
+            let count = u32::try_from(row.taken.len()).unwrap_or(u32::MAX);
+            self.store
+                .put(QUEUE_TABLE, &taken_row(no, &op.op), &count.to_be_bytes());
+            self.delivered.push((space, op.op));
+        }
+        Ok(())
+    }
+
+    /// Returns the own ops of a Space that some relay lacks, in the order of their writing.
+    pub(crate) fn waiting_to_send(
+        &self,
+        space: &SpaceId,
+    ) -> Result<Vec<(Queued, OutRow)>, StoreError> {
+        let Some(no) = self.spaces.get(space).map(|s| s.no) else {
+            return Ok(Vec::new());
+        };
+        let prefix = out_prefix(no);
+        let mut rows = Vec::new();
+        self.store.scan(
+            QUEUE_TABLE,
+            &prefix,
+            &prefix_end(&prefix),
+            Direction::Forward,
+            &mut |key, value| {
+                let queued = key.get(prefix.len()..).and_then(Queued::from_bytes);
+                if let (Some(queued), Ok(row)) = (queued, codec::decode::<OutRow>("outbox", value))
+                {
+                    rows.push((queued, row));
+                }
+                std::ops::ControlFlow::Continue(())
+            },
+        )?;
+        Ok(rows)
+    }
+
+    /// Puts an own op into the queue.
+    pub(crate) fn enqueue(&mut self, space: &SpaceId, op: &Queued) {
+        if let Some(no) = self.spaces.get(space).map(|s| s.no) {
+            queue(&mut self.store, no, op);
+        }
+    }
+
+    /// Returns how many relays have taken an own op.
+    pub(crate) fn taken_by(&self, space: &SpaceId, op: &OpId) -> Result<usize, StoreError> {
+        let Some(no) = self.spaces.get(space).map(|s| s.no) else {
+            return Ok(0);
+        };
+        let row = self.store.get(QUEUE_TABLE, &taken_row(no, op))?;
+        let count = row
+            .and_then(|r| r.try_into().ok())
+            .map_or(0, u32::from_be_bytes);
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+}
+
+/// Puts an own op into the queue for every relay.
+pub(crate) fn queue(store: &mut impl Store, no: oplog::SpaceNo, op: &Queued) {
+    store.put(
+        QUEUE_TABLE,
+        &out_row(no, op),
+        &codec::encode(&OutRow::default()),
+    );
+}
+
+fn out_prefix(no: oplog::SpaceNo) -> Vec<u8> {
+    [b"out/".as_slice(), &no.0.to_be_bytes()].concat()
+}
+
+fn out_row(no: oplog::SpaceNo, queued: &Queued) -> Vec<u8> {
+    [
+        out_prefix(no).as_slice(),
+        &queued.hlc.as_raw().to_be_bytes(),
+        queued.op.as_bytes(),
+    ]
+    .concat()
+}
+
+fn taken_row(no: oplog::SpaceNo, op: &OpId) -> Vec<u8> {
+    [b"taken/".as_slice(), &no.0.to_be_bytes(), op.as_bytes()].concat()
+}

@@ -1,0 +1,57 @@
+//! Which tags matter now, and what comes under each (B13).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mls::envelope::{Day, TagKey};
+use oplog::store::{Store, StoreError};
+use oplog::{Hlc, OpId, Scope, SpaceId, Tag};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::node::Node;
+
+/// What an envelope under a tag can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TagUse {
+    /// Ops and gossip of a scope.
+    Scope(SpaceId, Scope),
+    /// Join requests by an invite.
+    Join(SpaceId, OpId),
+    /// Requests of restored devices.
+    Return(SpaceId),
+}
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Returns the tags to listen to, at any relay.
+    pub(crate) fn wanted_tags(&self) -> Result<BTreeSet<Tag>, StoreError> {
+        Ok(self.tag_book()?.into_keys().collect())
+    }
+
+    /// Returns every tag that matters now, with what comes under it.
+    pub(crate) fn tag_book(&self) -> Result<BTreeMap<Tag, TagUse>, StoreError> {
+        let (from, to) = self.days()?;
+        let mut book = BTreeMap::new();
+        for space in self.spaces.values() {
+            for scope in space.scopes() {
+                for generation in &space.generations {
+                    for day in from..=to {
+                        let tag =
+                            TagKey::derive(&generation.topic, &scope, Day::from_number(day)).tag();
+                        book.insert(tag, TagUse::Scope(space.id, scope));
+                    }
+                }
+            }
+            if space.in_group(&self.me.device_id()) {
+                // Who holds a revoked one is told so, for as long as it would have been valid.
+                for invite in space.view.invites().filter(|invite| {
+                    invite.revoked_by.is_none() || invite.terms.expires > Hlc::from_wall(self.now)
+                }) {
+                    let tag = Tag::of_key(invite.terms.key.as_bytes());
+                    book.insert(tag, TagUse::Join(space.id, invite.op));
+                }
+                book.insert(TagKey::of_return(&space.id).tag(), TagUse::Return(space.id));
+            }
+        }
+        Ok(book)
+    }
+}

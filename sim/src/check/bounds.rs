@@ -1,0 +1,42 @@
+//! R1 and R2: nothing grows beyond its cap, and nothing goes on for ever.
+
+use crate::world::World;
+
+/// Ops held back in one Space (B12).
+const HELD_MAX: usize = 10_000;
+/// Envelopes that no key opens yet, in one Space.
+const UNOPENED_MAX: usize = 2_000;
+/// Events that may wait in a world: more means that somebody talks to himself.
+const WAITING_MAX: usize = 400_000;
+
+impl World {
+    pub(crate) fn check_bounds(&mut self) {
+        if self.queue.len() > WAITING_MAX {
+            let what = format!("{} events wait", self.queue.len());
+            return self.fail("R2", None, what);
+        }
+        for at in 0..self.devices.len() {
+            let device = &self.devices[at];
+            let index = device.index;
+            let Some(node) = &device.node else {
+                continue;
+            };
+            let Ok(status) = node.status() else {
+                continue;
+            };
+            for space in &status.spaces {
+                let (held, unopened) = (space.held, space.unopened);
+                if held > HELD_MAX || unopened > UNOPENED_MAX {
+                    let what = format!("{held} ops held back, {unopened} envelopes unopened");
+                    return self.fail("R1", Some(index), what);
+                }
+            }
+            if status.spaces.iter().any(|s| s.held > 0) {
+                self.sometimes.note("an op was held back");
+            }
+            if status.spaces.iter().any(|s| s.unopened > 0) {
+                self.sometimes.note("an envelope waited for a key");
+            }
+        }
+    }
+}

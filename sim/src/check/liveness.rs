@@ -1,0 +1,164 @@
+//! L1–L5: once a core is healed it comes to one state, in one epoch, with nothing left to send.
+//!
+//! Until forks of the group's keys are healed by choosing a branch (a later issue), a core
+//! that holds two branches cannot read all of each other's envelopes; then only S1 is demanded,
+//! and the run counts as forked.
+
+use std::collections::BTreeSet;
+
+use node::view::Membership;
+use oplog::OpId;
+
+use crate::check::agreement::short;
+use crate::world::World;
+
+/// What a healed core still lacks, if it lacks anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// All is well.
+    Whole,
+    /// Convergence cannot be demanded, and why.
+    Excused(&'static str),
+    /// Not yet.
+    Lacks {
+        checker: &'static str,
+        node: u16,
+        what: String,
+    },
+}
+
+impl World {
+    /// The members of the core who should agree: honest, running, in the Space.
+    pub(crate) fn core_members(&self) -> Vec<u16> {
+        let Some(space) = self.space else {
+            return Vec::new();
+        };
+        let core = self.core.clone().unwrap_or_default();
+        let inside = |index: &u16| {
+            let device = &self.devices[usize::from(*index)];
+            let Some(node) = device.node.as_ref().filter(|_| device.is_honest()) else {
+                return false;
+            };
+            let spaces = node.spaces();
+            spaces
+                .iter()
+                .any(|s| s.id == space && matches!(s.membership, Membership::Member(_)))
+        };
+        core.into_iter().filter(inside).collect()
+    }
+
+    /// Says what the core still lacks.
+    pub(crate) fn core_lacks(&self) -> Verdict {
+        let Some(space) = self.space else {
+            return Verdict::Excused("nobody founded a Space");
+        };
+        let members = self.core_members();
+        let Some(first) = members.first().copied() else {
+            return Verdict::Excused("no member is in the core");
+        };
+        let node = |index: u16| self.devices[usize::from(index)].node.as_ref();
+        for index in &members {
+            let forked = node(*index).and_then(|n| n.status().ok()).is_some_and(|s| {
+                s.spaces
+                    .iter()
+                    .any(|s| s.summary.id == space && !s.forks.is_empty())
+            });
+            if forked {
+                return Verdict::Excused("the group's keys have forked");
+            }
+        }
+        let held = |index: u16| &self.devices[usize::from(index)].accepted;
+        // Who is removed in anybody's eyes may have gone on alone.
+        let users: BTreeSet<_> = members
+            .iter()
+            .filter_map(|m| Some(node(*m)?.me().user))
+            .collect();
+        for index in &members {
+            let all = node(*index)
+                .and_then(|n| n.members(space).ok())
+                .unwrap_or_default();
+            let removed = users
+                .iter()
+                .any(|u| !all.iter().any(|m| m.user == *u && m.weight.is_some()));
+            if removed {
+                let what = "does not count all of the core among the members".to_owned();
+                return Verdict::Lacks {
+                    checker: "L1",
+                    node: *index,
+                    what,
+                };
+            }
+        }
+        for index in &members {
+            let status = node(*index).and_then(|n| n.status().ok());
+            let queued: usize = status.map_or(0, |s| {
+                s.spaces
+                    .iter()
+                    .filter(|s| s.summary.id == space)
+                    .map(|s| s.queued)
+                    .sum()
+            });
+            if queued > 0 {
+                let what = format!("{queued} own ops are on no relay");
+                return Verdict::Lacks {
+                    checker: "L4",
+                    node: *index,
+                    what,
+                };
+            }
+        }
+        let union: BTreeSet<OpId> = members
+            .iter()
+            .flat_map(|m| held(*m).iter().copied())
+            .collect();
+        for index in &members {
+            let lacks = union.difference(held(*index)).count();
+            if lacks > 0 {
+                let example = union
+                    .difference(held(*index))
+                    .next()
+                    .map_or_else(String::new, |op| op.short());
+                let own = members.iter().any(|m| {
+                    self.devices[usize::from(*m)]
+                        .acked
+                        .iter()
+                        .any(|op| !held(*index).contains(op))
+                });
+                let checker = if own { "L3" } else { "L1" };
+                let what = format!("lacks {lacks} of {} ops, {example} for one", union.len());
+                return Verdict::Lacks {
+                    checker,
+                    node: *index,
+                    what,
+                };
+            }
+        }
+        let state = |index: u16| node(index).and_then(|n| n.state_hash(space).ok());
+        for index in &members {
+            if state(*index) != state(first) {
+                let hash = state(*index).map_or_else(String::new, |s| short(&s));
+                let what = format!("holds the same ops as node {first} and shows {hash}");
+                return Verdict::Lacks {
+                    checker: "L1",
+                    node: *index,
+                    what,
+                };
+            }
+        }
+        let epoch = |index: u16| {
+            let spaces = node(index)?.spaces();
+            spaces.iter().find(|s| s.id == space).map(|s| s.epoch)
+        };
+        for index in &members {
+            if epoch(*index) != epoch(first) {
+                let what = format!("is not in the epoch of node {first}");
+                return Verdict::Lacks {
+                    checker: "L2",
+                    node: *index,
+                    what,
+                };
+            }
+        }
+        Verdict::Whole
+    }
+}

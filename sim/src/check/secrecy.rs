@@ -1,0 +1,80 @@
+//! S10 and S13: nothing in clear leaves a device, and nobody's logical clock runs away.
+
+use std::collections::BTreeMap;
+
+use oplog::{Hlc, OpId};
+
+use crate::people::CANARY;
+use crate::world::World;
+
+/// What a clock may be ahead of everything it has seen, in milliseconds: rounding.
+const SLACK_MS: u64 = 2;
+
+impl World {
+    /// S10: no frame to a relay holds a word that somebody said.
+    pub(crate) fn check_frame(&mut self, node: u16, bytes: &[u8]) {
+        let canary = CANARY.as_bytes();
+        let found = bytes.len() >= canary.len()
+            && bytes
+                .windows(canary.len())
+                .any(|w| w[0] == canary[0] && w == canary);
+        if found {
+            self.fail(
+                "S10",
+                Some(node),
+                "a frame to a relay holds words in clear".to_owned(),
+            );
+        }
+    }
+
+    /// S13: an honest op's logical time comes from its author's clock or from what it refers to.
+    pub(crate) fn check_times(&mut self) {
+        let Some(space) = self.space else {
+            return;
+        };
+        let honest: Vec<_> = self
+            .devices
+            .iter()
+            .filter(|d| d.is_honest())
+            .filter_map(|d| Some(d.node.as_ref()?.me().device))
+            .collect();
+        let Some(node) = self
+            .devices
+            .iter()
+            .filter(|d| d.is_honest())
+            .find_map(|d| d.node.as_ref())
+        else {
+            return;
+        };
+        let Ok(dump) = node.dump(space) else {
+            return;
+        };
+        let times: BTreeMap<OpId, Hlc> = dump
+            .ops
+            .iter()
+            .map(|op| (op.outcome.op, op.header.hlc))
+            .collect();
+        let wrong = dump
+            .ops
+            .iter()
+            .filter(|op| honest.contains(&op.header.device))
+            .find(|op| {
+                let h = &op.header;
+                let seen = h
+                    .refs()
+                    .filter_map(|r| times.get(&r))
+                    .max()
+                    .copied()
+                    .unwrap_or(Hlc::ZERO);
+                let most = seen.to_wall().max(h.wall).plus_ms(SLACK_MS);
+                h.hlc.to_wall() > most
+            });
+        if let Some(op) = wrong {
+            let what = format!(
+                "{} has a logical time above all it rests on",
+                op.outcome.op.short()
+            );
+            self.fail("S13", None, what);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The command `sim`: what can be asked, and how it is told.
+
+mod capsules;
+mod measure;
+pub(crate) mod one;
+mod swarm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs real nodes in seeded, hostile worlds and tells what broke.
+#[derive(Debug, Parser)]
+#[command(name = "sim", version, about, max_term_width = 100)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// Tell everything as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one world.
+    Run(one::Run),
+    /// Run many worlds, each from its own seed.
+    Swarm(swarm::Swarm),
+    /// Run a failure again and compare byte for byte.
+    Replay(capsules::Replay),
+    /// Make a failure smaller.
+    Shrink(capsules::Shrink),
+    /// Print what happened in a world.
+    Trace(capsules::Trace),
+    /// Draw a world as SVG.
+    Picture(capsules::Picture),
+    /// Show that every fault class fires.
+    Cover(measure::Cover),
+    /// Measure how fast worlds go.
+    Bench(measure::Bench),
+    /// Print what a device holds, as `decent audit dump --json` does.
+    Dump(measure::Dump),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    crate::run::take_panics();
+    let args = Args::parse();
+    let result = match args.command {
+        Command::Run(run) => Ok(run.run(args.json)),
+        Command::Swarm(swarm) => Ok(swarm.run(args.json)),
+        Command::Replay(replay) => replay.run(args.json),
+        Command::Shrink(shrink) => shrink.run(args.json),
+        Command::Trace(trace) => trace.run(args.json),
+        Command::Picture(picture) => picture.run(),
+        Command::Cover(cover) => Ok(cover.run(args.json)),
+        Command::Bench(bench) => Ok(bench.run(args.json)),
+        Command::Dump(dump) => dump.run(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("sim: {error}");
+        ExitCode::from(2)
+    })
+}
+
+/// One row for people.
+pub(crate) fn row_text(row: &crate::trace::Row) -> String {
+    let who = match (row.node, row.relay) {
+        (Some(node), Some(relay)) => format!("n{node} r{relay}"),
+        (Some(node), None) => format!("n{node}"),
+        (None, Some(relay)) => format!("r{relay}"),
+        (None, None) => "-".to_owned(),
+    };
+    let kind = format!("{:?}", row.kind).to_lowercase();
+    format!(
+        "{:>12.3} {who:<8} {kind:<8} {}",
+        row.at as f64 / 1000.0,
+        row.text
+    )
+}

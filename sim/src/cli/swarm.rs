@@ -1,0 +1,252 @@
+//! `sim swarm`: many worlds side by side, one thread each.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::capsule::Capsule;
+use crate::check::Sometimes;
+use crate::cli::one::{duration, fail_line, keep, seed, time};
+use crate::config::{Config, Profile};
+use crate::fault::Fired;
+use crate::run::{self, Outcome};
+
+/// Many worlds.
+#[derive(Debug, Args)]
+pub(crate) struct Swarm {
+    /// Which seeds: `0..2000`, or so many from a drawn start.
+    #[arg(long, default_value = "0..200")]
+    seeds: String,
+    /// Derive the first seed from this text, such as a commit id; then `--seeds` is a count.
+    #[arg(long)]
+    from: Option<String>,
+    /// Theme of all of them; each draws its own unless given.
+    #[arg(long)]
+    profile: Option<Profile>,
+    /// Worlds at once.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Stop after so long, like 6m.
+    #[arg(long, value_parser = duration)]
+    budget: Option<u64>,
+    /// Run every so many-th seed twice and compare.
+    #[arg(long, default_value_t = 20)]
+    twice: u64,
+    /// Where capsules of failures go.
+    #[arg(long, default_value = "out")]
+    out: PathBuf,
+    /// Say nothing while it runs.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// What came of all of them.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) seeds: u64,
+    pub(crate) failed: u64,
+    pub(crate) excused: BTreeMap<String, u64>,
+    pub(crate) not_deterministic: u64,
+    pub(crate) run_twice: u64,
+    pub(crate) sim_ms: u64,
+    pub(crate) node_ms: u64,
+    pub(crate) wall_ms: u64,
+    pub(crate) events: u64,
+    pub(crate) frames: u64,
+    pub(crate) delivered: u64,
+    pub(crate) healed_ms_max: u64,
+    pub(crate) fired: Fired,
+    pub(crate) sometimes: Sometimes,
+    pub(crate) failures: Vec<String>,
+    pub(crate) by_profile: BTreeMap<String, (u64, u64, u64)>,
+}
+
+impl Summary {
+    pub(crate) fn add(&mut self, profile: Profile, outcome: &Outcome, wall_ms: u64) {
+        self.seeds += 1;
+        self.sim_ms += outcome.sim_ms;
+        self.node_ms += outcome.sim_ms * u64::from(outcome.nodes);
+        self.events += outcome.events;
+        self.frames += outcome.frames;
+        self.delivered += outcome.delivered;
+        self.healed_ms_max = self.healed_ms_max.max(outcome.healed_ms.unwrap_or(0));
+        self.fired.add(&outcome.fired);
+        self.sometimes.add(&outcome.sometimes);
+        if let Some(why) = &outcome.excused {
+            *self.excused.entry(why.clone()).or_default() += 1;
+        }
+        let row = self
+            .by_profile
+            .entry(format!("{profile:?}").to_lowercase())
+            .or_default();
+        row.0 += 1;
+        row.1 += u64::from(outcome.failure.is_some());
+        row.2 += wall_ms;
+        if outcome.failure.is_some() {
+            self.failed += 1;
+        }
+    }
+}
+
+impl Swarm {
+    fn range(&self) -> Result<(u64, u64), String> {
+        let (from, to) = match self.seeds.split_once("..") {
+            Some((from, to)) => (seed(from)?, seed(to)?),
+            None => (0, seed(&self.seeds)?),
+        };
+        Ok(match &self.from {
+            None => (from, to),
+            Some(text) => {
+                let hash = blake3::hash(text.as_bytes());
+                let start = hash
+                    .as_bytes()
+                    .iter()
+                    .take(6)
+                    .fold(0, |n, byte| n << 8 | u64::from(*byte));
+                (start, start + (to - from))
+            }
+        })
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "wall time bounds the campaign and decides nothing in a world"
+    )]
+    pub(crate) fn run(&self, json: bool) -> ExitCode {
+        let (from, to) = match self.range() {
+            Ok(range) => range,
+            Err(error) => {
+                eprintln!("--seeds: {error}");
+                return ExitCode::from(2);
+            }
+        };
+        let next = AtomicU64::new(from);
+        let summary = Mutex::new(Summary::default());
+        let since = Instant::now();
+        let last = Mutex::new(Instant::now());
+        let over = || {
+            self.budget
+                .is_some_and(|ms| since.elapsed() >= Duration::from_millis(ms))
+        };
+        thread::scope(|scope| {
+            for _ in 0..self.jobs.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= to || over() {
+                            break;
+                        }
+                        self.one(seed, &summary, json);
+                        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                        if !self.quiet && !json && last.elapsed() > Duration::from_secs(5) {
+                            *last = Instant::now();
+                            let s = summary.lock().unwrap_or_else(PoisonError::into_inner);
+                            eprintln!(
+                                "{:>6}/{} worlds, {} failed, {} simulated, {} s",
+                                s.seeds,
+                                to - from,
+                                s.failed,
+                                time(s.sim_ms),
+                                since.elapsed().as_secs()
+                            );
+                        }
+                    }
+                });
+            }
+        });
+        let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
+        summary.wall_ms = since.elapsed().as_millis() as u64;
+        if json {
+            println!("{}", serde_json::to_string(&summary).unwrap_or_default());
+        } else {
+            table(&summary);
+        }
+        ExitCode::from(u8::from(summary.failed + summary.not_deterministic > 0))
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "wall time is told, and decides nothing"
+    )]
+    fn one(&self, seed: u64, summary: &Mutex<Summary>, json: bool) {
+        let config = Config::draw(seed, self.profile);
+        let entries = run::schedule(&config);
+        let since = Instant::now();
+        let outcome = run::run(&config, &entries, 0);
+        let wall_ms = since.elapsed().as_millis() as u64;
+        let twice = self.twice > 0 && seed % self.twice == 0;
+        let same = !twice || run::run(&config, &entries, 0).trace_hash == outcome.trace_hash;
+        let mut s = summary.lock().unwrap_or_else(PoisonError::into_inner);
+        s.add(config.profile, &outcome, wall_ms);
+        s.run_twice += u64::from(twice);
+        if !same {
+            s.not_deterministic += 1;
+            let line = format!("NOT DETERMINISTIC seed={seed:#x}");
+            if !json {
+                println!("{line}");
+            }
+            s.failures.push(line);
+        }
+        if let Some(failure) = &outcome.failure {
+            let line = fail_line(&outcome, failure);
+            if !json {
+                println!("{line}");
+            }
+            s.failures.push(line);
+            drop(s);
+            if let Some(capsule) = Capsule::of(&config, &entries, None) {
+                keep(&capsule, &self.out);
+            }
+        }
+    }
+}
+
+fn table(s: &Summary) {
+    println!();
+    println!(
+        "{:<14}{:>8}{:>8}{:>12}",
+        "profile", "worlds", "failed", "ms a world"
+    );
+    for (profile, (worlds, failed, ms)) in &s.by_profile {
+        println!(
+            "{profile:<14}{worlds:>8}{failed:>8}{:>12}",
+            ms / worlds.max(&1)
+        );
+    }
+    println!(
+        "{:<14}{:>8}{:>8}{:>12}",
+        "all",
+        s.seeds,
+        s.failed,
+        s.wall_ms / s.seeds.max(1)
+    );
+    println!();
+    for (why, count) in &s.excused {
+        println!("{count} worlds were not asked to converge: {why}");
+    }
+    let node_hours = s.node_ms as f64 / 3_600_000.0;
+    println!(
+        "{} world-hours ({:.2} node-years) in {} s of wall time; {} events, {} frames, {} deliveries",
+        s.sim_ms / 3_600_000,
+        node_hours / 8_766.0,
+        s.wall_ms / 1000,
+        s.events,
+        s.frames,
+        s.delivered
+    );
+    println!(
+        "{} fault classes fired, {} times; {} worlds ran twice, {} differed; healing took at most {}",
+        s.fired.0.len(),
+        s.fired.total(),
+        s.run_twice,
+        s.not_deterministic,
+        time(s.healed_ms_max)
+    );
+}

@@ -1,0 +1,288 @@
+//! One run: safety under faults, then a healed core that must converge.
+//!
+//! In the safety phase anything may go wrong and nothing is promised about progress. Then a
+//! random core of devices is healed, everything else is frozen for good, and the core has to
+//! come to one state within a bound.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::panic::{self, AssertUnwindSafe};
+
+use serde::{Deserialize, Serialize};
+
+use crate::check::liveness::Verdict;
+use crate::check::{Failure, Sometimes};
+use crate::clock::Clock;
+use crate::config::{Config, LIVENESS_MS, Line};
+use crate::fault::Fired;
+use crate::line::State;
+use crate::queue::Millis;
+use crate::rng::Seed;
+use crate::schedule::Entry;
+use crate::trace::Row;
+use crate::world::World;
+
+/// How often a healed core is asked whether it is whole, in milliseconds.
+const ASK_EVERY_MS: Millis = 20_000;
+/// A clock that was further ahead than this leaves ops that nobody can take for as long.
+const AHEAD_MS_MAX: u64 = 6 * 3_600_000;
+
+/// What came of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) seed: u64,
+    pub(crate) config_hash: String,
+    pub(crate) trace_hash: String,
+    pub(crate) failure: Option<Failure>,
+    /// Why convergence was not demanded, if it was not.
+    pub(crate) excused: Option<String>,
+    /// Virtual time that passed, in milliseconds.
+    pub(crate) sim_ms: Millis,
+    /// How long the healed core took, in milliseconds.
+    pub(crate) healed_ms: Option<Millis>,
+    pub(crate) nodes: u16,
+    pub(crate) events: u64,
+    pub(crate) frames: u64,
+    /// Ops accepted, counted once for each device.
+    pub(crate) delivered: u64,
+    pub(crate) ops: usize,
+    pub(crate) fired: Fired,
+    pub(crate) sometimes: Sometimes,
+    #[serde(skip)]
+    pub(crate) rows: Vec<Row>,
+}
+
+/// Draws everything that people do and that goes wrong.
+pub(crate) fn schedule(config: &Config) -> Vec<Entry> {
+    let mut entries = crate::workload::draw(config);
+    entries.extend(crate::havoc::draw(config));
+    entries.extend(crate::byzantine::draw(config));
+    // Stable: what was drawn first comes first.
+    entries.sort_by_key(|entry| entry.at);
+    entries
+}
+
+/// Runs a world to its end.
+pub(crate) fn run(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
+    let mut world = None;
+    let ran = quietly(|| {
+        let world = world.insert(World::new(config.clone(), entries.to_vec(), rows_kept));
+        phases(world)
+    });
+    let Some(mut world) = world else {
+        return Outcome {
+            seed: config.seed,
+            config_hash: config.hash(),
+            trace_hash: String::new(),
+            failure: ran.err().map(|what| Failure {
+                checker: "S11".to_owned(),
+                node: None,
+                at: 0,
+                row: 0,
+                what,
+            }),
+            excused: None,
+            sim_ms: 0,
+            healed_ms: None,
+            nodes: config.nodes,
+            events: 0,
+            frames: 0,
+            delivered: 0,
+            ops: 0,
+            fired: Fired::default(),
+            sometimes: Sometimes::default(),
+            rows: Vec::new(),
+        };
+    };
+    let (excused, healed_ms) = match ran {
+        Ok(end) => end,
+        Err(panic) => {
+            world.fail("S11", None, panic);
+            (None, None)
+        }
+    };
+    Outcome {
+        seed: config.seed,
+        config_hash: config.hash(),
+        trace_hash: world.trace.hash(),
+        failure: world.failure.clone(),
+        excused: excused.map(str::to_owned),
+        sim_ms: world.now(),
+        healed_ms,
+        nodes: config.nodes,
+        events: world.events,
+        frames: world.frames,
+        delivered: world.delivered,
+        ops: world
+            .devices
+            .iter()
+            .map(|d| d.accepted.len())
+            .max()
+            .unwrap_or(0),
+        fired: world.fired.clone(),
+        sometimes: world.sometimes.clone(),
+        rows: world.trace.rows(),
+    }
+}
+
+fn phases(world: &mut World) -> (Option<&'static str>, Option<Millis>) {
+    let calm = world.config.calm_ms;
+    world.run_until(calm);
+    world.line = world.config.line.clone();
+    world.run_until(world.config.lasts_ms);
+    if world.failure.is_some() {
+        return (None, None);
+    }
+    world.check_all();
+    world.freeze_all_but_core();
+    let from = world.now();
+    let until = from + LIVENESS_MS + world.ahead_ms.min(AHEAD_MS_MAX);
+    let far_ahead = world.ahead_ms > AHEAD_MS_MAX;
+    let mut verdict = Verdict::Excused("a checker spoke");
+    let mut healed = None;
+    while world.failure.is_none() && world.now() < until {
+        let next = world.now() + ASK_EVERY_MS;
+        world.run_until(next);
+        verdict = world.core_lacks();
+        match verdict {
+            Verdict::Lacks { .. } if far_ahead => {
+                verdict =
+                    Verdict::Excused("a clock was hours ahead, and its ops wait for their time");
+                break;
+            }
+            Verdict::Lacks { .. } => {}
+            Verdict::Excused(_) => break,
+            Verdict::Whole => {
+                healed = Some(world.now() - from);
+                break;
+            }
+        }
+    }
+    if world.failure.is_none() {
+        world.check_end();
+    }
+    match verdict {
+        Verdict::Whole => (None, healed),
+        Verdict::Excused(why) => (Some(why), None),
+        Verdict::Lacks {
+            checker,
+            node,
+            what,
+        } => {
+            world.fail(checker, Some(node), what);
+            (None, None)
+        }
+    }
+}
+
+impl World {
+    /// Heals a random core and freezes the rest for good.
+    pub(crate) fn freeze_all_but_core(&mut self) {
+        let mut s = Seed(self.config.seed).stream("core");
+        let candidates: Vec<u16> = self
+            .devices
+            .iter()
+            .filter(|d| {
+                !d.byzantine && d.broken.is_none() && !self.config.absent.contains(&d.index)
+            })
+            .map(|d| d.index)
+            .collect();
+        let everybody = s.chance(500_000);
+        let mut core: BTreeSet<u16> = candidates
+            .iter()
+            .copied()
+            .filter(|_| s.chance(600_000) || everybody)
+            .collect();
+        while core.len() < 2 && core.len() < candidates.len() {
+            core.extend(s.pick(&candidates));
+        }
+        let text = format!("{core:?}");
+        self.note(
+            None,
+            None,
+            crate::trace::Kind::Heal,
+            text.as_bytes(),
+            || format!("the core is {text}"),
+        );
+        self.cuts.clear();
+        self.line = Line::good();
+        for relay in 0..self.config.relays {
+            self.host(relay).lies.clear();
+            self.host(relay).up = true;
+        }
+        self.entries.clear();
+        for node in 0..self.config.nodes {
+            for relay in 0..self.config.relays {
+                let conn = &mut self.device(node).conns[usize::from(relay)];
+                conn.clogged_until = 0;
+                conn.dead_until = 0;
+                if let State::Up(id) = conn.state {
+                    if core.contains(&node) {
+                        self.break_both(node, relay, id, "healed");
+                    } else {
+                        self.host(relay).disconnected(id);
+                    }
+                }
+            }
+            let device = self.device(node);
+            if let Some(disk) = device.machine.disk() {
+                disk.heal();
+            }
+            device.dies_after = None;
+            device.asleep_until = None;
+            device.clock = Clock::default();
+        }
+        self.core = Some(core.clone());
+        for node in core {
+            let device = self.device(node);
+            if device.machine.is_off() {
+                self.crash(node, true, crate::fault::Class::CrashMidWrite);
+            }
+            if let Some(running) = &mut self.device(node).node {
+                running.store_mut().resume();
+            }
+            self.boot(node);
+            self.redial(node);
+            self.plan_wake(node);
+        }
+    }
+}
+
+thread_local! {
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Takes panics of runs for itself, instead of printing each.
+pub(crate) fn take_panics() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        let quiet = PANIC.with(|slot| match slot.try_borrow_mut() {
+            Ok(mut slot) if slot.is_some() => {
+                *slot = Some(info.to_string().replace('\n', " "));
+                true
+            }
+            _ => false,
+        });
+        if !quiet {
+            before(info);
+        }
+    }));
+}
+
+/// Runs something; a panic becomes its message.
+fn quietly<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    PANIC.with(|slot| *slot.borrow_mut() = Some(String::new()));
+    let result = panic::catch_unwind(AssertUnwindSafe(run));
+    let message = PANIC.with(|slot| slot.borrow_mut().take());
+    result.map_err(|payload| match message {
+        Some(message) if !message.is_empty() => message,
+        _ => words_of(&*payload),
+    })
+}
+
+fn words_of(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_default()
+}
