@@ -427,15 +427,20 @@ fn head(o: &Outcome) -> String {
 }
 
 fn line(o: &Outcome) -> String {
-    format!(
-        "{}  {}  {:<14} {}  {}: {}\n",
+    let mut out = format!(
+        "{}  {}  {:<14} {}  {}",
         time::minute(o.wall),
         o.op.short(),
         o.kind,
         clean::line(&o.author_name),
         o.state,
-        verdict(o)
-    )
+    );
+    // what is as it should be needs no reason
+    if o.rule.is_some() || !o.deciding.is_empty() {
+        out.push_str(&format!(": {}", verdict(o)));
+    }
+    out.push('\n');
+    out
 }
 
 fn verdict(o: &Outcome) -> String {

@@ -59,9 +59,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
-        let Some((terms, _)) = s.view.invite(invite) else {
+        let Some(known) = s.view.invites().find(|known| known.op == *invite) else {
             return Ok(());
         };
+        let (terms, revoked) = (&known.terms, known.revoked_by.is_some());
         let Some(request) = self.read_request(&SealKeys::of_invite(&terms.key), envelope) else {
             return Ok(());
         };
@@ -75,6 +76,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let refused = if !proved || s.is_member(&user) {
             // Not from a holder of the link, or answered already: silence.
             return Ok(());
+        } else if revoked {
+            Some("the invite has been revoked")
         } else if over {
             Some("the invite has been used up or has expired")
         } else if s.view.ban(&user).is_some() {

@@ -40,7 +40,7 @@ pub enum CommandError {
         why: String,
     },
     /// We were removed from the Space, or left it.
-    #[error("you are no longer a member of this Space; you can read it, not write")]
+    #[error("you are not a member of this Space; you can read it, not write")]
     Removed,
     /// The text or another value breaks a limit.
     #[error("{what}")]

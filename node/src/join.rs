@@ -81,7 +81,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if link.relays.is_empty() && self.relays.is_empty() {
             return unusable("it names no relay, and none is configured");
         }
-        if !self.joins.contains_key(&link.space) {
+        let by = |join: &PendingJoin| join.invite.as_ref().map(|(invite, _)| *invite);
+        // An earlier link may have been refused; what still comes for it goes to its own mailbox.
+        if self.joins.get(&link.space).and_then(by) != Some(link.invite) {
             let secret = Digest::from_bytes(*link.secret.as_bytes());
             let mut relays = link.relays.clone();
             relays.extend(self.relays.values().map(|r| r.address.clone()));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mls::envelope::{Day, TagKey};
 use oplog::store::{Store, StoreError};
-use oplog::{OpId, Scope, SpaceId, Tag};
+use oplog::{Hlc, OpId, Scope, SpaceId, Tag};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -42,11 +42,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 }
             }
             if space.in_group(&self.me.device_id()) {
-                for invite in space
-                    .view
-                    .invites()
-                    .filter(|invite| invite.revoked_by.is_none())
-                {
+                // Who holds a revoked one is told so, for as long as it would have been valid.
+                for invite in space.view.invites().filter(|invite| {
+                    invite.revoked_by.is_none() || invite.terms.expires > Hlc::from_wall(self.now)
+                }) {
                     let tag = Tag::of_key(invite.terms.key.as_bytes());
                     book.insert(tag, TagUse::Join(space.id, invite.op));
                 }

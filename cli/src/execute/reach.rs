@@ -24,8 +24,10 @@ pub(super) async fn news(handle: &Handle, context: &Context) -> Result<(), CliEr
     }
     let _bar = Bar::spinner("asking the relays", context.bars);
     let synced = tokio::time::timeout(context.timeout, handle.command(Command::Sync)).await;
-    if !matches!(synced, Ok(Ok(_))) {
-        note("no relay answered in time; this is what is known here");
+    match synced {
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) => note("no relay is reachable; this is what is known here"),
+        Err(_late) => note("no relay answered in time; this is what is known here"),
     }
     Ok(())
 }

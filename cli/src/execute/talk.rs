@@ -138,6 +138,11 @@ pub(super) async fn edit(
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
     let target = lookup::post(handle, space, &args.post).await?;
     let body = text(args.text, context)?;
+    if body.trim().is_empty() {
+        return Err(CliError::Input {
+            what: "the new text is empty; `decent delete` takes the post away".to_owned(),
+        });
+    }
     let command = Command::Edit {
         space,
         target,

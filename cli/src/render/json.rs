@@ -152,6 +152,7 @@ fn space(space: &SpaceSummary) -> Value {
     let (standing, weight, removal) = match space.membership {
         Membership::Member(weight) => ("member", Some(weight.get()), None),
         Membership::Waiting(weight) => ("waiting", Some(weight.get()), None),
+        Membership::Removed(OpId::ZERO) => ("outside", None, None),
         Membership::Removed(op) => ("removed", None, Some(op)),
     };
     json!({
@@ -177,7 +178,7 @@ pub(crate) fn member(member: &MemberView) -> Value {
         "type": "member", "user": member.user.to_string(), "name": member.name,
         "weight": member.weight.map(|w| w.get()),
         "role": member.weight.and_then(|w| w.role_name()),
-        "devices": devices, "joined_ms": member.joined.to_wall().as_ms(),
+        "devices": devices, "joined_ms": Some(member.joined.to_wall().as_ms()).filter(|ms| *ms > 0),
         "banned": text(member.banned), "removed": text(member.removed),
         "muted": text(member.muted.map(|(op, _)| op)),
         "muted_until_ms": until.map(|until| until.to_wall().as_ms()),

@@ -55,7 +55,7 @@ fn one(post: &PostView, page: &Page, look: Look) -> String {
                 out.push('\n');
             }
         }
-        out.push_str(&clean::block(&post.body, "    "));
+        out.push_str(&look.block(&post.body, "    "));
     } else if !post.body.is_empty() {
         out.push_str("    ");
         out.push_str(&look.paint(Tone::Faint, "(shown with --all)"));

@@ -191,9 +191,9 @@ fn lists_line_up() {
     03030303  old      announcement  Past · What was · archived
     ");
     insta::assert_snapshot!(plain(&Output::Members(samples::members())), @"
-    01010101  Alice  owner      1 device   since 2025-11-22 18:01
-    02020202  Bob    moderator  1 device   since 2025-11-22 18:02  muted until 2025-11-22 18:30 (07070707)
-    03030303  John   former     0 devices  since 2025-11-22 18:03  banned (09090909)
+    01010101  Alice  owner      1 device  since 2025-11-22 18:01
+    02020202  Bob    moderator  1 device  since 2025-11-22 18:02  muted until 2025-11-22 18:30 (07070707)
+    03030303  John   former               since 2025-11-22 18:03  banned (09090909)
     ");
     insta::assert_snapshot!(json(&Output::Members(samples::members())), @r#"
     {"banned":null,"devices":["d1…"],"joined_ms":1763834460000,"muted":null,"muted_until_ms":null,"name":"Alice","removed":null,"role":"owner","type":"member","user":"01…","weight":100}

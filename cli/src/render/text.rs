@@ -7,8 +7,8 @@ use super::status::{self, counted};
 use super::table::{self, Cell};
 use super::{posts, qr, time};
 use crate::api::{
-    ChannelKind, ChannelView, InviteView, JoinRequestView, MemberView, Membership, SpaceSummary,
-    Weight,
+    ChannelKind, ChannelView, InviteView, JoinRequestView, MemberView, Membership, OpId,
+    SpaceSummary, Weight,
 };
 use crate::duration;
 use crate::output::{Done, NewInvite, Output, WaitingFor};
@@ -129,6 +129,8 @@ pub(super) fn membership(membership: Membership) -> String {
         Membership::Waiting(weight) => {
             format!("{}, waiting to be let into the group", role(weight))
         }
+        // known from an import
+        Membership::Removed(OpId::ZERO) => "not a member".to_owned(),
         Membership::Removed(op) => format!("removed by {}", op.short()),
     }
 }
@@ -230,8 +232,15 @@ fn members(members: &[MemberView], indent: &str, look: Look) -> String {
                 Cell::new(Tone::Faint, member.user.short()),
                 Cell::new(Tone::Strong, clean::line(&member.name)),
                 Cell::plain(member.weight.map_or_else(|| "former".to_owned(), role)),
-                Cell::plain(counted(member.devices.len(), "device")),
-                Cell::plain(format!("since {}", time::minute(member.joined.to_wall()))),
+                Cell::plain(match member.devices.len() {
+                    0 => String::new(),
+                    devices => counted(devices, "device"),
+                }),
+                // nothing is known of when somebody came who is gone
+                Cell::plain(match member.joined.to_wall().as_ms() {
+                    0 => String::new(),
+                    _ => format!("since {}", time::minute(member.joined.to_wall())),
+                }),
                 Cell::new(Tone::Warn, notes.join(" · ")),
             ]
         })
