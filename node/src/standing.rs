@@ -11,7 +11,7 @@ use oplog::authority::{Rank, View};
 use oplog::dag::Past;
 use oplog::payload::{Verb, Weight};
 use oplog::store::{Location, Store, StoreError};
-use oplog::{AcceptedOp, DeviceId, EpochId, Header, Lane, OpId, UserId};
+use oplog::{AcceptedOp, DeviceId, EpochId, Header, Lane, OpId};
 
 use crate::space::Space;
 
