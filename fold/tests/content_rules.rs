@@ -367,15 +367,7 @@ fn d4_acts_of_authority_are_void_without_an_effective_grant() {
     let by_moderator = moderator.thread(16, "his");
     let hers = moderator.retitle(17, &by_ada, "taken over");
     let his = moderator.retitle(18, &by_moderator, "renamed");
-    let ops = [
-        &post,
-        &deletion,
-        &said,
-        &by_ada,
-        &by_moderator,
-        &hers,
-        &his,
-    ];
+    let ops = [&post, &deletion, &said, &by_ada, &by_moderator, &hers, &his];
     let replica = Replica::of(&fiat, ops);
     assert_eq!(replica.state(&post), PostState::Normal);
     assert_eq!(replica.state(&said), PostState::Normal);

@@ -29,12 +29,37 @@ const CHUNKS_IN_FLIGHT_MAX: usize = 4;
 const UPLOAD: &[u8] = b"upload/";
 
 /// What is moving.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Blobs {
     /// Sealed chunks to upload, with the relays that have them.
     uploads: BTreeMap<BlobId, BTreeSet<Digest>>,
     /// Chunks asked for, with the relays that said they have none.
     wanted: BTreeMap<BlobId, BTreeSet<RelayId>>,
+    /// When chunks were last used in this run, by a count.
+    pub(crate) used: BTreeMap<BlobId, u64>,
+    clock: u64,
+    /// Bytes for chunks that nothing holds.
+    pub(crate) budget: u64,
+    /// The day on which chunks were last looked through.
+    pub(crate) tidied: Option<u64>,
+}
+
+impl Blobs {
+    pub(crate) const fn new(budget: u64) -> Self {
+        Self {
+            uploads: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            used: BTreeMap::new(),
+            clock: 0,
+            budget,
+            tidied: None,
+        }
+    }
+
+    fn note_used(&mut self, id: BlobId) {
+        self.clock += 1;
+        self.used.insert(id, self.clock);
+    }
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -62,6 +87,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for id in chunks {
             self.store.put(NODE_TABLE, &upload_row(id), &[]);
             self.blobs.uploads.entry(*id).or_default();
+            self.blobs.note_used(*id);
         }
     }
 
@@ -146,6 +172,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Some(chunk) => {
                 self.chunks.put(&chunk)?;
                 self.blobs.wanted.remove(&blob);
+                self.blobs.note_used(blob);
             }
             // It has none, or gave other bytes: ask the next relay.
             None => {
@@ -260,6 +287,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Err(StoreError::Damaged { .. }) => Ok(None),
             other => other,
         }
+    }
+
+    /// Returns the chunks that wait for a relay or that somebody waits for, each under a name for it.
+    pub(crate) fn blobs_in_use(&self) -> Result<Vec<(BlobId, Vec<BlobId>)>, StoreError> {
+        let moving = self.blobs.uploads.keys().chain(self.blobs.wanted.keys());
+        let mut held: Vec<_> = moving.map(|id| (*id, vec![*id])).collect();
+        for bundle in self.joins.values().filter_map(|join| join.bundle.as_ref()) {
+            held.push((bundle.manifest, self.chunks_of(bundle)?));
+        }
+        Ok(held)
     }
 
     /// Returns how many chunks wait for a relay.

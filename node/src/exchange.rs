@@ -266,6 +266,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             self.consider_comparing(id)?;
         }
         self.expire()?;
+        self.tidy_chunks()?;
         self.set_timer(Timer::Tick, TICK_MS);
         self.after_exchange()
     }

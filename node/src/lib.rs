@@ -23,6 +23,7 @@ pub mod runtime;
 mod admit;
 mod arrivals;
 mod bundle;
+mod cache;
 mod commit;
 mod compare;
 mod exchange;

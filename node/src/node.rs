@@ -16,6 +16,7 @@ use oplog::{OpId, SpaceId, Timestamp, UserId};
 use rand_core::CryptoRng;
 
 use crate::blobs::{Blobs, ChunkStore};
+use crate::cache::BUDGET_BYTES;
 use crate::command::{Answer, Command, CommandId};
 use crate::error::CommandError;
 use crate::event::{Effect, Event, RelayId, RequestId, Timer};
@@ -115,7 +116,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             relays: BTreeMap::new(),
             joins: BTreeMap::new(),
             applicants: BTreeMap::new(),
-            blobs: Blobs::default(),
+            blobs: Blobs::new(BUDGET_BYTES),
             waiting: Vec::new(),
             imports: VecDeque::new(),
             invited_by: BTreeMap::new(),
@@ -150,7 +151,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub fn reload(&mut self) -> Result<Vec<Effect>, StoreError> {
         self.spaces.clear();
         self.joins.clear();
-        self.blobs = Blobs::default();
+        self.blobs = Blobs::new(self.blobs.budget);
         self.effects.clear();
         self.tags_changed = true;
         self.stop_imports();

@@ -99,6 +99,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn disk_free(&mut self, free_bytes: u64) -> Result<(), StoreError> {
         let before = self.room;
         self.room = Room::of(free_bytes);
+        if before == Room::Plenty && self.room < Room::Plenty {
+            self.blobs.tidied = None;
+            self.tidy_chunks()?;
+        }
         if before < Room::Low && self.room >= Room::Low {
             // What was pushed meanwhile was not taken: fetch from where each cursor stands.
             for id in self.relays.keys().copied().collect::<Vec<RelayId>>() {

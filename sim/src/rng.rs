@@ -77,7 +77,7 @@ impl Stream {
         let log2 = (u64::from(bits) << 16) | fraction;
         let below_one = (32 << 16) - log2;
         // ln 2 = 45 426 / 65 536.
-        (u128::from(mean) * u128::from(below_one) * 45_426 >> 32) as u64
+        ((u128::from(mean) * u128::from(below_one) * 45_426) >> 32) as u64
     }
 
     /// Returns the raw generator.

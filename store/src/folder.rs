@@ -1,13 +1,10 @@
 //! A profile as a folder on the machine: the lock, the root key, and fjall for the index.
 
-use core::fmt;
 use std::fs::{self, File, TryLockError};
-use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
-use oplog::SpaceId;
 use oplog::keys::Secret;
-use oplog::store::{Direction, Label, Location, Store, StoreError, Table, Visit};
+use oplog::store::StoreError;
 
 use crate::disk::{Disk, DiskFile, damaged, failed};
 use crate::index::FjallIndex;
@@ -58,12 +55,8 @@ impl ProfileLock {
     }
 }
 
-/// A profile on disk. Everything but opening is in [`Profile`], which this is.
-pub struct DiskStore {
-    // Dropped in this order: nobody else may open what is still closing.
-    profile: Profile<RealDisk, FjallIndex>,
-    _lock: ProfileLock,
-}
+/// A profile on disk. Its disk holds the folder's lock for as long as anything of it lives.
+pub type DiskStore = Profile<RealDisk, FjallIndex>;
 
 impl DiskStore {
     /// Creates a profile in a folder, which is created too.
@@ -79,7 +72,7 @@ impl DiskStore {
             fs::set_permissions(dir, own).map_err(|e| io("protect a folder", e))?;
         }
         let lock = ProfileLock::take(dir)?;
-        let disk = RealDisk::new(dir);
+        let disk = RealDisk::locked(dir, lock);
         if disk.open(VAULT_PATH)?.is_some() {
             return Err(OpenError::Exists);
         }
@@ -90,11 +83,7 @@ impl DiskStore {
         };
         let index = FjallIndex::new(dir);
         let with = unlock(root, key.as_ref())?;
-        let profile = Profile::create_in(disk, index, with, options, &seed)?;
-        Ok(Self {
-            profile,
-            _lock: lock,
-        })
+        Self::create_in(disk, index, with, options, &seed)
     }
 
     /// Opens a profile, whatever state it is in; [`Profile::recovery`] says what was found.
@@ -107,18 +96,14 @@ impl DiskStore {
         if disk.open(VAULT_PATH)?.is_none() {
             return Err(OpenError::Missing);
         }
-        let lock = ProfileLock::take(dir)?;
+        let disk = RealDisk::locked(dir, ProfileLock::take(dir)?);
         let key = match root {
             RootKey::InsecurePlaintext => Some(read_plaintext_key(&disk)?),
             RootKey::Passphrase { .. } => None,
         };
         let with = unlock(root, key.as_ref())?;
         let seed = fresh_seed()?;
-        let profile = Profile::open_in(disk, FjallIndex::new(dir), with, options, &seed)?;
-        Ok(Self {
-            profile,
-            _lock: lock,
-        })
+        Self::open_in(disk, FjallIndex::new(dir), with, options, &seed)
     }
 
     /// Seals the profile under another root key; the old one opens nothing afterwards. To a
@@ -127,90 +112,17 @@ impl DiskStore {
     /// # Errors
     /// When the disk fails; then either opens it.
     pub fn change_root_key(&mut self, to: &RootKey) -> Result<(), OpenError> {
-        let disk = self.profile.disk.clone();
+        let disk = self.disk.clone();
         let key = match to {
             RootKey::InsecurePlaintext => Some(write_plaintext_key(&disk)?),
             RootKey::Passphrase { .. } => None,
         };
-        self.profile.change_root(unlock(to, key.as_ref())?)?;
+        self.change_root(unlock(to, key.as_ref())?)?;
         if key.is_none() {
             disk.remove(PLAINTEXT_KEY_PATH)?;
             disk.sync_dir("")?;
         }
         Ok(())
-    }
-}
-
-impl Deref for DiskStore {
-    type Target = Profile<RealDisk, FjallIndex>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.profile
-    }
-}
-
-impl DerefMut for DiskStore {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.profile
-    }
-}
-
-impl fmt::Debug for DiskStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.profile, f)
-    }
-}
-
-impl Store for DiskStore {
-    fn append(&mut self, space: &SpaceId, record: &[u8]) -> Result<Location, StoreError> {
-        self.profile.append(space, record)
-    }
-
-    fn read(&self, space: &SpaceId, at: &Location) -> Result<Vec<u8>, StoreError> {
-        self.profile.read(space, at)
-    }
-
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.profile.get(table, key)
-    }
-
-    fn scan(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-        order: Direction,
-        visit: Visit<'_>,
-    ) -> Result<(), StoreError> {
-        self.profile.scan(table, from, to, order, visit)
-    }
-
-    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
-        self.profile.put(table, key, value);
-    }
-
-    fn delete(&mut self, table: Table, key: &[u8]) {
-        self.profile.delete(table, key);
-    }
-
-    fn keep_secret(&mut self, label: Label, secret: &Secret) {
-        self.profile.keep_secret(label, secret);
-    }
-
-    fn erase_secret(&mut self, label: Label) {
-        self.profile.erase_secret(label);
-    }
-
-    fn secret(&self, label: Label) -> Option<Secret> {
-        self.profile.secret(label)
-    }
-
-    fn commit(&mut self) -> Result<(), StoreError> {
-        self.profile.commit()
-    }
-
-    fn sync(&mut self) -> Result<(), StoreError> {
-        self.profile.sync()
     }
 }
 

@@ -8,9 +8,9 @@
 //! Nothing here draws by itself: with one seed everything happens alike. Copies
 //! share their pages, so that a snapshot costs little and a thousand profiles fit.
 
+mod inner;
 mod pages;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +18,7 @@ use oplog::store::StoreError;
 use rand_core::Rng;
 
 use crate::disk::{Disk, DiskFile, damaged, failed, parent};
-use pages::Pages;
+use inner::{Content, Entry, Inner, Pending, folder_of};
 
 /// What a disk writes at once.
 const SECTOR: usize = 512;
@@ -435,87 +435,6 @@ impl DiskFile for MemFile {
     }
 }
 
-type NameStep = Vec<(String, Option<Entry>)>;
-
-#[derive(Clone, Default)]
-struct Inner {
-    names: BTreeMap<String, Entry>,
-    durable_names: BTreeMap<String, Entry>,
-    unsynced_names: Vec<NameStep>,
-    files: BTreeMap<u64, Content>,
-    next_node: u64,
-    boots: u64,
-    changes: u64,
-    dies_after: Option<u64>,
-    fail_sync: Option<u64>,
-    fail_write: Option<u64>,
-    fail_read: Option<u64>,
-    /// Sectors of files that cannot be read.
-    rotten: BTreeSet<(u64, usize)>,
-    capacity: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entry {
-    Folder,
-    File(u64),
-}
-
-#[derive(Clone, Default)]
-struct Content {
-    now: Pages,
-    durable: Pages,
-    pending: Vec<Pending>,
-    /// From the first failed sync on: what was written, and whether a later sync made it certain.
-    doubtful: Vec<(Pending, bool)>,
-}
-
-#[derive(Clone)]
-enum Pending {
-    Write(usize, Vec<u8>),
-    SetLen(usize),
-}
-
-impl Content {
-    fn write(&mut self, step: Pending) {
-        step.apply(&mut self.now);
-        self.pending.push(step);
-    }
-}
-
-impl Pending {
-    fn apply(&self, content: &mut Pages) {
-        match self {
-            Self::SetLen(len) => content.set_len(*len),
-            Self::Write(at, bytes) => content.write(*at, bytes),
-        }
-    }
-
-    fn apply_in_part(
-        &self,
-        path: &str,
-        content: &mut Pages,
-        keeps: &mut dyn FnMut(Unsynced<'_>) -> bool,
-    ) {
-        match self {
-            Self::SetLen(_) if keeps(Unsynced::Length { path }) => self.apply(content),
-            Self::SetLen(_) => {}
-            Self::Write(at, bytes) => {
-                let mut done = 0;
-                while done < bytes.len() {
-                    let here = at + done;
-                    let n = (SECTOR - here % SECTOR).min(bytes.len() - done);
-                    let sector = (here / SECTOR) as u64;
-                    if keeps(Unsynced::Sector { path, sector }) {
-                        content.write(here, bytes.get(done..done + n).unwrap_or_default());
-                    }
-                    done += n;
-                }
-            }
-        }
-    }
-}
-
 /// Something that a power cut keeps or loses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsynced<'a> {
@@ -536,127 +455,4 @@ pub enum Unsynced<'a> {
         /// Which of its sectors.
         sector: u64,
     },
-}
-
-impl Inner {
-    fn alive(&self) -> Result<(), StoreError> {
-        match self.dies_after {
-            Some(0) => Err(failed("use the disk", "the machine is off")),
-            _ => Ok(()),
-        }
-    }
-
-    fn change(&mut self) -> Result<(), StoreError> {
-        self.alive()?;
-        self.dies_after = self.dies_after.map(|n| n - 1);
-        self.changes += 1;
-        Ok(())
-    }
-
-    fn take_sync_fault(&mut self) -> Result<(), StoreError> {
-        if let Some(n) = self.fail_sync {
-            self.fail_sync = n.checked_sub(1);
-            if n == 0 {
-                return Err(failed("sync a file", "told to"));
-            }
-        }
-        Ok(())
-    }
-
-    fn used(&self) -> u64 {
-        let named = self.names.values().filter_map(|entry| match entry {
-            Entry::File(node) => self.files.get(node),
-            Entry::Folder => None,
-        });
-        named.map(|f| f.now.len() as u64).sum()
-    }
-
-    fn set_name(&mut self, path: &str, entry: Option<Entry>) {
-        match entry {
-            Some(entry) => self.names.insert(path.to_owned(), entry),
-            None => self.names.remove(path),
-        };
-        self.unsynced_names.push(vec![(path.to_owned(), entry)]);
-    }
-
-    /// Files that no name leads to, now or after a power cut, are gone with their last handle.
-    fn forget_nameless(&mut self) {
-        let steps = self.unsynced_names.iter().flatten();
-        let mut named: BTreeSet<u64> = steps.filter_map(|(_, e)| e.as_ref()?.node()).collect();
-        let names = self.names.values().chain(self.durable_names.values());
-        named.extend(names.filter_map(Entry::node));
-        self.files.retain(|node, _| named.contains(node));
-    }
-
-    fn settle_names(&mut self, steps: Vec<NameStep>) {
-        for (path, entry) in steps.into_iter().flatten() {
-            match entry {
-                Some(entry) => self.durable_names.insert(path, entry),
-                None => self.durable_names.remove(&path),
-            };
-        }
-    }
-
-    fn fall_back(&mut self, keeps: &mut dyn FnMut(Unsynced<'_>) -> bool) {
-        let mut lost_in: Vec<String> = Vec::new();
-        let mut kept = Vec::new();
-        for step in core::mem::take(&mut self.unsynced_names) {
-            let folder = folder_of(&step).to_owned();
-            let path = step.first().map_or("", |(path, _)| path);
-            if lost_in.contains(&folder) || !keeps(Unsynced::Name { path }) {
-                lost_in.push(folder);
-            } else {
-                kept.push(step);
-            }
-        }
-        self.settle_names(kept);
-        let known = self.durable_names.clone();
-        self.durable_names.retain(|path, _| {
-            let mut above = parent(path);
-            while !above.is_empty() {
-                if known.get(above) != Some(&Entry::Folder) {
-                    return false;
-                }
-                above = parent(above);
-            }
-            true
-        });
-        let mut paths: BTreeMap<u64, &str> = BTreeMap::new();
-        for (path, entry) in self.names.iter().chain(&self.durable_names) {
-            if let Entry::File(node) = entry {
-                paths.insert(*node, path);
-            }
-        }
-        for (node, file) in &mut self.files {
-            let path = paths.get(node).copied().unwrap_or_default();
-            let doubtful = core::mem::take(&mut file.doubtful);
-            let pending = core::mem::take(&mut file.pending);
-            let pending = pending.into_iter().map(|step| (step, false));
-            for (step, certain) in doubtful.into_iter().chain(pending) {
-                if certain {
-                    step.apply(&mut file.durable);
-                } else {
-                    step.apply_in_part(path, &mut file.durable, keeps);
-                }
-            }
-            file.now = file.durable.clone();
-        }
-        self.names = self.durable_names.clone();
-        // What no name leads to is gone: nobody holds it open any more.
-        let named: BTreeSet<u64> = self.names.values().filter_map(Entry::node).collect();
-        self.files.retain(|node, _| named.contains(node));
-    }
-}
-
-impl Entry {
-    const fn node(&self) -> Option<u64> {
-        match self {
-            Self::File(node) => Some(*node),
-            Self::Folder => None,
-        }
-    }
-}
-
-fn folder_of(step: &NameStep) -> &str {
-    step.first().map_or("", |(path, _)| parent(path))
 }

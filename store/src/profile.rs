@@ -130,7 +130,6 @@ pub struct Stats {
 
 /// A profile: log, vault, kept rows and index of one person's device.
 pub struct Profile<D: Disk, I: Index + Clone> {
-    pub(crate) disk: D,
     pub(crate) index: I,
     pub(crate) options: Options,
     pub(crate) chance: Chance,
@@ -155,6 +154,8 @@ pub struct Profile<D: Disk, I: Index + Clone> {
     /// Committed and not synced.
     pub(crate) unsynced: bool,
     pub(crate) poisoned: bool,
+    // Dropped last: with it goes the lock, and nobody else may open what is still closing.
+    pub(crate) disk: D,
 }
 
 impl<D: Disk, I: Index + Clone> Profile<D, I> {

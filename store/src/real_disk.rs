@@ -8,18 +8,32 @@ use std::sync::Arc;
 use oplog::store::StoreError;
 
 use crate::disk::{Disk, DiskFile, damaged, failed};
+use crate::folder::ProfileLock;
 
 /// A folder on the machine.
 #[derive(Clone, Debug)]
 pub struct RealDisk {
     root: Arc<Path>,
+    /// Goes with the last clone.
+    _lock: Option<Arc<ProfileLock>>,
 }
 
 impl RealDisk {
     /// Means this folder, which must exist before anything is created in it.
     #[must_use]
     pub fn new(root: &Path) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            _lock: None,
+        }
+    }
+
+    /// Means this folder, and holds its lock.
+    pub(crate) fn locked(root: &Path, lock: ProfileLock) -> Self {
+        Self {
+            root: root.into(),
+            _lock: Some(Arc::new(lock)),
+        }
     }
 
     /// Returns the folder.

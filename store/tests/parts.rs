@@ -33,10 +33,6 @@ fn label(n: u16) -> Label {
     Label::new("test", &[&n.to_be_bytes()])
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|part| part == needle)
-}
-
 fn options() -> Options {
     Options {
         reserve_bytes: 0,

@@ -12,6 +12,7 @@
 )]
 
 mod audit;
+mod chunks;
 mod compare;
 mod import;
 mod room;
