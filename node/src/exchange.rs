@@ -99,6 +99,14 @@ impl Relay {
         }
     }
 
+    /// Forgets what was under way on a connection that is still up.
+    pub(crate) fn begin_again(&mut self) {
+        *self = Self {
+            tried: self.tried,
+            ..Self::new(std::mem::take(&mut self.address))
+        };
+    }
+
     fn disconnected(&mut self, reason: String) {
         *self = Self {
             error: Some(reason),

@@ -204,6 +204,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         }
         outcome.accepted.extend(accepted.iter().map(|op| op.id()));
+        if accepted.is_empty() && outcome.held > 0 {
+            // What they wait for is asked for, though nothing else was new.
+            self.consider_repair(space);
+        }
         self.applied(space, &accepted)
     }
 

@@ -144,7 +144,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Reads everything from the store again, after an error of [`Node::handle`] left memory ahead of it.
-    /// Returns the answers to what cannot go on.
+    /// Returns what the driver must run: the answers to what cannot go on, and what begins again.
     ///
     /// # Errors
     /// When storage still fails.
@@ -159,7 +159,26 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.load_joins()?;
         self.load_applicants()?;
         self.load_blobs()?;
+        self.begin_again()?;
         Ok(std::mem::take(&mut self.effects))
+    }
+
+    /// Asks relays anew and sets the clock of housekeeping: the effects of what failed never ran, so
+    /// their requests are never answered and their timers never run out.
+    fn begin_again(&mut self) -> Result<(), StoreError> {
+        if !self.started {
+            return Ok(());
+        }
+        self.requests.clear();
+        self.set_timer(Timer::Tick, TICK_MS);
+        let connected = self.relays.iter().filter(|(_, relay)| relay.connected);
+        for id in connected.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if let Some(relay) = self.relays.get_mut(&id) {
+                relay.begin_again();
+            }
+            self.relay_connected(id)?;
+        }
+        Ok(())
     }
 
     /// Advances by one event. Never waits.

@@ -92,7 +92,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(puts)
     }
 
-    /// Seals accepted ops of anybody again, for the group as it is now.
+    /// Seals accepted ops of anybody again: content for the group as it is now, control ops for the
+    /// epoch they were written in.
+    ///
+    /// Whoever missed a commit has no later key, so a commit sealed for anything but its own
+    /// parent would never open there; what else the commit rests on goes the same way.
     pub(crate) fn seal_again(
         &mut self,
         space: &SpaceId,
@@ -104,18 +108,24 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if s.holds_removed() {
             return Ok(Vec::new());
         }
-        let mut by_scope: BTreeMap<Scope, Vec<(Hlc, Vec<u8>)>> = BTreeMap::new();
+        let mut lists: BTreeMap<(Scope, EpochId), Vec<(Hlc, Vec<u8>)>> = BTreeMap::new();
         for id in ops {
             if let Some(op) = s.table.op(&self.store, id)? {
-                by_scope
-                    .entry(op.header().scope)
-                    .or_default()
-                    .push((op.header().hlc, op.encode()));
+                let h = op.header();
+                let written_in = h.is_control() && s.keys.contains_key(&h.epoch);
+                let epoch = if written_in { h.epoch } else { s.tip };
+                let list = lists.entry((h.scope, epoch)).or_default();
+                list.push((h.hlc, op.encode()));
             }
         }
-        let mut puts = Vec::new();
-        for (scope, mut list) in by_scope {
+        // Oldest first: each commit opens the next epoch to whoever lacked it.
+        let mut lists: Vec<_> = lists.into_iter().collect();
+        for (_, list) in &mut lists {
             list.sort_unstable();
+        }
+        lists.sort_by_key(|((scope, _), list)| (*scope, list.first().map(|(hlc, _)| *hlc)));
+        let mut puts = Vec::new();
+        for ((scope, epoch), list) in lists {
             let mut rest = list.as_slice();
             while !rest.is_empty() {
                 let mut bytes = 0;
@@ -129,7 +139,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         .map(|(_, op)| ByteVec::from(op.clone()))
                         .collect(),
                 );
-                puts.extend(self.seal_for(space, scope, &sealed)?);
+                puts.extend(self.seal_under(space, scope, &epoch, &sealed)?);
                 rest = later;
             }
         }

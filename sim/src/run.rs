@@ -189,6 +189,7 @@ impl World {
             .map(|d| d.index)
             .collect();
         let everybody = s.chance(500_000);
+        let fresh = s.chance(500_000);
         let mut core: BTreeSet<u16> = candidates
             .iter()
             .copied()
@@ -218,6 +219,10 @@ impl World {
                 conn.clogged_until = 0;
                 conn.dead_until = 0;
                 if let State::Up(id) = conn.state {
+                    // In half of the worlds what is up stays up: nobody gets a fresh start for nothing.
+                    if core.contains(&node) && !fresh {
+                        continue;
+                    }
                     if core.contains(&node) {
                         self.break_both(node, relay, id, "healed");
                     } else {

@@ -435,8 +435,9 @@ impl World {
         let resumed = running.store_mut().resume();
         let reloaded = running.reload();
         device.changed = true;
-        if let (true, Ok(_ended)) = (resumed, &reloaded) {
+        if let (true, Ok(effects)) = (resumed, reloaded) {
             device.reload_accepted(space);
+            self.run_effects(node, effects);
             return;
         }
         // The machine is off, or its disk does not come back: the process ends.
@@ -1144,6 +1145,17 @@ impl World {
     fn to_relay(&mut self, node: u16, relay: u16, conn: ConnId, frame: UpFrame) {
         let (now, time) = (self.now(), self.time());
         if !self.relays[usize::from(relay)].conns.contains_key(&conn) {
+            // The machine at the other end knows no such connection and says so.
+            let (at, why) = (now + self.line.delay_min_ms, "reset by the other end");
+            self.queue.plan(
+                at,
+                Next::Broken {
+                    node,
+                    relay,
+                    conn,
+                    why,
+                },
+            );
             return;
         }
         match frame {

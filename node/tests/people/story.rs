@@ -394,6 +394,22 @@ fn a_member_gives_what_a_wiped_relay_has_lost() {
 }
 
 #[test]
+fn who_missed_a_commit_that_a_relay_lost_is_given_it() {
+    let mut scene = scene();
+    scene.world.disconnect(JOHN);
+    for text in ["one", "two"] {
+        let update = Command::UpdateKeys { space: scene.space };
+        scene.world.command(BOB, update).unwrap();
+        scene.post(ALICE, text);
+    }
+    scene.world.wipe_relay();
+    scene.world.connect(JOHN);
+    scene.world.pass(180_000);
+    assert_eq!(scene.texts(JOHN), ["one", "two"]);
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+#[test]
 fn two_commits_at_once_are_reported_and_nobody_loses_posts_of_their_branch() {
     let mut scene = scene();
     scene.world.disconnect(BOB);

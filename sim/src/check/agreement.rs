@@ -15,7 +15,8 @@ impl World {
         let now = self.now();
         for at in 0..self.devices.len() {
             let device = &mut self.devices[at];
-            if device.byzantine || !device.changed {
+            // A damaged disk holds less than its node told of, until it is mended (L5).
+            if device.byzantine || device.damaged || !device.changed {
                 continue;
             }
             let Some(node) = &device.node else {

@@ -47,6 +47,21 @@ impl World {
         core.into_iter().filter(inside).collect()
     }
 
+    /// What waits on a device, for reports.
+    fn rooms(&self, index: u16) -> String {
+        let status = self.devices[usize::from(index)]
+            .node
+            .as_ref()
+            .and_then(|n| n.status().ok());
+        let rooms = status.into_iter().flat_map(|s| s.spaces).map(|s| {
+            format!(
+                "; epoch {}, {} held back, {} unopened, {} queued",
+                s.summary.epoch_number, s.held, s.unopened, s.queued
+            )
+        });
+        rooms.collect()
+    }
+
     /// Says what the core still lacks.
     pub(crate) fn core_lacks(&self) -> Verdict {
         let Some(space) = self.space else {
@@ -125,7 +140,11 @@ impl World {
                         .any(|op| !held(*index).contains(op))
                 });
                 let checker = if own { "L3" } else { "L1" };
-                let what = format!("lacks {lacks} of {} ops, {example} for one", union.len());
+                let what = format!(
+                    "lacks {lacks} of {} ops, {example} for one{}",
+                    union.len(),
+                    self.rooms(*index)
+                );
                 return Verdict::Lacks {
                     checker,
                     node: *index,
@@ -138,8 +157,11 @@ impl World {
             if state(*index) != state(first) {
                 let hash = state(*index).map_or_else(String::new, |s| short(&s));
                 let what = format!("holds the same ops as node {first} and shows {hash}");
+                let damaged = self.devices[usize::from(*index)].damaged
+                    || self.devices[usize::from(first)].damaged;
+                let checker = if damaged { "L5" } else { "L1" };
                 return Verdict::Lacks {
-                    checker: "L1",
+                    checker,
                     node: *index,
                     what,
                 };
