@@ -246,6 +246,7 @@ pub(crate) fn json(page: &Page) -> Vec<Value> {
                 "heads": ids(&dump.heads), "ops": dump.ops.len(),
                 "authority_hash": dump.authority_hash.to_string(),
                 "state_hash": dump.end.state_hash.to_string(),
+                "epoch": dump.epoch.to_string(), "at": dump.at.as_raw().to_string(),
             }));
             out
         }

@@ -207,7 +207,19 @@ impl EpochTree {
         member: impl Fn(&UserId) -> bool,
         eligible: impl Fn(&EpochId) -> bool,
     ) -> Option<EpochId> {
-        let mut tip = self.nodes.get(self.root.as_ref()?)?;
+        self.canonical_tip_after(self.root.as_ref()?, member, eligible)
+    }
+
+    /// Returns where the canonical chain leads from this epoch on, whether it is on it itself or
+    /// not; `None` for an unknown epoch. Cost: as [`Self::canonical_tip`].
+    #[must_use]
+    pub fn canonical_tip_after(
+        &self,
+        start: &EpochId,
+        member: impl Fn(&UserId) -> bool,
+        eligible: impl Fn(&EpochId) -> bool,
+    ) -> Option<EpochId> {
+        let mut tip = self.nodes.get(start)?;
         let mut authors: Option<BTreeMap<EpochId, OrdSet<UserId>>> = None;
         loop {
             let kids: Vec<&Node> = tip

@@ -105,6 +105,16 @@ impl Space {
             .flat_map(|record| record.roster.keys().copied())
     }
 
+    /// Where the branch that we are on leads, by all that is known: an op is judged alike by a
+    /// device that cannot follow any more, or not yet, and by one that does.
+    pub(crate) fn known_tip(&self) -> EpochId {
+        let epochs = self.authority.epochs();
+        let member = |user: &UserId| self.view.is_member(user);
+        epochs
+            .canonical_tip_after(&self.tip, member, |_| true)
+            .unwrap_or(self.tip)
+    }
+
     pub(crate) fn in_group(&self, device: &DeviceId) -> bool {
         self.authority
             .epoch(&self.tip)

@@ -2,6 +2,7 @@
 
 mod capsules;
 mod measure;
+mod model;
 pub(crate) mod one;
 mod swarm;
 
@@ -40,6 +41,8 @@ enum Command {
     Bench(measure::Bench),
     /// Print what a device holds, as `decent audit dump --json` does.
     Dump(measure::Dump),
+    /// Compute everything in such a dump again, by a model that shares no code with the node.
+    Model(model::Model),
 }
 
 /// Runs the program.
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Cover(cover) => Ok(cover.run(args.json)),
         Command::Bench(bench) => Ok(bench.run(args.json)),
         Command::Dump(dump) => dump.run(),
+        Command::Model(model) => model.run(args.json),
     };
     result.unwrap_or_else(|error| {
         eprintln!("sim: {error}");

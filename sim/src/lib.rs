@@ -22,6 +22,7 @@ pub mod cli;
 mod clock;
 mod config;
 mod device;
+pub mod dump;
 mod fault;
 mod havoc;
 mod line;

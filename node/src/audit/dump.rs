@@ -1,15 +1,19 @@
 //! Everything, so that another program can recompute every verdict.
 
-use oplog::store::Store;
-use oplog::{Digest, Header, Hlc, OpId, Signature, SpaceId, Timestamp};
+use oplog::store::{Store, StoreError};
+use oplog::{
+    AcceptedOp, Digest, EpochId, Header, Hlc, OpId, Signature, SignedOp, SpaceId, Timestamp,
+};
 use rand_core::CryptoRng;
 
 use super::outcome::Outcome;
-use super::replay::Snapshot;
+use super::replay::{Snapshot, scratch_error};
+use super::scratch::Scratch;
 use super::shape::{self, Value};
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
 use crate::node::Node;
+use crate::space::Space;
 
 /// One accepted op with all it says and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +43,53 @@ pub struct Dump {
     pub end: Snapshot,
     /// The authority's part of the state hash.
     pub authority_hash: Digest,
+    /// The last epoch of the branch by which late ops were judged.
+    pub epoch: EpochId,
+    /// The time at which mutes of members were looked at.
+    pub at: Hlc,
+}
+
+/// Runs ops again from nothing, parents first, and returns what became of them.
+///
+/// # Errors
+/// When a signature does not hold, a rule refuses an op, or something that it names is missing.
+pub fn dump_of(space: SpaceId, ops: Vec<SignedOp>) -> Result<Dump, CommandError> {
+    let last = ops.iter().map(|op| op.header().hlc.to_wall()).max();
+    let scratch = Scratch::of(space, ops).map_err(scratch_error)?;
+    let now = last.unwrap_or(Timestamp::from_ms(0));
+    let ops = scratch.space.accepted_ops(&scratch.store)?;
+    Ok(scratch.space.dump(&scratch.store, ops, now)?)
+}
+
+impl Space {
+    fn dump<S: Store>(
+        &self,
+        store: &S,
+        accepted: Vec<AcceptedOp>,
+        now: Timestamp,
+    ) -> Result<Dump, StoreError> {
+        let mut ops = Vec::new();
+        for op in accepted {
+            let kind = op.header().kind();
+            ops.push(DumpOp {
+                header: op.header().clone(),
+                sig: *op.signature(),
+                payload: op.payload_bytes().map(|bytes| shape::payload(kind, bytes)),
+                bytes: op.encode(),
+                outcome: self.outcome(store, &op)?,
+            });
+        }
+        let end = self.snapshot(store, now, ops.len())?;
+        Ok(Dump {
+            space: self.id,
+            heads: self.log.dag().heads().to_vec(),
+            ops,
+            end,
+            authority_hash: Digest::from_bytes(*self.view.state_hash().as_bytes()),
+            epoch: self.known_tip(),
+            at: Hlc::from_wall(now),
+        })
+    }
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -47,26 +98,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// # Errors
     /// When the Space is not here, or storage fails.
     pub fn dump(&self, space: SpaceId) -> Result<Dump, CommandError> {
+        let ops = self.accepted_ops(&space)?;
         let s = self.known_space(&space)?;
-        let mut ops = Vec::new();
-        for op in self.accepted_ops(&space)? {
-            let kind = op.header().kind();
-            ops.push(DumpOp {
-                header: op.header().clone(),
-                sig: *op.signature(),
-                payload: op.payload_bytes().map(|bytes| shape::payload(kind, bytes)),
-                bytes: op.encode(),
-                outcome: s.outcome(&self.store, &op)?,
-            });
-        }
-        let end = s.snapshot(&self.store, self.now, ops.len())?;
-        Ok(Dump {
-            space,
-            heads: s.log.dag().heads().to_vec(),
-            ops,
-            end,
-            authority_hash: Digest::from_bytes(*s.view.state_hash().as_bytes()),
-        })
+        Ok(s.dump(&self.store, ops, self.now)?)
     }
 
     /// Returns what became of the newest `limit` ops, newest first.

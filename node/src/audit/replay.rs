@@ -41,6 +41,19 @@ pub struct Snapshot {
 }
 
 impl Space {
+    /// Returns every accepted op, in causal order.
+    pub(super) fn accepted_ops<S: Store>(&self, store: &S) -> Result<Vec<AcceptedOp>, StoreError> {
+        let mut ops = Vec::new();
+        for head in self.table.all_lanes(store)? {
+            for (_, id) in self.table.range(store, &head.lane, 0, None, usize::MAX)? {
+                ops.extend(self.table.op(store, &id)?);
+            }
+        }
+        // Times grow along references (R2).
+        ops.sort_by_key(|op| (op.header().hlc, op.id()));
+        Ok(ops)
+    }
+
     /// Returns everything that people see.
     pub(super) fn snapshot<S: Store>(
         &self,
@@ -124,19 +137,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// Returns every accepted op of a Space, in causal order.
     pub(super) fn accepted_ops(&self, space: &SpaceId) -> Result<Vec<AcceptedOp>, CommandError> {
-        let s = self.known_space(space)?;
-        let mut ops = Vec::new();
-        for head in s.table.all_lanes(&self.store)? {
-            for (_, id) in s
-                .table
-                .range(&self.store, &head.lane, 0, None, usize::MAX)?
-            {
-                ops.extend(s.table.op(&self.store, &id)?);
-            }
-        }
-        // Times grow along references (R2).
-        ops.sort_by_key(|op| (op.header().hlc, op.id()));
-        Ok(ops)
+        Ok(self.known_space(space)?.accepted_ops(&self.store)?)
     }
 }
 

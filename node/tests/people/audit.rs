@@ -249,3 +249,15 @@ fn a_dump_holds_every_op_with_its_verdict_and_the_same_end() {
         ["normal", "late", "effective"]
     );
 }
+
+/// John's group ended with him; what he wrote is judged by the epochs of the others all the same.
+#[test]
+fn who_was_removed_judges_by_the_epochs_of_those_who_stay() {
+    let scene = quarrel();
+    let alice = scene.alice().dump(scene.space).unwrap();
+    let john = scene.world.people[JOHN].node.dump(scene.space).unwrap();
+    assert_eq!(john.heads, alice.heads);
+    assert_eq!(john.epoch, alice.epoch);
+    let spaces = scene.world.people[JOHN].node.spaces();
+    assert_ne!(spaces[0].epoch, alice.epoch, "he is not in it");
+}

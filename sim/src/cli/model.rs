@@ -1,0 +1,56 @@
+//! `sim model`: whether a dump is right.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::model::{ModelError, main_check};
+
+/// Reads what `decent audit dump --json` or `sim dump` printed, and computes every verdict again.
+#[derive(Debug, Args)]
+pub(crate) struct Model {
+    /// The file.
+    file: PathBuf,
+}
+
+impl Model {
+    pub(crate) fn run(&self, as_json: bool) -> io::Result<ExitCode> {
+        match main_check(&self.file) {
+            Ok(found) if as_json => {
+                let row = json!({
+                    "type": "model", "agrees": true, "ops": found.ops, "states": found.states,
+                    "channels": found.channels, "members": found.members, "posts": found.posts,
+                });
+                println!("{row}");
+            }
+            Ok(found) => {
+                println!(
+                    "the model agrees: {} ops, {} channels, {} members, {} posts",
+                    found.ops, found.channels, found.members, found.posts
+                );
+                for (state, count) in &found.states {
+                    println!("  {count:>6} {state}");
+                }
+            }
+            Err(ModelError::Io(error)) => return Err(error),
+            Err(ModelError::Differs(differences)) => {
+                for d in &differences {
+                    if as_json {
+                        let row = json!({
+                            "type": "difference", "what": d.what, "field": d.field,
+                            "dump": d.dump, "model": d.model,
+                        });
+                        println!("{row}");
+                    } else {
+                        println!("{d}");
+                    }
+                }
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
