@@ -32,6 +32,9 @@ pub(crate) struct Put {
     pub(crate) request: PutRequest,
 }
 
+/// An encoded op and its time.
+type DatedOp = (Hlc, Vec<u8>);
+
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Seals queued ops into envelopes, in the order of their writing.
     pub(crate) fn seal_ops(
@@ -108,7 +111,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if s.holds_removed() {
             return Ok(Vec::new());
         }
-        let mut lists: BTreeMap<(Scope, EpochId), Vec<(Hlc, Vec<u8>)>> = BTreeMap::new();
+        let mut lists: BTreeMap<(Scope, EpochId), Vec<DatedOp>> = BTreeMap::new();
         for id in ops {
             if let Some(op) = s.table.op(&self.store, id)? {
                 let h = op.header();
