@@ -9,6 +9,7 @@
 //! - A peer's fault becomes a notice or nothing, never an error of `handle`.
 //! - After an error of `handle` the event was not taken; [`Node::reload`] is due.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use oplog::store::{Store, StoreError};
@@ -27,6 +28,7 @@ use crate::join::PendingJoin;
 use crate::message::JoinRequest;
 use crate::room::Room;
 use crate::space::Space;
+use crate::tags::TagsMade;
 use crate::view::{Me, Notice, RelayStatus};
 
 /// One person's device.
@@ -56,6 +58,7 @@ pub struct Node<S, C, R> {
     pub(crate) started: bool,
     /// Tags may have come or gone since the last exchange.
     pub(crate) tags_changed: bool,
+    pub(crate) tags_made: RefCell<TagsMade>,
     pub(crate) caught_up_with: BTreeSet<RelayId>,
     pub(crate) delivered: Vec<(SpaceId, OpId)>,
     pub(crate) received_count: u64,
@@ -126,6 +129,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             now,
             started: false,
             tags_changed: true,
+            tags_made: RefCell::default(),
             caught_up_with: BTreeSet::new(),
             delivered: Vec::new(),
             received_count: 0,

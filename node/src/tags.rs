@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mls::envelope::{Day, TagKey};
 use oplog::store::{Store, StoreError};
-use oplog::{Hlc, OpId, Scope, SpaceId, Tag};
+use oplog::{EpochId, Hlc, OpId, Scope, SpaceId, Tag};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -21,6 +21,10 @@ pub(crate) enum TagUse {
     Return(SpaceId),
 }
 
+/// Tags by what they are made of: a generation's scope and day, or the Space alone. Each costs a
+/// key pair, and every arrival asks for all of them.
+pub(crate) type TagsMade = BTreeMap<(SpaceId, Option<(EpochId, Scope, u64)>), Tag>;
+
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Returns the tags to listen to, at any relay.
     pub(crate) fn wanted_tags(&self) -> Result<BTreeSet<Tag>, StoreError> {
@@ -31,12 +35,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn tag_book(&self) -> Result<BTreeMap<Tag, TagUse>, StoreError> {
         let (from, to) = self.days()?;
         let mut book = BTreeMap::new();
+        let mut memo = self.tags_made.borrow_mut();
+        // What is not used any more is let go: the memo is never larger than the book.
+        let known = std::mem::take(&mut *memo);
         for space in self.spaces.values() {
             for scope in space.scopes() {
                 for generation in &space.generations {
                     for day in from..=to {
-                        let tag =
-                            TagKey::derive(&generation.topic, &scope, Day::from_number(day)).tag();
+                        let key = (space.id, Some((generation.epoch, scope, day)));
+                        let tag = known.get(&key).copied().unwrap_or_else(|| {
+                            TagKey::derive(&generation.topic, &scope, Day::from_number(day)).tag()
+                        });
+                        memo.insert(key, tag);
                         book.insert(tag, TagUse::Scope(space.id, scope));
                     }
                 }
@@ -49,7 +59,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     let tag = Tag::of_key(invite.terms.key.as_bytes());
                     book.insert(tag, TagUse::Join(space.id, invite.op));
                 }
-                book.insert(TagKey::of_return(&space.id).tag(), TagUse::Return(space.id));
+                let key = (space.id, None);
+                let tag = known.get(&key).copied();
+                let tag = tag.unwrap_or_else(|| TagKey::of_return(&space.id).tag());
+                memo.insert(key, tag);
+                book.insert(tag, TagUse::Return(space.id));
             }
         }
         Ok(book)

@@ -142,7 +142,8 @@ fn phases(world: &mut World) -> (Option<&'static str>, Option<Millis>) {
     let mut verdict = Verdict::Excused("a checker spoke");
     let mut healed = None;
     while world.failure.is_none() && world.now() < until {
-        let next = world.now() + ASK_EVERY_MS;
+        // Often at first, then rarely: asking costs more than living.
+        let next = world.now() + ASK_EVERY_MS.max((world.now() - from) / 8);
         world.run_until(next);
         verdict = world.core_lacks();
         match verdict {
@@ -290,4 +291,90 @@ fn words_of(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Profile;
+    use crate::fault::Class;
+    use crate::schedule::{Fault, What};
+
+    /// A world small enough for every test run.
+    fn small(seed: u64, profile: Profile) -> Config {
+        let mut config = Config::draw(seed, Some(profile));
+        config.nodes = config.nodes.min(4);
+        config.disks.retain(|node| *node < 4);
+        config.byzantine.retain(|node| *node < 4);
+        config.lasts_ms = config.calm_ms + 300_000;
+        config
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_bytes() {
+        for profile in [Profile::Chat, Profile::Storage, Profile::Byz] {
+            let config = small(11, profile);
+            let entries = schedule(&config);
+            let (one, other) = (run(&config, &entries, 0), run(&config, &entries, 0));
+            assert!(one.events > 100, "{profile:?}");
+            assert_eq!(one.trace_hash, other.trace_hash, "{profile:?}");
+            assert_eq!(one.failure, None, "{profile:?}");
+        }
+    }
+
+    #[test]
+    fn another_seed_gives_another_world() {
+        let hash = |seed| {
+            let config = small(seed, Profile::Chat);
+            run(&config, &schedule(&config), 0).trace_hash
+        };
+        assert_ne!(hash(1), hash(2));
+    }
+
+    #[test]
+    fn what_is_struck_out_leaves_the_other_draws_alone() {
+        let config = small(3, Profile::Moderation);
+        let mut fewer = config.clone();
+        fewer.on.remove(&Class::Kill);
+        let others = |config: &Config| {
+            let mut entries = crate::havoc::draw(config);
+            entries.retain(|e| e.what.class() != Some(Class::Kill));
+            entries
+        };
+        // The mean time between faults belongs to the config, not to the classes that are left.
+        assert_eq!(others(&config), others(&fewer));
+    }
+
+    #[test]
+    fn a_sleeping_device_that_crashes_wakes_up() {
+        let mut config = small(5, Profile::Chat);
+        config.on.clear();
+        config.line = Line::good();
+        let mut entries = schedule(&config);
+        let at = config.calm_ms;
+        let fault = |at, fault| Entry {
+            at,
+            what: What::Fault(fault),
+        };
+        entries.push(fault(
+            at,
+            Fault::Suspend {
+                class: Class::Suspend,
+                node: 1,
+                for_ms: 86_400_000,
+            },
+        ));
+        entries.push(fault(
+            at + 1,
+            Fault::Crash {
+                class: Class::Kill,
+                node: 1,
+                after: 0,
+                down_ms: 10,
+            },
+        ));
+        let outcome = run(&config, &entries, 0);
+        assert_eq!(outcome.failure, None);
+        assert!(outcome.healed_ms.is_some(), "{:?}", outcome.excused);
+    }
 }

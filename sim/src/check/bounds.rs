@@ -15,10 +15,16 @@ impl World {
             let what = format!("{} events wait", self.queue.len());
             return self.fail("R2", None, what);
         }
+        // A status is dear: each check looks at a quarter of the devices.
+        let events = self.events as usize;
         for at in 0..self.devices.len() {
             let device = &self.devices[at];
             let index = device.index;
-            let Some(node) = &device.node else {
+            let Some(node) = device
+                .node
+                .as_ref()
+                .filter(|_| device.byzantine || (events + at).is_multiple_of(4))
+            else {
                 continue;
             };
             let Ok(status) = node.status() else {

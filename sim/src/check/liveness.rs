@@ -64,6 +64,32 @@ impl World {
 
     /// Says what the core still lacks.
     pub(crate) fn core_lacks(&self) -> Verdict {
+        match self.lacks_now() {
+            Verdict::Lacks { .. } if self.core_is_forked() => {
+                Verdict::Excused("the group's keys have forked")
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Says whether anybody in the core knows of two commits that follow one epoch.
+    fn core_is_forked(&self) -> bool {
+        self.core_members().into_iter().any(|index| {
+            let status = self.devices[usize::from(index)]
+                .node
+                .as_ref()
+                .map(|n| n.status());
+            let spaces = status
+                .and_then(Result::ok)
+                .into_iter()
+                .flat_map(|s| s.spaces);
+            spaces
+                .into_iter()
+                .any(|s| Some(s.summary.id) == self.space && !s.forks.is_empty())
+        })
+    }
+
+    fn lacks_now(&self) -> Verdict {
         let Some(space) = self.space else {
             return Verdict::Excused("nobody founded a Space");
         };
@@ -72,16 +98,6 @@ impl World {
             return Verdict::Excused("no member is in the core");
         };
         let node = |index: u16| self.devices[usize::from(index)].node.as_ref();
-        for index in &members {
-            let forked = node(*index).and_then(|n| n.status().ok()).is_some_and(|s| {
-                s.spaces
-                    .iter()
-                    .any(|s| s.summary.id == space && !s.forks.is_empty())
-            });
-            if forked {
-                return Verdict::Excused("the group's keys have forked");
-            }
-        }
         let held = |index: u16| &self.devices[usize::from(index)].accepted;
         // Who is removed in anybody's eyes may have gone on alone.
         let users: BTreeSet<_> = members
@@ -99,24 +115,6 @@ impl World {
                 let what = "does not count all of the core among the members".to_owned();
                 return Verdict::Lacks {
                     checker: "L1",
-                    node: *index,
-                    what,
-                };
-            }
-        }
-        for index in &members {
-            let status = node(*index).and_then(|n| n.status().ok());
-            let queued: usize = status.map_or(0, |s| {
-                s.spaces
-                    .iter()
-                    .filter(|s| s.summary.id == space)
-                    .map(|s| s.queued)
-                    .sum()
-            });
-            if queued > 0 {
-                let what = format!("{queued} own ops are on no relay");
-                return Verdict::Lacks {
-                    checker: "L4",
                     node: *index,
                     what,
                 };
@@ -162,6 +160,24 @@ impl World {
                 let checker = if damaged { "L5" } else { "L1" };
                 return Verdict::Lacks {
                     checker,
+                    node: *index,
+                    what,
+                };
+            }
+        }
+        for index in &members {
+            let status = node(*index).and_then(|n| n.status().ok());
+            let queued: usize = status.map_or(0, |s| {
+                s.spaces
+                    .iter()
+                    .filter(|s| s.summary.id == space)
+                    .map(|s| s.queued)
+                    .sum()
+            });
+            if queued > 0 {
+                let what = format!("{queued} own ops are on no relay");
+                return Verdict::Lacks {
+                    checker: "L4",
                     node: *index,
                     what,
                 };
