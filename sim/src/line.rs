@@ -114,7 +114,8 @@ impl Way {
             if self.busy_until > now {
                 fired.note(Class::Bandwidth);
             }
-            sent = self.busy_until.max(now) + bytes as u64 * 1000 / line.bytes_per_sec;
+            let takes = (bytes as u64 * 1000).checked_div(line.bytes_per_sec);
+            sent = self.busy_until.max(now) + takes.unwrap_or(0);
             self.busy_until = sent;
             self.waiting.push_back(sent);
         }

@@ -84,11 +84,6 @@ impl RelayHost {
         self.core.push_done(conn, id, acked)
     }
 
-    /// Returns the bytes of all that it holds.
-    pub(crate) fn held_bytes(&self) -> u64 {
-        self.core.stats().usage.bytes
-    }
-
     fn lie(&self, class: Class, now: Millis) -> Option<u8> {
         let (until, share) = *self.lies.get(&class)?;
         (now < until).then_some(share)

@@ -23,7 +23,7 @@ impl World {
             let Some(node) = device
                 .node
                 .as_ref()
-                .filter(|_| device.byzantine || (events + at) % 4 == 0)
+                .filter(|_| device.byzantine || (events + at).is_multiple_of(4))
             else {
                 continue;
             };

@@ -181,7 +181,7 @@ impl Swarm {
         let since = Instant::now();
         let outcome = run::run(&config, &entries, 0);
         let wall_ms = since.elapsed().as_millis() as u64;
-        let twice = self.twice > 0 && seed % self.twice == 0;
+        let twice = self.twice > 0 && seed.is_multiple_of(self.twice);
         let same = !twice || run::run(&config, &entries, 0).trace_hash == outcome.trace_hash;
         let mut s = summary.lock().unwrap_or_else(PoisonError::into_inner);
         s.add(config.profile, &outcome, wall_ms);
