@@ -263,19 +263,7 @@ pub fn check_relay(address: &str) -> Result<(), AddrError> {
 fn open_node(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
     let mut store = DiskStore::open(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
-    let mut indexed = 0;
-    loop {
-        let records = store.take_unindexed(REBUILD_BATCH)?;
-        if records.is_empty() {
-            break;
-        }
-        let records = records
-            .into_iter()
-            .map(|r| (r.space, r.at, r.record))
-            .collect();
-        indexed += crate::recover::index_records(&mut store, records)?;
-        store.commit()?;
-    }
+    let indexed = index_rest(&mut store)?;
     let report = recovery_report(&store, indexed);
     let node = Node::open(store, chunks(dir)?, fresh_rng()?, now())?;
     let mut node = node.ok_or_else(|| StartError::Damaged {
@@ -286,6 +274,23 @@ fn open_node(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
         node.note_recovery(line);
     }
     Ok(node)
+}
+
+/// Indexes the records that the index lacks; returns how many.
+fn index_rest(store: &mut DiskStore) -> Result<usize, StoreError> {
+    let mut indexed = 0;
+    loop {
+        let records = store.take_unindexed(REBUILD_BATCH)?;
+        if records.is_empty() {
+            return Ok(indexed);
+        }
+        let records = records
+            .into_iter()
+            .map(|r| (r.space, r.at, r.record))
+            .collect();
+        indexed += crate::recover::index_records(store, records)?;
+        store.commit()?;
+    }
 }
 
 fn recovery_report(store: &DiskStore, indexed: usize) -> Vec<String> {
@@ -386,12 +391,12 @@ impl Handle {
         work: impl FnOnce(&mut LiveNode) -> T + Send + 'static,
     ) -> Result<T, CommandError> {
         let (reply, answer) = oneshot::channel();
-        let work = Box::new(move |node: &mut LiveNode| {
+        let work = Box::new(move |node: Result<&mut LiveNode, CommandError>| {
             // Whoever asked may be gone.
-            let _ = reply.send(work(node));
+            let _ = reply.send(node.map(work));
         });
         self.send(driver::Job::Work(work)).await?;
-        answer.await.map_err(|_cause| CommandError::Stopping)
+        answer.await.map_err(|_cause| CommandError::Stopping)?
     }
 
     async fn send(&self, job: driver::Job) -> Result<(), CommandError> {

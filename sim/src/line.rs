@@ -103,7 +103,7 @@ impl Way {
             return Arrivals::default();
         }
         let mut sent = now;
-        if line.bytes_per_sec > 0 {
+        if let Some(on_the_line) = (bytes as u64 * 1000).checked_div(line.bytes_per_sec) {
             while self.waiting.front().is_some_and(|until| *until <= now) {
                 self.waiting.pop_front();
             }
@@ -114,8 +114,7 @@ impl Way {
             if self.busy_until > now {
                 fired.note(Class::Bandwidth);
             }
-            let takes = (bytes as u64 * 1000).checked_div(line.bytes_per_sec);
-            sent = self.busy_until.max(now) + takes.unwrap_or(0);
+            sent = self.busy_until.max(now) + on_the_line;
             self.busy_until = sent;
             self.waiting.push_back(sent);
         }

@@ -303,13 +303,13 @@ impl World {
                 relay,
                 conn,
                 frame,
-            } => self.at_relay(node, relay, conn, frame),
+            } => self.reach_relay(node, relay, conn, frame),
             Next::ToNode {
                 node,
                 relay,
                 conn,
                 frame,
-            } => self.at_node(node, relay, conn, frame),
+            } => self.reach_node(node, relay, conn, frame),
             Next::Timeout {
                 node,
                 relay,
@@ -1164,7 +1164,7 @@ impl World {
         (arrivals.0, arrivals.1)
     }
 
-    fn at_relay(&mut self, node: u16, relay: u16, conn: ConnId, frame: UpFrame) {
+    fn reach_relay(&mut self, node: u16, relay: u16, conn: ConnId, frame: UpFrame) {
         let (now, time) = (self.now(), self.time());
         if !self.relays[usize::from(relay)].conns.contains_key(&conn) {
             // The machine at the other end knows no such connection and says so.
@@ -1239,7 +1239,7 @@ impl World {
         }
     }
 
-    fn at_node(&mut self, node: u16, relay: u16, conn: ConnId, frame: DownFrame) {
+    fn reach_node(&mut self, node: u16, relay: u16, conn: ConnId, frame: DownFrame) {
         let now = self.now();
         if !self.is_up(node, relay, conn) {
             return;

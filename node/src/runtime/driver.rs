@@ -21,6 +21,11 @@ use crate::view::Notice;
 const GROUP_MAX: usize = 64;
 /// The index is flushed after so long without anything to do, so that the next start is fast.
 const IDLE: Duration = Duration::from_secs(5);
+/// How often a store that has failed is tried again when nobody asks for anything.
+const MEND_EVERY: Duration = Duration::from_secs(5);
+
+/// What wants the node itself, or hears why it cannot be had.
+pub(super) type Work = Box<dyn FnOnce(Result<&mut LiveNode, CommandError>) + Send>;
 
 /// Something for the node's thread.
 pub(super) enum Job {
@@ -29,8 +34,8 @@ pub(super) enum Job {
         command: Command,
         reply: oneshot::Sender<Result<Answer, CommandError>>,
     },
-    /// Anything that wants the node itself.
-    Work(Box<dyn FnOnce(&mut LiveNode) + Send>),
+    /// Anything that is no command.
+    Work(Work),
     /// The end.
     Shutdown(oneshot::Sender<()>),
 }
@@ -66,6 +71,8 @@ pub(super) fn start(
             .collect(),
         dir,
         outgoing: VecDeque::new(),
+        broken: None,
+        mended: false,
         stopping: None,
     };
     let name = "decent-node".to_owned();
@@ -89,7 +96,39 @@ struct Driver {
     waiting: Vec<Event>,
     /// What the network task has no room for yet. Bounded by what the node has in flight.
     outgoing: VecDeque<LinkCommand>,
+    /// Why the store can neither be written nor read again. Until it can, the node takes no event:
+    /// its memory holds nothing.
+    broken: Option<Failure>,
+    /// Whether nothing has succeeded since the store was mended.
+    mended: bool,
     stopping: Option<oneshot::Sender<()>>,
+}
+
+/// Why the store failed, as often as it must be told.
+#[derive(Clone, Debug)]
+struct Failure {
+    full: bool,
+    what: String,
+}
+
+impl Failure {
+    fn of(error: &StoreError) -> Self {
+        Self {
+            full: matches!(error, StoreError::Full),
+            what: error.to_string(),
+        }
+    }
+
+    fn told(&self) -> CommandError {
+        let source = if self.full {
+            StoreError::Full
+        } else {
+            StoreError::Damaged {
+                what: self.what.clone(),
+            }
+        };
+        CommandError::Store { source }
+    }
 }
 
 enum Woken {
@@ -98,13 +137,14 @@ enum Woken {
     Room,
     Timer,
     Idle,
+    Mend,
 }
 
 impl Driver {
     async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut dirty = false;
         while self.stopping.is_none() {
-            if !self.waiting.is_empty() {
+            if !self.waiting.is_empty() && self.broken.is_none() {
                 self.handle_group();
                 self.send_outgoing();
                 dirty = true;
@@ -118,6 +158,7 @@ impl Driver {
                 Woken::Link(event) => self.take_link_event(event),
                 Woken::Room => self.send_outgoing(),
                 Woken::Timer => self.take_timers(),
+                Woken::Mend => self.mend(),
                 Woken::Idle => {
                     dirty = false;
                     if let Err(error) = self.node.store_mut().flush_idle() {
@@ -134,6 +175,13 @@ impl Driver {
         let next = self.timers.values().min().copied();
         let until = next.map(|at| Duration::from_millis(at.since(now())));
         let full = !self.outgoing.is_empty();
+        if self.broken.is_some() {
+            // Events of the network wait in its queue, which is bounded.
+            return tokio::select! {
+                job = jobs.recv() => Woken::Job(job),
+                () = pause(Some(MEND_EVERY)) => Woken::Mend,
+            };
+        }
         let (events, room) = match &mut self.link {
             Some(link) => (Some(&mut link.events), Some(&link.commands)),
             None => (None, None),
@@ -154,6 +202,9 @@ impl Driver {
                 self.take_job(job);
                 continue;
             }
+            if self.broken.is_some() {
+                return;
+            }
             match self.link.as_mut().map(|link| link.events.try_recv()) {
                 Some(Ok(event)) => self.take_link_event(Some(event)),
                 _ => break,
@@ -163,14 +214,26 @@ impl Driver {
     }
 
     fn take_job(&mut self, job: Job) {
+        if self.broken.is_some() {
+            // There may be room again.
+            self.mend();
+        }
         match job {
             Job::Command { command, reply } => {
+                if let Some(failure) = &self.broken {
+                    // Whoever asked may be gone.
+                    drop(reply.send(Err(failure.told())));
+                    return;
+                }
                 self.next_command += 1;
                 let id = CommandId(self.next_command);
                 self.replies.insert(id, reply);
                 self.waiting.push(Event::Command { id, command });
             }
-            Job::Work(work) => work(&mut self.node),
+            Job::Work(work) => work(match &self.broken {
+                Some(failure) => Err(failure.told()),
+                None => Ok(&mut self.node),
+            }),
             Job::Shutdown(done) => self.stopping = Some(done),
         }
     }
@@ -223,54 +286,70 @@ impl Driver {
     /// Handles what waits, syncs once, runs the effects.
     fn handle_group(&mut self) {
         let mut effects = Vec::new();
-        for event in std::mem::take(&mut self.waiting) {
-            let command = if let Event::Command { id, .. } = &event {
-                Some(*id)
-            } else {
-                None
-            };
+        let mut events = std::mem::take(&mut self.waiting).into_iter();
+        while let Some(event) = events.next() {
+            let command = commanded(&event);
             match self.node.handle(event, now()) {
                 Ok(more) => effects.extend(more),
-                Err(error) => return self.store_failed(command, &effects, error),
+                Err(error) => {
+                    // Nobody looks at the rest any more: whoever waits for it must not wait for ever.
+                    let asked = events.filter_map(|event| commanded(&event));
+                    let asked = command.into_iter().chain(asked).collect();
+                    return self.store_failed(asked, &effects, &error);
+                }
             }
         }
         match self.node.sync() {
             Ok(()) => {
+                self.mended = false;
                 for effect in effects {
                     self.run_effect(effect);
                 }
             }
-            Err(error) => self.store_failed(None, &effects, error),
+            Err(error) => self.store_failed(Vec::new(), &effects, &error),
         }
     }
 
     /// The store failed: whoever waits is told, and memory is read from disk again. No effect of
     /// this group runs, since what it tells may be lost.
-    fn store_failed(&mut self, command: Option<CommandId>, effects: &[Effect], error: StoreError) {
+    fn store_failed(&mut self, asked: Vec<CommandId>, effects: &[Effect], error: &StoreError) {
         tracing::warn!(%error, "the store failed; reading it again");
-        let full = matches!(error, StoreError::Full);
-        if full {
-            self.waiting.extend(disk_free(&self.dir));
+        let failure = Failure::of(error);
+        for id in effects.iter().filter_map(answered).chain(asked) {
+            self.reply(id, Err(failure.told()));
         }
-        for id in effects.iter().filter_map(answered).chain(command) {
-            let source = if full {
-                StoreError::Full
-            } else {
-                StoreError::Damaged {
-                    what: error.to_string(),
-                }
-            };
-            self.reply(id, Err(CommandError::Store { source }));
+        self.broken = Some(failure);
+        // What fails at once again is tried again later, not without end.
+        if !self.mended {
+            self.mend();
         }
-        if self.node.store().is_poisoned()
-            && let Err(error) = self.node.store_mut().resume()
-        {
-            tracing::warn!(%error, "the store stays closed for writing");
+    }
+
+    /// Opens the store again and reads everything from it. Connections begin anew: what was
+    /// asked on them in the group that failed was never sent.
+    fn mend(&mut self) {
+        match self.read_again() {
+            Ok(ended) => {
+                self.broken = None;
+                self.mended = true;
+                ended.into_iter().for_each(|effect| self.run_effect(effect));
+                self.waiting.extend(disk_free(&self.dir));
+                self.waiting.push(Event::Started);
+                self.outgoing.push_back(LinkCommand::Redial);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the profile stays closed");
+                self.broken = Some(Failure::of(&error));
+            }
         }
-        match self.node.reload() {
-            Ok(ended) => ended.into_iter().for_each(|effect| self.run_effect(effect)),
-            Err(error) => tracing::warn!(%error, "the profile cannot be read"),
+    }
+
+    fn read_again(&mut self) -> Result<Vec<Effect>, StoreError> {
+        if self.node.store().is_poisoned() {
+            self.node.store_mut().resume()?;
         }
+        super::index_rest(self.node.store_mut())?;
+        self.node.reload()
     }
 
     fn run_effect(&mut self, effect: Effect) {
@@ -393,6 +472,14 @@ async fn pause(until: Option<Duration>) {
     match until {
         Some(duration) => tokio::time::sleep(duration).await,
         None => std::future::pending().await,
+    }
+}
+
+const fn commanded(event: &Event) -> Option<CommandId> {
+    if let Event::Command { id, .. } = event {
+        Some(*id)
+    } else {
+        None
     }
 }
 

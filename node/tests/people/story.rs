@@ -397,9 +397,9 @@ fn a_member_gives_what_a_wiped_relay_has_lost() {
 fn who_missed_a_commit_that_a_relay_lost_is_given_it() {
     let mut scene = scene();
     scene.world.disconnect(JOHN);
-    for text in ["one", "two"] {
+    for (who, text) in [(BOB, "one"), (ALICE, "two")] {
         let update = Command::UpdateKeys { space: scene.space };
-        scene.world.command(BOB, update).unwrap();
+        scene.world.command(who, update).unwrap();
         scene.post(ALICE, text);
     }
     scene.world.wipe_relay();
