@@ -42,6 +42,8 @@ pub(crate) struct Device {
     pub(crate) cloned: bool,
     /// Its disk was damaged: what it lost it must get back from others.
     pub(crate) damaged: bool,
+    /// Starts in a row that failed.
+    pub(crate) failed_starts: u32,
     /// Could not be opened again.
     pub(crate) broken: Option<String>,
     /// What its person was told was written.
@@ -91,6 +93,7 @@ impl Device {
             byzantine: false,
             cloned: false,
             damaged: false,
+            failed_starts: 0,
             broken: None,
             acked: BTreeSet::new(),
             accepted: BTreeSet::new(),
@@ -136,7 +139,15 @@ impl Device {
         self.boots += 1;
         let name = format!("node/{}/boot/{}", self.index, self.boots);
         let chance = seed.derive(&format!("{name}/disk"));
-        let (store, chunks) = self.machine.open(old, chance)?;
+        let opened = self.machine.open(old, chance);
+        if opened.is_err() {
+            // What the process held is on its disk: the next try begins from there.
+            self.parked = Some((
+                SimStore::Mem(Box::default()),
+                SimChunks::Mem(Box::default()),
+            ));
+        }
+        let (store, chunks) = opened?;
         let opened = Node::open(store, chunks, seed.crypto(&name), self.clock.read(now));
         let node = opened
             .map_err(|e| crate::storage::chain(&e))?

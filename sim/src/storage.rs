@@ -289,6 +289,14 @@ impl SimStore {
             Self::Disk(_) => true,
         }
     }
+
+    /// What the driver does when nothing happens for a while.
+    pub(crate) fn flush_idle(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Mem(_) => Ok(()),
+            Self::Disk(profile) => profile.flush_idle(),
+        }
+    }
 }
 
 fn options() -> Options {

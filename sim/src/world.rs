@@ -161,6 +161,9 @@ const DIAL_TIMEOUT_MS: Millis = 4_000;
 /// When pings have found a dead connection (`net::driver`: every 15 s, 5 s to answer).
 const PINGS_MS: Millis = 20_000;
 
+/// Starts that may fail in a row while the disk fails.
+const STARTS_MAX: u32 = 200;
+
 /// Everything.
 pub(crate) struct World {
     pub(crate) config: Config,
@@ -485,6 +488,7 @@ impl World {
         }
         match device.boot(seed, now) {
             Ok(()) => {
+                device.failed_starts = 0;
                 device.reload_accepted(space);
                 let boots = device.boots;
                 self.note(
@@ -497,6 +501,17 @@ impl World {
                 self.check_after_start(node);
                 self.event(node, Event::Started);
                 self.plan_wake(node);
+            }
+            Err(why) if device.failed_starts < STARTS_MAX && device.machine.disk().is_some() => {
+                // The disk failed just then: whoever uses it tries again.
+                device.failed_starts += 1;
+                self.sometimes
+                    .note("a start failed with the disk and was tried again");
+                self.note(Some(node), None, Kind::Disk, why.as_bytes(), || {
+                    format!("does not open yet: {why}")
+                });
+                self.queue
+                    .plan(now + 5_000, Next::Heal(Heal::Boot { node }));
             }
             Err(why) => {
                 let text = why.clone();
@@ -712,6 +727,13 @@ impl World {
                 text.clone()
             });
             self.event(node, Event::TimerExpired(timer));
+            // The driver does this when nothing happens for a while.
+            if timer == node::Timer::Tick
+                && let Some(running) = &mut self.device(node).node
+                && let Err(error) = running.store_mut().flush_idle()
+            {
+                self.store_failed(node, None, &[], &error);
+            }
         }
         self.plan_wake(node);
     }
