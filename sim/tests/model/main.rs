@@ -13,7 +13,12 @@
 mod altered;
 mod directed;
 #[path = "../../../node/tests/people/world.rs"]
-#[expect(dead_code, reason = "shared with the tests of the node")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    clippy::cast_possible_truncation,
+    reason = "shared with the tests of the node"
+)]
 mod nodes;
 mod people;
 mod random;
