@@ -183,9 +183,9 @@ fn apply_mutes(pass: &Pass<'_>, key: &MuteKey, view: &mut AuthorityView) {
     let mutes = effective().filter(|a| a.muted_until().is_some());
     state.standing.extend(mutes.cloned());
     state.standing.retain(|r| !pass.is_unmuted(r, key, None));
-    prune_standing(pass.dag, &mut state.standing, |later, earlier| {
-        later.muted_until() >= earlier.muted_until()
-    });
+    // A longer one on top does not make the earlier one irrelevant: it flags what was written
+    // before the longer one began.
+    state.standing.sort_by_key(|act| (act.depth, act.id));
     view.mutes.insert(*key, Arc::new(state));
 }
 

@@ -1,7 +1,7 @@
 //! What random histories reach rarely or never: judged by both, step by step.
 
 use oplog::authority::View;
-use oplog::payload::{DeviceAdd, LatePolicy, Leave, Payload, RoleSet, Unban, Weight};
+use oplog::payload::{DeviceAdd, LatePolicy, Leave, Mute, Payload, RoleSet, Unban, Weight};
 use oplog::{Hlc, OpId, UserId};
 
 use crate::random::{agree, refuses_alike};
@@ -92,6 +92,31 @@ fn a10_an_unban_that_would_undo_more_than_it_saw() {
         state_of(&world, unban),
         ("void".to_owned(), "A10".to_owned())
     );
+    both_agree(&world);
+}
+
+/// B10: a mute flags what was written between it and a longer one on top of it.
+#[test]
+fn b10_a_longer_mute_does_not_unflag_what_was_written_before_it() {
+    let mut world = World::new();
+    let chat = world.chat;
+    let mute = |world: &mut World, secs: u32| {
+        let now = Hlc::from_wall(world.space.now);
+        let mute = Payload::Mute(Mute {
+            target: user(world, PIA),
+            channel: None,
+            expires: Some(now.plus_secs(secs)),
+            reason: String::new(),
+        });
+        world.say(OWNER, Saying::new(mute)).unwrap()
+    };
+    mute(&mut world, 600);
+    let said = Saying::new(post(None, None, "unheard")).on(chat, &[]);
+    let said = world.say(PIA, said).unwrap();
+    let muted = ("muted".to_owned(), "B10".to_owned());
+    assert_eq!(state_of(&world, said), muted);
+    mute(&mut world, 6000);
+    assert_eq!(state_of(&world, said), muted);
     both_agree(&world);
 }
 
