@@ -24,9 +24,6 @@ pub(crate) struct Capsule {
     pub(crate) config_hash: String,
     pub(crate) config: Config,
     pub(crate) entries: Vec<Entry>,
-    /// The mutant that was on, if one was.
-    #[serde(default)]
-    pub(crate) mutant: Option<String>,
     pub(crate) failure: Failure,
     pub(crate) trace_hash: String,
     /// The last rows before it.
@@ -35,15 +32,14 @@ pub(crate) struct Capsule {
 
 impl Capsule {
     /// Runs a failing world again, to keep its last rows.
-    pub(crate) fn of(config: &Config, entries: &[Entry], mutant: Option<String>) -> Option<Self> {
+    pub(crate) fn of(config: &Config, entries: &[Entry]) -> Option<Self> {
         let outcome = run::run(config, entries, ROWS_KEPT);
-        Self::from_outcome(config, entries, mutant, outcome)
+        Self::from_outcome(config, entries, outcome)
     }
 
     pub(crate) fn from_outcome(
         config: &Config,
         entries: &[Entry],
-        mutant: Option<String>,
         outcome: Outcome,
     ) -> Option<Self> {
         Some(Self {
@@ -52,7 +48,6 @@ impl Capsule {
             config_hash: outcome.config_hash,
             config: config.clone(),
             entries: entries.to_vec(),
-            mutant,
             failure: outcome.failure?,
             trace_hash: outcome.trace_hash,
             rows: outcome.rows,

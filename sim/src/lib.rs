@@ -27,7 +27,6 @@ mod fault;
 mod havoc;
 mod line;
 pub mod model;
-mod mutants;
 mod people;
 mod picture;
 mod queue;

@@ -26,7 +26,6 @@ pub(crate) struct Replay {
 impl Replay {
     pub(crate) fn run(&self, json: bool) -> io::Result<ExitCode> {
         let capsule = Capsule::read(&self.capsule)?;
-        crate::mutants::set(capsule.mutant.as_deref())?;
         let outcome = run::run(&capsule.config, &capsule.entries, 0);
         let same = outcome.trace_hash == capsule.trace_hash;
         if json {
@@ -72,7 +71,6 @@ pub(crate) struct Shrink {
 impl Shrink {
     pub(crate) fn run(&self, json: bool) -> io::Result<ExitCode> {
         let capsule = Capsule::read(&self.capsule)?;
-        crate::mutants::set(capsule.mutant.as_deref())?;
         let (people, entries) = (capsule.people(), capsule.entries.len());
         let small = shrink(&capsule, self.budget)
             .ok_or_else(|| io::Error::other("it does not fail here"))?;
@@ -116,7 +114,7 @@ pub(crate) fn shrink(capsule: &Capsule, budget_ms: u64) -> Option<Capsule> {
         &over,
     );
     shrinker.shrink();
-    Capsule::of(&shrinker.config, &shrinker.entries, capsule.mutant.clone())
+    Capsule::of(&shrinker.config, &shrinker.entries)
 }
 
 /// Where a world comes from: a capsule, or a seed.
@@ -133,7 +131,6 @@ impl Source {
         match &self.capsule {
             Some(path) => {
                 let capsule = Capsule::read(path)?;
-                crate::mutants::set(capsule.mutant.as_deref())?;
                 Ok((capsule.config, capsule.entries))
             }
             None => {

@@ -74,7 +74,7 @@ impl Run {
             }
         }
         let failed = outcome.failure.is_some();
-        if let Some(capsule) = Capsule::from_outcome(&config, &entries, None, outcome)
+        if let Some(capsule) = Capsule::from_outcome(&config, &entries, outcome)
             && !json
         {
             keep(&capsule, &self.dir);

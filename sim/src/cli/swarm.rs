@@ -201,7 +201,7 @@ impl Swarm {
             }
             s.failures.push(line);
             drop(s);
-            if let Some(capsule) = Capsule::of(&config, &entries, None) {
+            if let Some(capsule) = Capsule::of(&config, &entries) {
                 keep(&capsule, &self.out);
             }
         }
