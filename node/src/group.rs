@@ -7,11 +7,12 @@
 //! - A commit's MLS bytes are checked by `mls` before its epoch is entered, whoever sent it.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use mls::{EpochKeys, Expected, LocalDevice, Processed, cert_book, commit_aad, stored};
 use oplog::authority::Authority;
 use oplog::payload::{DeviceCert, Genesis, SpaceKind};
-use oplog::store::{Store, StoreError};
+use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{
     AcceptedOp, Authoring, Digest, EpochId, Kind, OpId, Payload, Scope, SecretKey, Signature,
     SignedOp, SpaceId,
@@ -255,8 +256,40 @@ pub(crate) fn group_error(error: mls::Error) -> CommandError {
 }
 
 /// When this device entered an epoch.
+/// When this device entered an epoch. These rows also say which epochs it was in, whatever the log holds.
 fn epoch_row(space: &SpaceId, epoch: &EpochId) -> Vec<u8> {
-    [b"epoch/".as_slice(), space.as_bytes(), epoch.as_bytes()].concat()
+    [epoch_rows(space).as_slice(), epoch.as_bytes()].concat()
+}
+
+fn epoch_rows(space: &SpaceId) -> Vec<u8> {
+    [b"epoch/".as_slice(), space.as_bytes()].concat()
+}
+
+/// Loads the keys of every epoch this device was in and whose root is kept.
+///
+/// The log is not asked: where it is damaged, these keys open what mends it.
+pub(crate) fn load_keys(
+    store: &impl Store,
+    space: &SpaceId,
+) -> Result<BTreeMap<EpochId, EpochKeys>, StoreError> {
+    let prefix = epoch_rows(space);
+    let mut entered = Vec::new();
+    store.scan(
+        crate::identity::NODE_TABLE,
+        &prefix,
+        &prefix_end(&prefix),
+        Direction::Forward,
+        &mut |key, _| {
+            let id = key.get(prefix.len()..).and_then(|id| id.try_into().ok());
+            entered.extend(id.map(EpochId::from_bytes));
+            ControlFlow::Continue(())
+        },
+    )?;
+    let keys = entered.into_iter().filter_map(|id| {
+        let root = stored::load_root(store, space, &id)?;
+        Some((id, EpochKeys::new(&root)))
+    });
+    Ok(keys.collect())
 }
 
 /// An identity key's signature for a device that is in no roster (A1).

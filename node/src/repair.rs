@@ -99,10 +99,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if !self.online() {
             return Ok(());
         }
+        // None at all is worth telling too: then everything was damaged.
         let lanes = self.own_heads(space)?;
-        if lanes.is_empty() {
-            return Ok(());
-        }
         let have = Have::signed(space, lanes, &self.me.device);
         if let Some(s) = self.spaces.get_mut(space) {
             s.repair.said_have_at = now;

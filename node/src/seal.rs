@@ -95,11 +95,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(puts)
     }
 
-    /// Seals accepted ops of anybody again: content for the group as it is now, control ops for the
+    /// Seals accepted ops of anybody again for the group as it is now, and control ops also for the
     /// epoch they were written in.
     ///
     /// Whoever missed a commit has no later key, so a commit sealed for anything but its own
-    /// parent would never open there; what else the commit rests on goes the same way.
+    /// parent would never open there; what else the commit rests on goes the same way. And whoever
+    /// came in later has no key of that epoch, and may have lost what came with their bundle.
     pub(crate) fn seal_again(
         &mut self,
         space: &SpaceId,
@@ -115,10 +116,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for id in ops {
             if let Some(op) = s.table.op(&self.store, id)? {
                 let h = op.header();
-                let written_in = h.is_control() && s.keys.contains_key(&h.epoch);
-                let epoch = if written_in { h.epoch } else { s.tip };
-                let list = lists.entry((h.scope, epoch)).or_default();
-                list.push((h.hlc, op.encode()));
+                let written_in = Some(h.epoch).filter(|e| h.is_control() && s.keys.contains_key(e));
+                let epochs: BTreeSet<EpochId> = written_in.into_iter().chain([s.tip]).collect();
+                for epoch in epochs {
+                    let list = lists.entry((h.scope, epoch)).or_default();
+                    list.push((h.hlc, op.encode()));
+                }
             }
         }
         // Oldest first: each commit opens the next epoch to whoever lacked it.
@@ -173,9 +176,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(None);
         };
-        let (Some(keys), Some(generation)) =
-            (s.keys.get(epoch), s.generation(&s.generation_of(epoch)))
-        else {
+        let (Some(keys), Some(generation)) = (s.keys.get(epoch), s.generation_for(epoch)) else {
             return Ok(None);
         };
         let writer = TagKey::derive(&generation.topic, &scope, day);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fold::{AuthorityFold, AuthorityView};
 use minicbor::{Decode, Encode};
 use mls::envelope::SealKeys;
-use mls::{EpochKeys, TopicKey, stored};
+use mls::{EpochKeys, TopicKey};
 use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
@@ -18,6 +18,7 @@ use rand_core::CryptoRng;
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
 use crate::flood::Flood;
+use crate::group::load_keys;
 use crate::identity::NODE_TABLE;
 use crate::node::Node;
 use crate::repair::Repair;
@@ -140,6 +141,14 @@ impl Space {
 
     pub(crate) fn generation(&self, epoch: &EpochId) -> Option<&Generation> {
         self.generations.iter().find(|g| g.epoch == *epoch)
+    }
+
+    /// The generation whose topic key names the tags of what is sealed for this epoch. Where damage
+    /// has taken the epoch's record it is the newest: who lacks the chain can still ask for it.
+    pub(crate) fn generation_for(&self, epoch: &EpochId) -> Option<&Generation> {
+        let known = self.generation(&self.generation_of(epoch));
+        let newest = || self.generations.iter().rfind(|g| g.old_since.is_none());
+        known.or_else(|| newest().filter(|_| self.authority.epoch(epoch).is_none()))
     }
 
     /// Every scope that has tags: the control plane and the channels.
@@ -306,12 +315,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 old_since: g.old_since,
             })
         });
-        let mut keys = BTreeMap::new();
-        for record in authority.epochs().iter() {
-            if let Some(root) = stored::load_root(&self.store, &row.id, &record.id) {
-                keys.insert(record.id, EpochKeys::new(&root));
-            }
-        }
+        let keys = load_keys(&self.store, &row.id)?;
         let mut space = Space {
             no,
             id: row.id,

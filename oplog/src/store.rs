@@ -249,6 +249,15 @@ impl MemStore {
         self.logs.get(space).map_or(&[], Vec::as_slice)
     }
 
+    /// Damages a record, as a disk may: reading it fails. Indexes are places in [`Self::records`].
+    #[cfg(any(test, feature = "test-utils"))]
+    pub fn damage(&mut self, space: &SpaceId, index: usize) {
+        let log = self.logs.get_mut(space);
+        if let Some(record) = log.and_then(|log| log.get_mut(index)) {
+            record.clear();
+        }
+    }
+
     fn undo(&mut self, changes: Vec<Undo>) {
         for change in changes.into_iter().rev() {
             match change {

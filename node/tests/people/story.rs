@@ -409,6 +409,51 @@ fn who_missed_a_commit_that_a_relay_lost_is_given_it() {
     scene.assert_converged(&[ALICE, BOB, JOHN]);
 }
 
+/// Whichever records of whose log a disk has damaged, a restart notices and members give them again.
+#[test]
+fn a_damaged_log_is_given_again_by_members() {
+    for who in [ALICE, JOHN] {
+        let records = {
+            let scene = scene();
+            let store = scene.world.people[who].node.store();
+            store.records(&scene.space).len()
+        };
+        let every = 0..records;
+        let mut harms: Vec<Vec<usize>> = every.clone().map(|at| vec![at]).collect();
+        harms.push(every.collect());
+        for harmed in harms {
+            let mut scene = scene();
+            scene.post(who, "before");
+            let space = scene.space;
+            scene.world.restart_after(who, |store| {
+                for at in &harmed {
+                    store.damage(&space, *at);
+                }
+            });
+            scene.post(BOB, "meanwhile");
+            scene.world.connect(who);
+            scene.world.pass(180_000);
+            let people = &scene.world.people;
+            let missing = people[who].node.status().unwrap();
+            let all = people[BOB].node.status().unwrap();
+            let ops = |status: &node::view::Status| status.spaces[0].control_ops;
+            assert_eq!(
+                ops(&missing),
+                ops(&all),
+                "{who}: records {harmed:?} are back"
+            );
+            scene.post(who, "after");
+            scene.world.pass(60_000);
+            assert_eq!(
+                scene.texts(who),
+                ["before", "meanwhile", "after"],
+                "{harmed:?}"
+            );
+            scene.assert_converged(&[ALICE, BOB, JOHN]);
+        }
+    }
+}
+
 #[test]
 fn two_commits_at_once_are_reported_and_nobody_loses_posts_of_their_branch() {
     let mut scene = scene();

@@ -230,10 +230,16 @@ impl World {
 
     /// Kills a node and starts it again from what was committed.
     pub fn restart(&mut self, who: usize) {
+        self.restart_after(who, |_| {});
+    }
+
+    /// Kills a node, does something to its disk, and starts it again.
+    pub fn restart_after(&mut self, who: usize, harm: impl FnOnce(&mut MemStore)) {
         self.disconnect(who);
         let person = &mut self.people[who];
         let mut store = person.node.store().clone();
         store.crash();
+        harm(&mut store);
         let chunks = person.node.chunks_mut().clone();
         let rng = ChaCha20Rng::seed_from_u64(1000 + who as u64);
         person.node = Node::open(store, chunks, rng, self.now).unwrap().unwrap();
