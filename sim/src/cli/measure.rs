@@ -155,6 +155,7 @@ impl Dump {
     pub(crate) fn run(&self) -> io::Result<ExitCode> {
         let (config, entries) = self.source.world()?;
         let lasts = config.lasts_ms;
+        let _entered = config.crypto.enter();
         let mut world = World::new(config, entries, 0);
         world.run_until(world.config.calm_ms);
         world.line = world.config.line.clone();
