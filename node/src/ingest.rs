@@ -71,6 +71,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 let mut outcome = Outcome::default();
                 let mut ops = Vec::new();
                 for Arrived { id, hour, bytes } in envelopes {
+                    let s = self.spaces.get(&space);
+                    if s.is_some_and(|s| s.repair.knows_gossip(&id)) {
+                        continue;
+                    }
                     if let Some((_, inside)) = self.arrival(&space, &tag, &id)? {
                         // Another relay brought it. That it is here too is what was hoped for.
                         if let Some(s) = self.spaces.get_mut(&space) {
@@ -88,7 +92,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                             }
                             ops.extend(list);
                         }
-                        Some(Sealed::Gossip(message)) => self.heard(&space, &message)?,
+                        Some(Sealed::Gossip(message)) => {
+                            if let Some(s) = self.spaces.get_mut(&space) {
+                                s.repair.note_gossip(id);
+                            }
+                            self.heard(&space, &message)?;
+                        }
                         None => {
                             self.note_arrival(&space, &tag, &id, hour, &[])?;
                             self.keep_unopened(&space, tag, &scope, &bytes)?;
@@ -107,8 +116,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn open_one(&self, space: &SpaceId, scope: &Scope, envelope: &[u8]) -> Option<Sealed> {
-        let keys = self.spaces.get(space)?.seal_keys(scope);
-        let (_, plain) = mls::envelope::open(envelope, &keys).ok()?;
+        let epochs = self.spaces.get(space)?.keys.values();
+        let plain = mls::envelope::open_in(envelope, scope, epochs).ok()?;
         // Sealed by a member: nonsense inside is their fault and nobody's loss.
         codec::decode("envelope content", &plain).ok()
     }

@@ -5,12 +5,12 @@
 //! as it is now; the op stays the same op. To keep answers few, members wait their turn in
 //! an order drawn by hash, and stay silent when somebody was faster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use minicbor::bytes::ByteVec;
 use oplog::hash::H;
 use oplog::store::{Direction, Store, StoreError, prefix_end};
-use oplog::{DeviceId, Lane, OpId, Scope, SpaceId, UserId, codec};
+use oplog::{DeviceId, Digest, Lane, OpId, Scope, SpaceId, UserId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -18,6 +18,7 @@ use crate::event::{RelayId, Timer};
 use crate::identity::QUEUE_TABLE;
 use crate::message::{Gossip, HAVE_LANES_MAX, Have, LaneHead, Sealed, WANT_IDS_MAX};
 use crate::node::Node;
+use crate::space::Space;
 
 /// How long a node waits for a missing op before it asks, in milliseconds: relays deliver out of order.
 const WANT_AFTER_MS: u64 = 1_500;
@@ -26,6 +27,11 @@ const HAVE_AFTER_MS: u64 = 2_000;
 /// Heads are told at most this often for each device in the group, in milliseconds: the whole
 /// group together tells about two a second, however large it is.
 const HAVE_EVERY_MS: u64 = 400;
+/// While people go on talking, heads are told half as often each time, down to this, in milliseconds:
+/// who writes shows by that what they have seen, and every message wakes every phone.
+const HAVE_EVERY_MS_MAX: u64 = 120_000;
+/// Envelopes of gossip remembered: more than come while the slower relays bring the same ones.
+const GOSSIP_SEEN_MAX: usize = 64;
 /// One place further back in the order of answering, in milliseconds.
 const TURN_MS: u64 = 700;
 /// How long relays keep what members tell each other here, in seconds: it is of use to those who are
@@ -46,7 +52,12 @@ pub(crate) struct Repair {
     /// When each device last told its heads, in milliseconds.
     heard: BTreeMap<DeviceId, u64>,
     said_have_at: u64,
-    have_due: bool,
+    /// How long to keep silent after that, in milliseconds.
+    have_every_ms: u64,
+    /// Envelopes of gossip that were taken: another relay brings them too.
+    gossip_seen: VecDeque<Digest>,
+    /// When heads will be told, in milliseconds.
+    have_due: Option<u64>,
     want_due: bool,
 }
 
@@ -54,6 +65,32 @@ impl Repair {
     /// Somebody sent this op: nobody else needs to.
     pub(crate) fn given(&mut self, op: &OpId) {
         self.owed.remove(op);
+    }
+
+    /// Returns whether this envelope of gossip was taken already.
+    pub(crate) fn knows_gossip(&self, envelope: &Digest) -> bool {
+        self.gossip_seen.contains(envelope)
+    }
+
+    /// Notes that an envelope of gossip is taken.
+    pub(crate) fn note_gossip(&mut self, envelope: Digest) {
+        if self.gossip_seen.len() == GOSSIP_SEEN_MAX {
+            self.gossip_seen.pop_front();
+        }
+        self.gossip_seen.push_back(envelope);
+    }
+
+    /// Heads are told now: the longer people go on, the longer until the next time.
+    fn said_have(&mut self, now: u64, least_ms: u64) {
+        let since = now.saturating_sub(self.said_have_at);
+        let rested = since > self.have_every_ms.max(least_ms).saturating_mul(2);
+        self.have_every_ms = match (self.said_have_at, rested) {
+            // Somebody needed them at once.
+            (0, _) => self.have_every_ms.max(least_ms),
+            (_, true) => least_ms,
+            (_, false) => (self.have_every_ms * 2).clamp(least_ms, HAVE_EVERY_MS_MAX.max(least_ms)),
+        };
+        self.said_have_at = now;
     }
 
     /// These ops arrived at this relay.
@@ -74,13 +111,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return;
         };
         let missing = !s.log.holdback().is_empty();
-        let say = !s.repair.have_due;
         let ask = missing && !s.repair.want_due;
-        let devices = u64::try_from(s.roster().count()).unwrap_or(u64::MAX);
-        let every = HAVE_EVERY_MS.saturating_mul(devices);
+        let every = have_every_least(s).max(s.repair.have_every_ms);
         let wait =
             HAVE_AFTER_MS.max((s.repair.said_have_at.saturating_add(every)).saturating_sub(now));
-        s.repair.have_due = true;
+        // What is due later may be needed sooner.
+        let say = s.repair.have_due.is_none_or(|due| now + wait < due);
+        if say {
+            s.repair.have_due = Some(now + wait);
+        }
         s.repair.want_due |= ask;
         if say {
             self.set_timer(Timer::Have(*space), wait);
@@ -95,7 +134,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        s.repair.have_due = false;
+        s.repair.have_due = None;
         if !self.online() {
             return Ok(());
         }
@@ -103,7 +142,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let lanes = self.own_heads(space)?;
         let have = Have::signed(space, lanes, &self.me.device);
         if let Some(s) = self.spaces.get_mut(space) {
-            s.repair.said_have_at = now;
+            let least = have_every_least(s);
+            s.repair.said_have(now, least);
         }
         self.gossip(space, &Gossip::Have(have))
     }
@@ -387,6 +427,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 }
 
+/// How often at most heads are told in a group of this size, in milliseconds.
+fn have_every_least(s: &Space) -> u64 {
+    let devices = u64::try_from(s.roster().count()).unwrap_or(u64::MAX);
+    HAVE_EVERY_MS.saturating_mul(devices)
+}
+
 fn seen_row(no: oplog::SpaceNo, scope: &Scope, user: Option<&UserId>) -> Vec<u8> {
     let scope_len = u8::try_from(scope.as_bytes().len()).unwrap_or(u8::MAX);
     let user = user.map_or(&[][..], |user| user.as_bytes());
@@ -398,4 +444,58 @@ fn seen_row(no: oplog::SpaceNo, scope: &Scope, user: Option<&UserId>) -> Vec<u8>
         user,
     ]
     .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When heads are told while something new comes every second, from second 10 to second `until`.
+    fn told(repair: &mut Repair, from: u64, until: u64, least_ms: u64) -> Vec<u64> {
+        let mut times = Vec::new();
+        for now in (from..until).map(|s| s * 1_000) {
+            let every = least_ms.max(repair.have_every_ms);
+            if now >= repair.said_have_at + every {
+                repair.said_have(now, least_ms);
+                times.push(now / 1_000);
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn the_longer_people_talk_the_rarer_heads_are_told() {
+        let mut repair = Repair::default();
+        let times = told(&mut repair, 10, 700, 2_000);
+        assert_eq!(times, [10, 12, 16, 24, 40, 72, 136, 256, 376, 496, 616]);
+        // After a rest everything is as at first.
+        let times = told(&mut repair, 1_000, 1_020, 2_000);
+        assert_eq!(times, [1_000, 1_002, 1_006, 1_014]);
+        // Who needs them at once gets them, and that changes nothing for the others.
+        let every = repair.have_every_ms;
+        repair.said_have_at = 0;
+        repair.said_have(1_020_000, 2_000);
+        assert_eq!(repair.have_every_ms, every);
+    }
+
+    #[test]
+    fn a_large_group_is_never_more_talkative_than_its_share() {
+        let mut repair = Repair::default();
+        let least = HAVE_EVERY_MS * 1_000;
+        let times = told(&mut repair, 10, 2_000, least);
+        assert!(times.windows(2).all(|w| w[1] - w[0] >= least / 1_000));
+    }
+
+    #[test]
+    fn gossip_is_taken_once_and_memory_of_it_is_bounded() {
+        let mut repair = Repair::default();
+        let id = |n: usize| Digest::from_bytes([u8::try_from(n).unwrap(); 32]);
+        for n in 0..GOSSIP_SEEN_MAX + 1 {
+            assert!(!repair.knows_gossip(&id(n)));
+            repair.note_gossip(id(n));
+            assert!(repair.knows_gossip(&id(n)));
+        }
+        assert!(!repair.knows_gossip(&id(0)), "the oldest makes room");
+        assert_eq!(repair.gossip_seen.len(), GOSSIP_SEEN_MAX);
+    }
 }

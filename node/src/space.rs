@@ -1,11 +1,11 @@
 //! One Space on this device: its log, its fold, its place in the group, its tags.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fold::{AuthorityFold, AuthorityView};
 use minicbor::{Decode, Encode};
-use mls::envelope::SealKeys;
 use mls::{EpochKeys, TopicKey};
 use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
@@ -22,6 +22,7 @@ use crate::group::load_keys;
 use crate::identity::NODE_TABLE;
 use crate::node::Node;
 use crate::repair::Repair;
+use crate::standing::Pasts;
 use crate::view::Membership;
 
 /// How long tags of an older generation are still listened to, in milliseconds: 7 days (B13).
@@ -45,6 +46,8 @@ pub(crate) struct Space {
     pub(crate) generations: Vec<Generation>,
     /// A commit that could not be followed, and why.
     pub(crate) stuck: Option<(OpId, String)>,
+    /// Folds of what authors had seen.
+    pub(crate) pasts: RefCell<Pasts>,
     pub(crate) repair: Repair,
     /// How many envelopes wait for a key.
     pub(crate) unopened: usize,
@@ -176,14 +179,6 @@ impl Space {
         self.view.removals_of(user).last().map(|removal| removal.op)
     }
 
-    /// The keys that open envelopes of a scope, newest epochs last.
-    pub(crate) fn seal_keys(&self, scope: &Scope) -> Vec<SealKeys> {
-        self.keys
-            .values()
-            .map(|keys| SealKeys::new(keys, scope))
-            .collect()
-    }
-
     fn row(&self) -> SpaceRow {
         let generations = self
             .generations
@@ -264,6 +259,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             keys: BTreeMap::new(),
             generations: Vec::new(),
             stuck: None,
+            pasts: RefCell::default(),
             repair: Repair::default(),
             unopened: 0,
             arrivals: None,
@@ -325,6 +321,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             keys,
             generations: generations.collect(),
             stuck: None,
+            pasts: RefCell::default(),
             repair: Repair::default(),
             unopened: 0,
             arrivals: None,

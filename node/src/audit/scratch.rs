@@ -86,6 +86,7 @@ impl Scratch {
             keys: BTreeMap::new(),
             generations: Vec::new(),
             stuck: None,
+            pasts: std::cell::RefCell::default(),
             repair: Repair::default(),
             unopened: 0,
             arrivals: None,
