@@ -172,7 +172,12 @@ mod stub {
     }
 
     /// `theirs` is the key that came from outside: a weak one fails, as its exchange would.
-    pub(super) fn context(enc: &[u8], public: &[u8], theirs: &[u8], info: &[u8]) -> Result<Context> {
+    pub(super) fn context(
+        enc: &[u8],
+        public: &[u8],
+        theirs: &[u8],
+        info: &[u8],
+    ) -> Result<Context> {
         check_x25519(key(theirs)?).map_err(|_cause| HpkeError)?;
         let all = Zeroizing::new(expand(key(public)?, &[enc, info], 76));
         let part = |from: usize, to: usize| {
@@ -270,7 +275,10 @@ mod tests {
                 ("info", open(&enc, &secret, b"x", b"ad", &sealed)),
                 ("ad", open(&enc, &secret, b"info", b"x", &sealed)),
                 ("key length", open(&enc, b"short", b"info", b"ad", &sealed)),
-                ("enc length", open(b"short", &secret, b"info", b"ad", &sealed)),
+                (
+                    "enc length",
+                    open(b"short", &secret, b"info", b"ad", &sealed),
+                ),
             ] {
                 assert_eq!(failed, Err(HpkeError), "{name}");
             }

@@ -414,8 +414,7 @@ impl OpenMlsCrypto for Crypto {
             let (enc, context) = Context::sender(public, info, ikm.as_bytes())?;
             Ok((enc, context.seal(ad, plain)?))
         });
-        let (enc, sealed) =
-            sealed.map_err(|_cause: HpkeError| CryptoError::HpkeEncryptionError)?;
+        let (enc, sealed) = sealed.map_err(|_cause: HpkeError| CryptoError::HpkeEncryptionError)?;
         Ok(HpkeCiphertext {
             kem_output: enc.into(),
             ciphertext: sealed.into(),

@@ -73,12 +73,7 @@ pub fn seal(key: &[u8; 32], nonce: &[u8], ad: &[u8], plain: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// When anything differs from what was sealed.
-pub fn open(
-    key: &[u8; 32],
-    nonce: &[u8],
-    ad: &[u8],
-    sealed: &[u8],
-) -> Result<Vec<u8>, OpenError> {
+pub fn open(key: &[u8; 32], nonce: &[u8], ad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
     let (body, claimed) = sealed.split_last_chunk::<TAG_LEN>().ok_or(OpenError)?;
     if tag(key, nonce, ad, body) != *claimed {
         return Err(OpenError);
@@ -205,10 +200,7 @@ mod tests {
     fn signatures_fail_alike() {
         both("signatures", || {
             let mut rng = ChaCha20Rng::seed_from_u64(1);
-            let (alice, bob) = (
-                SecretKey::generate(&mut rng),
-                SecretKey::generate(&mut rng),
-            );
+            let (alice, bob) = (SecretKey::generate(&mut rng), SecretKey::generate(&mut rng));
             let again = SecretKey::from_seed(&alice.to_seed());
             assert_eq!(again.public(), alice.public());
             assert_eq!(alice.clone().sign(b"m"), again.sign(b"m"));
@@ -247,7 +239,10 @@ mod tests {
                         "{form:02x?}"
                     );
                     let mut rng = ChaCha20Rng::seed_from_u64(1);
-                    assert!(!keys::verify_all([(&form, b"m".as_slice(), &sig)], &mut rng));
+                    assert!(!keys::verify_all(
+                        [(&form, b"m".as_slice(), &sig)],
+                        &mut rng
+                    ));
                 });
             }
         }

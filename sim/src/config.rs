@@ -56,9 +56,7 @@ impl Profile {
 }
 
 /// What signs and seals in a world.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Crypto {
     /// Hashes of the same sizes that fail in the same ways (`oplog::stub`).

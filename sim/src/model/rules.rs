@@ -116,7 +116,9 @@ impl<'s, 'a> Judge<'s, 'a> {
         let cert = self.certs_of(o);
         let certified = genesis.cert.user == o.user
             && genesis.cert.device == o.device
-            && cert.iter().all(|(cert, message)| self.is_signed(cert, message));
+            && cert
+                .iter()
+                .all(|(cert, message)| self.is_signed(cert, message));
         must(
             alone && o.is_control() && certified && genesis.kind == 0,
             "R8",
@@ -175,8 +177,10 @@ impl<'s, 'a> Judge<'s, 'a> {
     }
 
     fn identity_signed(&self, o: &Op, add: &DeviceAdd) -> bool {
-        add.identity_sig
-            .is_some_and(|sig| self.signatures.signed(&o.user, "decent device v1", &o.binding, &sig))
+        add.identity_sig.is_some_and(|sig| {
+            self.signatures
+                .signed(&o.user, "decent device v1", &o.binding, &sig)
+        })
     }
 
     fn r5(&self, o: &Op) -> Verdict {
@@ -283,7 +287,9 @@ impl<'s, 'a> Judge<'s, 'a> {
         }
         let certs = self.certs_of(o);
         must(
-            certs.iter().all(|(cert, message)| self.is_signed(cert, message)),
+            certs
+                .iter()
+                .all(|(cert, message)| self.is_signed(cert, message)),
             "R8",
         )?;
         match &o.act {
@@ -359,8 +365,10 @@ impl<'s, 'a> Judge<'s, 'a> {
         add.members.iter().zip(certs).all(|(m, cert)| {
             let package = unhex(&m.key_package).unwrap_or_default();
             let message = hash("join-proof", &[&terms.key.0, &cert.write(), &package]);
-            m.proof
-                .is_some_and(|proof| self.signatures.signed(&terms.key, "decent join v1", &message, &proof))
+            m.proof.is_some_and(|proof| {
+                self.signatures
+                    .signed(&terms.key, "decent join v1", &message, &proof)
+            })
         })
     }
 
