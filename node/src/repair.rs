@@ -10,13 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use minicbor::bytes::ByteVec;
 use oplog::hash::H;
 use oplog::store::{Direction, Store, StoreError, prefix_end};
-use oplog::{DeviceId, Lane, OpId, Scope, SpaceId, UserId, codec};
+use oplog::{DeviceId, Digest, Lane, OpId, Scope, SpaceId, UserId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::event::{RelayId, Timer};
 use crate::identity::QUEUE_TABLE;
-use crate::message::{Gossip, HAVE_LANES_MAX, Have, LaneHead, Sealed, WANT_IDS_MAX};
+use crate::heads::{LaneEnds, by_lane, told};
+use crate::message::{Gossip, Have, Sealed, WANT_IDS_MAX};
 use crate::node::Node;
 
 /// How long a node waits for a missing op before it asks, in milliseconds: relays deliver out of order.
@@ -26,6 +27,11 @@ const HAVE_AFTER_MS: u64 = 2_000;
 /// Heads are told at most this often for each device in the group, in milliseconds: the whole
 /// group together tells about two a second, however large it is.
 const HAVE_EVERY_MS: u64 = 400;
+/// What is still missing is asked for again after this time, in milliseconds, then after twice as
+/// long, and so on: whoever has it may not have been there, or a relay lost the question.
+const AGAIN_MS_MIN: u64 = 60_000;
+/// The longest time between, in milliseconds.
+const AGAIN_MS_MAX: u64 = 3_600_000;
 /// One place further back in the order of answering, in milliseconds.
 const TURN_MS: u64 = 700;
 /// How long relays keep what members tell each other here, in seconds: it is of use to those who are
@@ -43,17 +49,48 @@ pub(crate) struct Repair {
     owed: BTreeSet<OpId>,
     /// Ops that one relay lacks, until they arrive there.
     owed_to: BTreeMap<RelayId, BTreeSet<OpId>>,
-    /// When each device last told its heads, in milliseconds.
-    heard: BTreeMap<DeviceId, u64>,
+    /// When and what each device last told of its heads.
+    heard: BTreeMap<DeviceId, Heard>,
     said_have_at: u64,
+    /// When what is missing was last asked for, in milliseconds; never since the start.
+    pub(crate) said_want_at: Option<u64>,
     have_due: bool,
     want_due: bool,
+    /// Somebody told of more than we hold.
+    behind: bool,
+    /// When to ask again, in milliseconds, and how long to wait after that.
+    again_at: u64,
+    again_ms: u64,
+}
+
+/// What a device last told, and what we held then, in milliseconds and digests.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: u64,
+    theirs: Digest,
+    ours: Digest,
 }
 
 impl Repair {
     /// Somebody sent this op: nobody else needs to.
     pub(crate) fn given(&mut self, op: &OpId) {
         self.owed.remove(op);
+    }
+
+    /// Whether anybody told of their heads since the start.
+    pub(crate) fn heard_anybody(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
+    /// When heads were last told, in milliseconds, 0 when not since the start.
+    pub(crate) const fn said_have_at(&self) -> u64 {
+        self.said_have_at
+    }
+
+    /// Something new is here: what is missing still may come soon.
+    pub(crate) fn progressed(&mut self, now: u64) {
+        self.again_ms = AGAIN_MS_MIN;
+        self.again_at = now.saturating_add(AGAIN_MS_MIN);
     }
 
     /// These ops arrived at this relay.
@@ -73,7 +110,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return;
         };
-        let missing = !s.log.holdback().is_empty();
+        let missing = !s.log.holdback().is_empty() || !s.log.lost().is_empty();
         let say = !s.repair.have_due;
         let ask = missing && !s.repair.want_due;
         let devices = u64::try_from(s.roster().count()).unwrap_or(u64::MAX);
@@ -100,7 +137,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         }
         // None at all is worth telling too: then everything was damaged.
-        let lanes = self.own_heads(space)?;
+        let lanes = told(&self.own_ends(space)?);
         let have = Have::signed(space, lanes, &self.me.device);
         if let Some(s) = self.spaces.get_mut(space) {
             s.repair.said_have_at = now;
@@ -113,9 +150,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         s.repair.want_due = false;
-        let missing: Vec<OpId> = s.log.holdback().missing(WANT_IDS_MAX);
+        let missing: Vec<OpId> = s.log.missing(WANT_IDS_MAX);
         if missing.is_empty() || !self.online() {
             return Ok(());
+        }
+        let now = self.now.as_ms();
+        if let Some(s) = self.spaces.get_mut(space) {
+            s.repair.said_want_at = Some(now);
         }
         self.gossip(space, &Gossip::Want(missing))
     }
@@ -161,63 +202,75 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if have.device == self.me.device_id() {
             return Ok(());
         }
-        let theirs: BTreeMap<Lane, u64> = have
-            .lanes
+        let theirs = by_lane(&have.lanes);
+        let highest = theirs
             .iter()
-            .map(|l| {
-                (
-                    Lane {
-                        device: l.device,
-                        scope: l.scope,
-                    },
-                    l.seq,
-                )
-            })
+            .filter_map(|(lane, ends)| Some((*lane, ends.iter().map(|(seq, _)| *seq).max()?)))
             .collect();
-        self.note_seen(space, &user, &theirs)?;
+        self.note_seen(space, &user, &highest)?;
+        let ours = self.own_ends(space)?;
         let now = self.now.as_ms();
-        let news = self.spaces.get_mut(space).is_some_and(|s| {
-            let last = s.repair.heard.insert(have.device, now);
-            let silent = u64::from(GOSSIP_TTL_SECS) * 1_000;
-            last.is_none_or(|last| now.saturating_sub(last) > silent)
-        });
-        if news {
+        let heard = Heard {
+            at: now,
+            theirs: Have::lanes_digest(&have.lanes),
+            ours: Have::lanes_digest(&told(&ours)),
+        };
+        let Some(s) = self.spaces.get_mut(space) else {
+            return Ok(());
+        };
+        let last = s.repair.heard.insert(have.device, heard);
+        let silent = u64::from(GOSSIP_TTL_SECS) * 1_000;
+        if last.is_none_or(|last| now.saturating_sub(last.at) > silent) {
             // Whoever comes back finds no heads of ours at the relays: tell them.
             self.consider_repair(space);
         }
-        let mine: BTreeMap<Lane, u64> = self
-            .own_heads(space)?
-            .into_iter()
-            .map(|l| {
-                (
-                    Lane {
-                        device: l.device,
-                        scope: l.scope,
-                    },
-                    l.seq,
-                )
-            })
-            .collect();
-        // They have more than we do: they will be asked when an op names it; telling our heads makes them give.
-        let behind = theirs
-            .iter()
-            .any(|(lane, seq)| mine.get(lane).is_none_or(|m| m < seq));
-        if behind && let Some(s) = self.spaces.get_mut(space) {
-            s.repair.said_have_at = 0;
-            self.consider_repair(space);
-        }
+        let mut behind = false;
         let mut owed = Vec::new();
-        for (lane, seq) in &mine {
-            let from = theirs.get(lane).map_or(0, |seq| seq + 1);
-            for at in from..=*seq {
-                if owed.len() >= GIVE_MAX {
-                    break;
-                }
-                owed.extend(self.ops_at(space, lane, at)?);
+        if let Some(s) = self.spaces.get(space) {
+            for (lane, theirs) in &theirs {
+                let ours = ours.get(lane).map_or(&[][..], Vec::as_slice);
+                behind = behind || s.lacks_of(&self.store, lane, ours, theirs)?;
             }
+            for (lane, ours) in &ours {
+                let theirs = theirs.get(lane).map_or(&[][..], Vec::as_slice);
+                let room = GIVE_MAX - owed.len();
+                owed.extend(s.to_give(&self.store, lane, ours, theirs, room)?);
+            }
+        }
+        // They have more than we do: telling our heads makes them give. Once for what both hold now:
+        // if it does not help, saying it again at once would not either, and it would go on for ever.
+        let same = last.is_some_and(|l| (l.theirs, l.ours) == (heard.theirs, heard.ours));
+        if behind
+            && !same
+            && let Some(s) = self.spaces.get_mut(space)
+        {
+            s.repair.behind = true;
+            s.repair.said_have_at = 0;
+            s.repair.progressed(now);
+            self.consider_repair(space);
         }
         self.owe(space, owed);
         Ok(())
+    }
+
+    /// At every tick: what is still missing is asked for again, ever more rarely.
+    pub(crate) fn ask_again(&mut self, space: &SpaceId) {
+        let now = self.now.as_ms();
+        let online = self.online();
+        let Some(s) = self.spaces.get_mut(space).filter(|_| online) else {
+            return;
+        };
+        let missing = !s.log.missing(1).is_empty();
+        let repair = &mut s.repair;
+        if !(missing || repair.behind) || now < repair.again_at {
+            return;
+        }
+        repair.again_ms = (repair.again_ms * 2).clamp(AGAIN_MS_MIN, AGAIN_MS_MAX);
+        repair.again_at = now.saturating_add(repair.again_ms);
+        // Whoever told of more tells it again some day, if it is still so.
+        repair.behind &= repair.again_ms < AGAIN_MS_MAX;
+        repair.said_have_at = 0;
+        self.consider_repair(space);
     }
 
     fn owe(&mut self, space: &SpaceId, ops: Vec<OpId>) {
@@ -301,24 +354,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    /// The heads of every lane of this Space that we hold, at most as many as one message lists.
-    fn own_heads(&self, space: &SpaceId) -> Result<Vec<LaneHead>, StoreError> {
-        let Some(s) = self.spaces.get(space) else {
-            return Ok(Vec::new());
-        };
-        let mut lanes: Vec<LaneHead> = s
-            .table
-            .all_lanes(&self.store)?
-            .into_iter()
-            .map(|head| LaneHead {
-                device: head.lane.device,
-                scope: head.lane.scope,
-                seq: head.seq,
-            })
-            .take(HAVE_LANES_MAX)
-            .collect();
-        lanes.sort_unstable();
-        Ok(lanes)
+    /// Returns where every lane of this Space ends that we hold.
+    fn own_ends(&self, space: &SpaceId) -> Result<LaneEnds<OpId>, StoreError> {
+        let s = self.spaces.get(space);
+        s.map_or(Ok(LaneEnds::new()), |s| s.lane_ends(&self.store))
     }
 
     /// Notes how much of our own lanes somebody has: what "seen by" counts.

@@ -4,6 +4,7 @@ use oplog::store::{MemStore, Store, StoreError};
 use oplog::{
     Accept, AcceptError, EpochId, OpId, OpTable, SignedOp, SpaceId, SpaceLog, SpaceNo, Timestamp,
 };
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use fold::AuthorityFold;
@@ -87,6 +88,9 @@ impl Scratch {
             generations: Vec::new(),
             stuck: None,
             repair: Repair::default(),
+            damaged: RefCell::default(),
+            mended: 0,
+            doubted: false,
             unopened: 0,
             arrivals: None,
             flood: crate::flood::Flood::default(),
