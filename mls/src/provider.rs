@@ -223,10 +223,6 @@ struct Kind {
 }
 
 impl Kind {
-    #[cfg_attr(
-        feature = "stub-crypto",
-        expect(clippy::missing_const_for_fn, reason = "only without the feature")
-    )]
     fn here() -> Self {
         Self {
             #[cfg(feature = "stub-crypto")]

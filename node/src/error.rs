@@ -88,6 +88,12 @@ pub enum CommandError {
     /// The Space uses a feature that this version does not know.
     #[error("this Space uses a feature that this version does not know: update needed")]
     UpdateNeeded,
+    /// The disk has damaged what the op would build on, such as the end of an own lane.
+    #[error(
+        "the disk has damaged what this would build on; it is fetched again from other members, \
+         and this works once one of them is online"
+    )]
+    Damaged,
     /// Two commits follow the same epoch; key changes wait until that is healed.
     #[error("the group's keys have forked; changes of members wait until the fork is healed")]
     Forked,

@@ -268,6 +268,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             self.continue_joins(id)?;
             self.consider_comparing(id)?;
         }
+        for space in self.spaces.keys().copied().collect::<Vec<_>>() {
+            self.mend(&space)?;
+        }
         self.expire()?;
         self.tidy_chunks()?;
         self.set_timer(Timer::Tick, TICK_MS);

@@ -186,6 +186,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         outcome: &mut Outcome,
     ) -> Result<(), StoreError> {
         let mut accepted: Vec<AcceptedOp> = Vec::new();
+        let lost_count = |node: &Self| node.spaces.get(space).map_or(0, |s| s.log.lost().len());
+        let lost_before = lost_count(self);
         for op in ops {
             let id = op.id();
             let Some(s) = self.spaces.get_mut(space) else {
@@ -213,6 +215,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         }
         outcome.accepted.extend(accepted.iter().map(|op| op.id()));
+        let mended = lost_before.saturating_sub(lost_count(self));
+        let now = self.now.as_ms();
+        if let Some(s) = self.spaces.get_mut(space).filter(|_| !accepted.is_empty()) {
+            s.mended += mended;
+            s.repair.progressed(now);
+        }
         if accepted.is_empty() && outcome.held > 0 {
             // What they wait for is asked for, though nothing else was new.
             self.consider_repair(space);
@@ -290,7 +298,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            let Some(op) = s.table.op(&self.store, &id)? else {
+            let Some(op) = s.op(&self.store, &id)? else {
                 continue;
             };
             let (lane, seq) = (op.header().lane(), op.header().seq);
@@ -420,7 +428,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        s.log.expire(self.now);
+        s.log.expire(self.now, &mut self.store)?;
         let mut accepted = Vec::new();
         let mut outcome = Outcome::default();
         for (id, result) in s.log.due(self.now, &mut self.store, &mut s.authority) {
@@ -455,7 +463,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            if let Some(op) = s.table.op(&self.store, id)? {
+            if let Some(op) = s.op(&self.store, id)? {
                 self.index(space, &op)?;
             }
         }

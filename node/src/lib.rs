@@ -32,6 +32,7 @@ mod flood;
 #[cfg(feature = "test-utils")]
 mod forge;
 mod group;
+mod heads;
 mod import;
 mod ingest;
 mod join;
@@ -39,6 +40,7 @@ mod landing;
 mod listen;
 mod mail;
 mod mailbox;
+mod mend;
 mod message;
 mod node;
 mod outbox;

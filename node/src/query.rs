@@ -228,9 +228,28 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             recovered: {
                 let mut found = self.recovered.clone();
                 found.extend(self.room.words().map(str::to_owned));
+                found.extend(self.damage());
                 found
             },
         })
+    }
+
+    /// What of all logs is damaged, and what was given again, in words.
+    fn damage(&self) -> Vec<String> {
+        let lost: usize = self.spaces.values().map(|s| s.log.lost().len()).sum();
+        let mended: usize = self.spaces.values().map(|s| s.mended).sum();
+        let mut words = Vec::new();
+        if lost > 0 {
+            words.push(format!("{lost} damaged ops are fetched again from members"));
+        }
+        if mended > 0 {
+            words.push(format!("{mended} damaged ops were fetched again"));
+        }
+        if self.spaces.values().any(|s| s.doubted) {
+            let what = "damaged records may be own ops: writing waits until a member was online";
+            words.push(what.to_owned());
+        }
+        words
     }
 
     /// Returns own ops of a Space, newest first, and how far each got.
@@ -255,7 +274,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .table
                 .range(&self.store, &head.lane, first, None, usize::MAX)?
             {
-                let Some(op) = s.table.op(&self.store, &id)? else {
+                let Some(op) = s.op(&self.store, &id)? else {
                     continue;
                 };
                 let h = op.header();

@@ -49,6 +49,11 @@ impl<'a> SpaceStanding<'a> {
                 .authority
                 .recompute(self.space.log.dag(), &op.ctl),
         );
+        let dag = self.space.log.dag();
+        if !op.ctl.iter().all(|id| dag.contains(id)) {
+            // Damage has taken some of it: what is folded now is not what the author had seen.
+            return view;
+        }
         let mut pasts = self.space.pasts.borrow_mut();
         if pasts.len() >= PASTS_MAX {
             pasts.clear();
@@ -177,17 +182,16 @@ pub(crate) struct SpaceBodies<'a, S> {
 }
 
 impl<S: Store> Bodies for SpaceBodies<'_, S> {
-    fn read(&self, _: &OpId, at: &Location) -> Result<AcceptedOp, StoreError> {
-        let bytes = self.store.read(&self.space.id, at)?;
-        oplog::SignedOp::decode(&bytes)
-            .map(AcceptedOp::danger_from_own_store)
-            .map_err(|error| StoreError::Damaged {
-                what: error.to_string(),
-            })
+    fn read(&self, id: &OpId, at: &Location) -> Result<AcceptedOp, StoreError> {
+        let read = self.space.table.read(self.store, id, at);
+        if matches!(read, Err(StoreError::Damaged { .. })) {
+            self.space.note_damaged(id);
+        }
+        read
     }
 
     fn op(&self, id: &OpId) -> Result<Option<AcceptedOp>, StoreError> {
-        self.space.table.op(self.store, id)
+        self.space.op(self.store, id)
     }
 
     fn lane(

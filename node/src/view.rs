@@ -318,6 +318,13 @@ pub enum Notice {
         /// Which, parents first.
         ops: Vec<OpId>,
     },
+    /// Own ops were damaged before anybody else had them: they are gone.
+    Gone {
+        /// Where.
+        space: SpaceId,
+        /// Which.
+        ops: Vec<OpId>,
+    },
     /// An op was refused, by this rule.
     Refused {
         /// Where.

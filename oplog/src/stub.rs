@@ -205,7 +205,7 @@ mod tests {
             assert_eq!(again.public(), alice.public());
             assert_eq!(alice.clone().sign(b"m"), again.sign(b"m"));
             let sig = alice.sign(b"message");
-            let check = |key: &[u8; 32], m: &[u8], sig| keys::verify(key, m, sig);
+            let check = keys::verify;
             assert_eq!(check(&alice.public(), b"message", &sig), Ok(()));
             let mismatch = Err(SignatureError::Mismatch);
             assert_eq!(check(&alice.public(), b"massage", &sig), mismatch);

@@ -246,9 +246,6 @@ impl World {
             if device.machine.is_off() {
                 self.crash(node, true, crate::fault::Class::CrashMidWrite);
             }
-            if let Some(running) = &mut self.device(node).node {
-                running.store_mut().resume();
-            }
             self.boot(node);
             self.redial(node);
             self.plan_wake(node);

@@ -4,6 +4,7 @@ use oplog::store::{MemStore, Store, StoreError};
 use oplog::{
     Accept, AcceptError, EpochId, OpId, OpTable, SignedOp, SpaceId, SpaceLog, SpaceNo, Timestamp,
 };
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use fold::AuthorityFold;
@@ -86,8 +87,11 @@ impl Scratch {
             keys: BTreeMap::new(),
             generations: Vec::new(),
             stuck: None,
-            pasts: std::cell::RefCell::default(),
+            pasts: RefCell::default(),
             repair: Repair::default(),
+            damaged: RefCell::default(),
+            mended: 0,
+            doubted: false,
             unopened: 0,
             arrivals: None,
             flood: crate::flood::Flood::default(),

@@ -1,12 +1,12 @@
 //! `sim swarm`: many worlds side by side, one thread each.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use clap::Args;
 use serde::Serialize;
@@ -43,6 +43,10 @@ pub(crate) struct Swarm {
     /// Run one seed in so many twice and compare.
     #[arg(long, default_value_t = 20)]
     twice: u64,
+    /// Write the hash of each world's trace to this file, one a line by seed: another build of the
+    /// same commit must write the same.
+    #[arg(long)]
+    traces: Option<PathBuf>,
     /// Where capsules of failures go.
     #[arg(long, default_value = "out")]
     out: PathBuf,
@@ -71,6 +75,8 @@ pub(crate) struct Summary {
     pub(crate) sometimes: Sometimes,
     pub(crate) failures: Vec<String>,
     pub(crate) by_profile: BTreeMap<String, (u64, u64, u64)>,
+    #[serde(skip)]
+    traces: BTreeMap<u64, String>,
 }
 
 impl Summary {
@@ -87,6 +93,7 @@ impl Summary {
         if let Some(why) = &outcome.excused {
             *self.excused.entry(why.clone()).or_default() += 1;
         }
+        self.traces.insert(outcome.seed, outcome.trace_hash.clone());
         let row = self
             .by_profile
             .entry(format!("{profile:?}").to_lowercase())
@@ -175,6 +182,12 @@ impl Swarm {
         } else {
             table(&summary);
         }
+        if let Some(path) = &self.traces
+            && let Err(error) = write_traces(path, &summary.traces)
+        {
+            eprintln!("--traces: {error}");
+            return ExitCode::from(2);
+        }
         ExitCode::from(u8::from(summary.failed + summary.not_deterministic > 0))
     }
 
@@ -222,6 +235,16 @@ impl Swarm {
             }
         }
     }
+}
+
+fn write_traces(path: &Path, traces: &BTreeMap<u64, String>) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let lines = traces
+        .iter()
+        .map(|(seed, hash)| format!("{seed:#x} {hash}\n"));
+    fs::write(path, lines.collect::<String>())
 }
 
 fn table(s: &Summary) {
