@@ -234,6 +234,19 @@ pub struct JoinRequestView {
     pub invite: OpId,
 }
 
+/// What waits in a Space, without the cost of a whole [`Status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rooms {
+    /// Ops held back until what they rest on is here.
+    pub held: usize,
+    /// Envelopes that no key opens yet.
+    pub unopened: usize,
+    /// Own ops that no relay has.
+    pub queued: usize,
+    /// Places where two commits follow one epoch.
+    pub forks: usize,
+}
+
 /// One Space in the health report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpaceStatus {
@@ -305,6 +318,13 @@ pub enum Notice {
         /// Where.
         space: SpaceId,
         /// Which, parents first.
+        ops: Vec<OpId>,
+    },
+    /// Own ops were damaged before anybody else had them: they are gone.
+    Gone {
+        /// Where.
+        space: SpaceId,
+        /// Which.
         ops: Vec<OpId>,
     },
     /// An op was refused, by this rule.

@@ -65,6 +65,7 @@ pub(crate) fn schedule(config: &Config) -> Vec<Entry> {
 
 /// Runs a world to its end.
 pub(crate) fn run(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
+    let _entered = config.crypto.enter();
     let mut world = None;
     let ran = quietly(|| {
         let world = world.insert(World::new(config.clone(), entries.to_vec(), rows_kept));
@@ -244,9 +245,6 @@ impl World {
             let device = self.device(node);
             if device.machine.is_off() {
                 self.crash(node, true, crate::fault::Class::CrashMidWrite);
-            }
-            if let Some(running) = &mut self.device(node).node {
-                running.store_mut().resume();
             }
             self.boot(node);
             self.redial(node);

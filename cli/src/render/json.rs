@@ -92,6 +92,10 @@ pub(crate) fn notice(notice: &Notice) -> Value {
             let ops: Vec<_> = ops.iter().map(OpId::to_string).collect();
             json!({"notice": "ops", "space": space.to_string(), "ops": ops})
         }
+        Notice::Gone { space, ops } => {
+            let ops: Vec<_> = ops.iter().map(OpId::to_string).collect();
+            json!({"notice": "gone", "space": space.to_string(), "ops": ops})
+        }
         Notice::Refused {
             space,
             op,
