@@ -125,7 +125,9 @@ impl Space {
             if known.is_none() && highest.is_some_and(|highest| highest > *top) {
                 return Ok(Vec::new());
             }
-            let ops = self.table.range(store, lane, from, Some(top.saturating_add(1)), limit)?;
+            let ops = self
+                .table
+                .range(store, lane, from, Some(top.saturating_add(1)), limit)?;
             return Ok(ops.into_iter().map(|(_, id)| id).collect());
         }
         let mut give = Vec::new();

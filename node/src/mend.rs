@@ -130,7 +130,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
             let lost = s.log.lost().contains_key(&queued.op);
             let op = s.table.op(&self.store, &queued.op);
-            let builds = matches!(op, Ok(Some(op)) if op.header().refs().any(|id| ids.contains(&id)));
+            let builds =
+                matches!(op, Ok(Some(op)) if op.header().refs().any(|id| ids.contains(&id)));
             if lost || builds {
                 ids.insert(queued.op);
                 gone.push(queued);

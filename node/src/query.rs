@@ -184,10 +184,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub fn status(&self) -> Result<Status, CommandError> {
         let mut spaces = Vec::new();
         for s in self.spaces.values() {
+            // First, since it finds what is damaged.
+            let state_hash = self.state_hash(s.id)?;
             spaces.push(SpaceStatus {
                 summary: self.summary(s),
                 control_ops: s.log.dag().len(),
                 held: s.log.holdback().len(),
+                lost: s.log.lost().len() + s.damaged.borrow().len(),
                 unopened: s.unopened,
                 queued: self
                     .waiting_to_send(&s.id)?
@@ -202,7 +205,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     .collect::<Vec<EpochId>>(),
                 reconcile: s.out_of_line(),
                 update_needed: s.log.awaited_features() != oplog::Features::NONE,
-                state_hash: self.state_hash(s.id)?,
+                state_hash,
             });
         }
         let relays = self.relays();
@@ -221,12 +224,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// What of all logs is damaged, and what was given again, in words.
     fn damage(&self) -> Vec<String> {
-        let lost: usize = self.spaces.values().map(|s| s.log.lost().len()).sum();
         let mended: usize = self.spaces.values().map(|s| s.mended).sum();
         let mut words = Vec::new();
-        if lost > 0 {
-            words.push(format!("{lost} damaged ops are fetched again from members"));
-        }
         if mended > 0 {
             words.push(format!("{mended} damaged ops were fetched again"));
         }

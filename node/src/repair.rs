@@ -15,8 +15,8 @@ use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::event::{RelayId, Timer};
-use crate::identity::QUEUE_TABLE;
 use crate::heads::{LaneEnds, by_lane, told};
+use crate::identity::QUEUE_TABLE;
 use crate::message::{Gossip, Have, Sealed, WANT_IDS_MAX};
 use crate::node::Node;
 

@@ -267,10 +267,12 @@ impl<V: View> SpaceLog<V> {
         };
         match self.lane_time(&last, seq, store)? {
             LaneTime::Lost(op) => Err(DraftError::Lost { op }),
-            LaneTime::At(then) if header.hlc < then.plus_secs(PACE_SECS) => Err(DraftError::TooFast {
-                // Rounded up, so that waiting until then is enough.
-                until: then.plus_secs(PACE_SECS).to_wall().plus_ms(1),
-            }),
+            LaneTime::At(then) if header.hlc < then.plus_secs(PACE_SECS) => {
+                Err(DraftError::TooFast {
+                    // Rounded up, so that waiting until then is enough.
+                    until: then.plus_secs(PACE_SECS).to_wall().plus_ms(1),
+                })
+            }
             LaneTime::At(_) | LaneTime::Open => Ok(()),
         }
     }

@@ -71,12 +71,18 @@ impl OpTable {
         let prefix = self.no().0.to_be_bytes();
         let mut all = BTreeMap::new();
         let end = prefix_end(&prefix);
-        store.scan(FORK, &prefix, &end, Direction::Forward, &mut |key, value| {
-            if let Some((lane, [])) = parse_lane(key) {
-                all.insert(lane, decode(value));
-            }
-            ControlFlow::Continue(())
-        })?;
+        store.scan(
+            FORK,
+            &prefix,
+            &end,
+            Direction::Forward,
+            &mut |key, value| {
+                if let Some((lane, [])) = parse_lane(key) {
+                    all.insert(lane, decode(value));
+                }
+                ControlFlow::Continue(())
+            },
+        )?;
         Ok(all)
     }
 

@@ -56,13 +56,19 @@ impl OpTable {
         let prefix = self.no().0.to_be_bytes();
         let mut lost = LostOps::new();
         let end = prefix_end(&prefix);
-        store.scan(LOST, &prefix, &end, Direction::Forward, &mut |key, value| {
-            let id = key.get(prefix.len()..).and_then(|id| id.try_into().ok());
-            if let Some(id) = id.map(OpId::from_bytes) {
-                lost.insert(id, decode(value));
-            }
-            ControlFlow::Continue(())
-        })?;
+        store.scan(
+            LOST,
+            &prefix,
+            &end,
+            Direction::Forward,
+            &mut |key, value| {
+                let id = key.get(prefix.len()..).and_then(|id| id.try_into().ok());
+                if let Some(id) = id.map(OpId::from_bytes) {
+                    lost.insert(id, decode(value));
+                }
+                ControlFlow::Continue(())
+            },
+        )?;
         Ok(lost)
     }
 }
