@@ -15,6 +15,7 @@ mod audit;
 mod chunks;
 mod compare;
 mod import;
+mod mend;
 mod room;
 mod scene;
 mod story;
