@@ -202,11 +202,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub fn status(&self) -> Result<Status, CommandError> {
         let mut spaces = Vec::new();
         for s in self.spaces.values() {
+            // First, since it finds what is damaged.
+            let state_hash = self.state_hash(s.id)?;
             let rooms = self.rooms(s.id)?;
             spaces.push(SpaceStatus {
                 summary: self.summary(s),
                 control_ops: s.log.dag().len(),
                 held: rooms.held,
+                lost: s.log.lost().len() + s.damaged.borrow().len(),
                 unopened: rooms.unopened,
                 queued: rooms.queued,
                 forks: s
@@ -218,7 +221,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 behind: s.lacks_keys(&self.me.user(), &self.me.device_id()),
                 reconcile: s.out_of_line(),
                 update_needed: s.log.awaited_features() != oplog::Features::NONE,
-                state_hash: self.state_hash(s.id)?,
+                state_hash,
             });
         }
         let relays = self.relays();
@@ -237,12 +240,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// What of all logs is damaged, and what was given again, in words.
     fn damage(&self) -> Vec<String> {
-        let lost: usize = self.spaces.values().map(|s| s.log.lost().len()).sum();
         let mended: usize = self.spaces.values().map(|s| s.mended).sum();
         let mut words = Vec::new();
-        if lost > 0 {
-            words.push(format!("{lost} damaged ops are fetched again from members"));
-        }
         if mended > 0 {
             words.push(format!("{mended} damaged ops were fetched again"));
         }

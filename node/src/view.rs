@@ -256,6 +256,8 @@ pub struct SpaceStatus {
     pub control_ops: usize,
     /// Ops waiting for others.
     pub held: usize,
+    /// Ops that the disk damaged, until they were fetched again.
+    pub lost: usize,
     /// Envelopes waiting for a key.
     pub unopened: usize,
     /// Own ops no relay has yet.
@@ -305,7 +307,7 @@ pub struct Status {
     pub relays: Vec<RelayStatus>,
     /// Spaces.
     pub spaces: Vec<SpaceStatus>,
-    /// What the last start found and mended, in words.
+    /// What was found damaged since the last start and what became of it, in words.
     pub recovered: Vec<String>,
 }
 

@@ -660,6 +660,10 @@ impl<V: View> SpaceLog<V> {
             }
             Err(error) => return Err(error),
         };
+        if op.header().is_control() {
+            // It waits for one that was lost.
+            return Ok(Found::Missing(vec![*id]));
+        }
         let ctl = &op.header().ctl;
         let absent: Vec<OpId> = ctl
             .iter()

@@ -116,6 +116,13 @@ impl Device {
         !self.byzantine && !self.cloned
     }
 
+    /// Says whether it runs and nothing of what it took in is missing: a log with a gap is not closed,
+    /// and cannot be judged anew.
+    pub(crate) fn is_whole(&self) -> bool {
+        let status = self.node.as_ref().and_then(|node| node.status().ok());
+        status.is_some_and(|s| s.spaces.iter().all(|space| space.lost == 0))
+    }
+
     /// The process ends; with the power, unless it is a kill.
     pub(crate) fn crash(&mut self, power: bool) {
         let Some(mut node) = self.node.take() else {

@@ -216,13 +216,15 @@ impl World {
         }
         self.entries.clear();
         for node in 0..self.config.nodes {
+            // Who wakes finds that pings went unanswered.
+            let asleep = self.device(node).asleep_until.is_some();
             for relay in 0..self.config.relays {
                 let conn = &mut self.device(node).conns[usize::from(relay)];
                 conn.clogged_until = 0;
                 conn.dead_until = 0;
                 if let State::Up(id) = conn.state {
                     // In half of the worlds what is up stays up: nobody gets a fresh start for nothing.
-                    if core.contains(&node) && !fresh {
+                    if core.contains(&node) && !fresh && !asleep {
                         continue;
                     }
                     if core.contains(&node) {
