@@ -20,5 +20,6 @@ mod kill;
 mod profiles;
 mod ranks;
 mod relay;
+mod removals;
 mod restore;
 mod world;

@@ -15,6 +15,7 @@ mod audit;
 mod chunks;
 mod compare;
 mod import;
+mod joins;
 mod room;
 mod scene;
 mod story;
