@@ -285,6 +285,9 @@ fn start_code(error: &StartError) -> Code {
         | StartError::Occupied { .. }
         | StartError::InUse { .. }
         | StartError::WrongPassphrase
+        | StartError::HasPassphrase
+        | StartError::NoPassphrase
+        | StartError::Unfinished { .. }
         | StartError::Damaged { .. } => Code::Profile,
     }
 }

@@ -10,6 +10,7 @@
 
 mod attach;
 mod driver;
+mod making;
 
 use std::fmt;
 use std::io;
@@ -41,7 +42,7 @@ const JOBS_MAX: usize = 256;
 /// Notices kept for a watcher that is slow.
 const NOTICES_MAX: usize = 1024;
 /// What the files of a profile begin with (`docs/storage.md`).
-const PROFILE_FILES: [&str; 8] = [
+const PROFILE_FILES: [&str; 9] = [
     "chunks",
     "index",
     "insecure-plaintext-key",
@@ -49,6 +50,7 @@ const PROFILE_FILES: [&str; 8] = [
     "log",
     "reserve.bin",
     "state",
+    making::MARK,
     "vault.bin",
 ];
 /// Records indexed at once when the index is made again.
@@ -140,6 +142,22 @@ pub enum StartError {
     /// The passphrase does not open it.
     #[error("wrong passphrase")]
     WrongPassphrase,
+    /// It has a passphrase, and the plaintext key was tried.
+    #[error("this profile has a passphrase")]
+    HasPassphrase,
+    /// It has none, and a passphrase was tried.
+    #[error("this profile has no passphrase: its key lies beside it on the disk")]
+    NoPassphrase,
+    /// Making it was cut short, so that nobody is in it yet.
+    #[error(
+        "the profile in {} was never finished and holds nothing: `decent init`, or `decent \
+         restore`, makes it anew",
+        dir.display()
+    )]
+    Unfinished {
+        /// Where.
+        dir: PathBuf,
+    },
     /// The words are no recovery phrase.
     #[error(transparent)]
     Phrase(#[from] PhraseError),
@@ -181,7 +199,7 @@ pub enum StartError {
 /// # Errors
 /// When there is one already, or the disk fails.
 pub fn create(dir: &Path, key: &KeySource, name: &str) -> Result<Created, StartError> {
-    no_strangers(dir)?;
+    making::begin(dir)?;
     let store = DiskStore::create(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
     let mut rng = fresh_rng()?;
@@ -192,6 +210,7 @@ pub fn create(dir: &Path, key: &KeySource, name: &str) -> Result<Created, StartE
     let mut node = Node::create(store, chunks(dir)?, rng, me, now())?;
     let me = node.me();
     close(&mut node)?;
+    making::end(dir)?;
     Ok(Created { me, phrase })
 }
 
@@ -208,7 +227,7 @@ pub fn restore(
     let seed: Secret = RecoveryPhrase::parse(phrase)?;
     // Before anything is written: is this a backup of these words at all?
     crate::backup::check(&seed, backup)?;
-    no_strangers(dir)?;
+    making::begin(dir)?;
     let store = DiskStore::create(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
     let restored = Node::restore(store, chunks(dir)?, fresh_rng()?, &seed, backup, now());
@@ -218,6 +237,7 @@ pub fn restore(
     })?;
     let me = node.me();
     close(&mut node)?;
+    making::end(dir)?;
     Ok(Created {
         me,
         phrase: String::new(),
@@ -261,6 +281,7 @@ pub fn check_relay(address: &str) -> Result<(), AddrError> {
 }
 
 fn open_node(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
+    making::finished(dir)?;
     let mut store = DiskStore::open(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
     let indexed = index_rest(&mut store)?;
@@ -416,28 +437,6 @@ fn lost_vault(dir: &Path) -> bool {
     !dir.join("vault.bin").exists() && dir.join("log").exists()
 }
 
-/// Refuses a folder that somebody uses for something else: a home, a relay. What a profile
-/// leaves when making it was cut short may be there.
-fn no_strangers(dir: &Path) -> Result<(), StartError> {
-    // Not there yet, or no folder: making it says what is wrong.
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Ok(());
-    };
-    if lost_vault(dir) {
-        return Err(start_error(OpenError::Missing, dir));
-    }
-    for entry in entries {
-        let name = entry?.file_name();
-        let name = name.to_string_lossy();
-        if !PROFILE_FILES.iter().any(|own| name.starts_with(own)) {
-            return Err(StartError::Occupied {
-                dir: dir.to_owned(),
-            });
-        }
-    }
-    Ok(())
-}
-
 fn close(node: &mut LiveNode) -> Result<(), StoreError> {
     node.sync()?;
     node.store_mut().flush_last()
@@ -457,6 +456,15 @@ fn start_error(error: OpenError, dir: &Path) -> StartError {
         },
         OpenError::Missing => StartError::NoProfile { dir },
         OpenError::WrongPassphrase => StartError::WrongPassphrase,
+        OpenError::HasPassphrase => StartError::HasPassphrase,
+        OpenError::NoPassphrase => StartError::NoPassphrase,
+        error @ OpenError::PlaintextKey { .. } => StartError::Damaged {
+            why: format!(
+                "the profile in {} does not open: {error}; put the file back, or restore from a \
+                 backup with the recovery phrase, into another folder",
+                dir.display()
+            ),
+        },
         OpenError::Vault(source) => StartError::Damaged {
             why: format!(
                 "the vault does not open ({source}); restore from a backup with the recovery phrase"
