@@ -12,6 +12,7 @@
 )]
 
 mod audit;
+mod catching_up;
 mod documented;
 mod exchange;
 mod files;

@@ -3,7 +3,7 @@
 use crate::scene::{ALICE, BOB, JOHN, invite, join, scene};
 use crate::world::World;
 use node::view::PostState;
-use node::{Answer, ChannelKind, Command, PurgeFrom};
+use node::{Answer, ChannelKind, Command, CommandError, PurgeFrom};
 use oplog::Scope;
 use oplog::payload::Weight;
 
@@ -578,7 +578,36 @@ fn everything_of_somebody_in_several_channels_can_be_hidden() {
             let posts = scene.world.people[who].node.posts(space, *channel, None, 9);
             let posts = posts.unwrap();
             assert_eq!(posts.len(), 1);
-            assert!(matches!(posts[0].state, PostState::Hidden { .. }), "{posts:?}");
+            assert!(
+                matches!(posts[0].state, PostState::Hidden { .. }),
+                "{posts:?}"
+            );
         }
     }
+}
+
+#[test]
+fn r7_a_person_who_writes_too_fast_is_told_to_wait() {
+    let mut scene = scene();
+    let post = |scene: &mut crate::scene::Scene| {
+        let command = Command::Post {
+            space: scene.space,
+            channel: scene.general,
+            thread: None,
+            reply_to: None,
+            body: "again".into(),
+            attachments: vec![],
+        };
+        scene.world.command(JOHN, command)
+    };
+    for _ in 0..120 {
+        post(&mut scene).unwrap();
+    }
+    let refused = post(&mut scene).unwrap_err();
+    let CommandError::NotAllowed { rule: "R7", why } = &refused else {
+        panic!("{refused}");
+    };
+    assert!(why.contains("may go on in 61 s"), "{why}");
+    scene.world.pass(61_000);
+    post(&mut scene).unwrap();
 }
