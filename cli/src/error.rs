@@ -307,7 +307,7 @@ fn command_code(error: &CommandError) -> Code {
         CommandError::NoRelay { .. } | CommandError::TimedOut { .. } => Code::NoRelay,
         CommandError::Store { source } => store_code(source, Code::Profile),
         CommandError::ImportStopped { .. } | CommandError::NoRoom { .. } => Code::Disk,
-        CommandError::Group { .. } => Code::Profile,
+        CommandError::Group { .. } | CommandError::DamagedOp { .. } => Code::Profile,
         CommandError::UpdateNeeded | CommandError::Forked | CommandError::Stopping => Code::Other,
         // what a later node adds
         _ => Code::Other,

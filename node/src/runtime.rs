@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use net::driver::RelayAddr;
 use oplog::store::{Store, StoreError};
-use oplog::{Secret, SpaceId, Timestamp};
+use oplog::{OpId, Secret, SpaceId, Timestamp};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use store::{ChunkDir, DiskStore, KdfCost, OpenError, RealDisk, RootKey};
@@ -28,6 +28,7 @@ use crate::backup::{BackupError, RestoreError};
 use crate::command::{Answer, Command};
 use crate::error::CommandError;
 use crate::identity::{Identity, PhraseError, RecoveryPhrase};
+use crate::import::in_order;
 use crate::node::Node;
 use crate::view::{Me, Notice};
 
@@ -53,6 +54,8 @@ const PROFILE_FILES: [&str; 9] = [
     making::MARK,
     "vault.bin",
 ];
+/// Ops read at once for an export or a backup.
+const READ_OPS: usize = 1_024;
 /// Records indexed at once when the index is made again.
 const REBUILD_BATCH: usize = 4096;
 
@@ -382,20 +385,69 @@ impl Handle {
         self.notices.subscribe()
     }
 
-    /// Returns a backup: history, identity and Spaces, sealed under the recovery phrase.
+    /// Returns a backup: history, identity and Spaces, sealed under the recovery phrase. `progress`
+    /// hears ops done and ops in all.
     ///
     /// # Errors
     /// When storage fails.
-    pub async fn backup(&self) -> Result<Vec<u8>, CommandError> {
-        self.with_node(LiveNode::backup).await?
+    pub async fn backup(
+        &self,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Vec<u8>, CommandError> {
+        let spaces = self.query(LiveNode::spaces).await?;
+        let mut ids = Vec::with_capacity(spaces.len());
+        for space in spaces {
+            let of = self.query(move |node| node.op_ids(&space.id)).await??;
+            ids.push((space.id, of));
+        }
+        let total = ids.iter().map(|(_, of)| of.len() as u64).sum();
+        let mut done = 0;
+        let mut saved = Vec::with_capacity(ids.len());
+        for (space, of) in ids {
+            let ops = self.read(space, &of, |more| {
+                done += more;
+                progress(done, total);
+            });
+            saved.push((space, ops.await?));
+        }
+        self.with_node(move |node| node.backup_of(saved)).await
     }
 
-    /// Returns everything this device holds of a Space, as one file.
+    /// Returns everything this device holds of a Space, as one file. `progress` hears ops done and
+    /// ops in all.
     ///
     /// # Errors
     /// When the Space is not here, or storage fails.
-    pub async fn export(&self, space: SpaceId) -> Result<Vec<u8>, CommandError> {
-        self.with_node(move |node| node.export(&space)).await?
+    pub async fn export(
+        &self,
+        space: SpaceId,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Vec<u8>, CommandError> {
+        let ids = self.query(move |node| node.op_ids(&space)).await??;
+        let total = ids.len() as u64;
+        let mut done = 0;
+        let ops = self.read(space, &ids, |more| {
+            done += more;
+            progress(done, total);
+        });
+        Ok(crate::import::export_of(space, ops.await?))
+    }
+
+    /// Reads ops piece by piece, so that others need not wait long. Returns them parents first.
+    async fn read(
+        &self,
+        space: SpaceId,
+        ids: &[OpId],
+        mut progress: impl FnMut(u64),
+    ) -> Result<Vec<Vec<u8>>, CommandError> {
+        let mut ops = Vec::with_capacity(ids.len());
+        for piece in ids.chunks(READ_OPS) {
+            let wanted = piece.to_vec();
+            let read = self.query(move |node| node.dated_ops(&space, &wanted));
+            ops.extend(read.await??);
+            progress(piece.len() as u64);
+        }
+        Ok(in_order(ops))
     }
 
     /// Ends the node: flushes and closes everything. Returns when the profile is free.

@@ -11,7 +11,8 @@ use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
 use oplog::{
-    DeviceId, EpochId, Header, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo, UserId, codec,
+    AcceptedOp, DeviceId, EpochId, Header, Lane, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo,
+    UserId, codec,
 };
 use rand_core::CryptoRng;
 
@@ -22,7 +23,7 @@ use crate::group::load_keys;
 use crate::identity::NODE_TABLE;
 use crate::node::Node;
 use crate::repair::Repair;
-use crate::view::Membership;
+use crate::view::{DamagedOp, Membership};
 
 /// How long tags of an older generation are still listened to, in milliseconds: 7 days (B13).
 const OLD_GENERATION_MS: u64 = 7 * 86_400_000;
@@ -151,6 +152,42 @@ impl Space {
         known.or_else(|| newest().filter(|_| self.authority.epoch(epoch).is_none()))
     }
 
+    /// Returns an op, `None` when it is not here. One that the disk has damaged counts as not here;
+    /// [`Space::damaged`] names those. The control plane lies in memory.
+    pub(crate) fn op<S: Store>(
+        &self,
+        store: &S,
+        id: &OpId,
+    ) -> Result<Option<AcceptedOp>, StoreError> {
+        if let Some(node) = self.log.dag().node(id) {
+            return Ok(Some((*node.op).clone()));
+        }
+        match self.table.op(store, id) {
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Returns every op that was accepted here and cannot be read any more, lane by lane. Cost: all
+    /// ops are read.
+    pub(crate) fn damaged<S: Store>(&self, store: &S) -> Result<Vec<DamagedOp>, StoreError> {
+        let mut damaged = Vec::new();
+        for head in self.table.all_lanes(store)? {
+            for (seq, op) in self.table.range(store, &head.lane, 0, None, usize::MAX)? {
+                if self.op(store, &op)?.is_none() {
+                    let Lane { device, scope } = head.lane;
+                    damaged.push(DamagedOp {
+                        op,
+                        device,
+                        scope,
+                        seq,
+                    });
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
     /// Every scope that has tags: the control plane and the channels.
     pub(crate) fn scopes(&self) -> Vec<Scope> {
         let channels = self
@@ -218,10 +255,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Returns the header of an accepted op.
     pub(crate) fn header(&self, space: &SpaceId, op: &OpId) -> Result<Header, CommandError> {
         let s = self.known_space(space)?;
-        let found = s.table.op(&self.store, op)?;
-        found
-            .map(|op| op.header().clone())
-            .ok_or(CommandError::UnknownOp { op: *op })
+        let found = s.op(&self.store, op)?;
+        match found {
+            Some(op) => Ok(op.header().clone()),
+            None => Err(self.lacks(space, op)?),
+        }
+    }
+
+    /// Says why an op cannot be read: it never came, or the disk has damaged it.
+    pub(crate) fn lacks(&self, space: &SpaceId, op: &OpId) -> Result<CommandError, StoreError> {
+        Ok(if self.has_op(space, op)? {
+            CommandError::DamagedOp { op: *op }
+        } else {
+            CommandError::UnknownOp { op: *op }
+        })
     }
 
     pub(crate) fn has_op(&self, space: &SpaceId, op: &OpId) -> Result<bool, StoreError> {
@@ -233,7 +280,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn ops_at(
         &self,
         space: &SpaceId,
-        lane: &oplog::Lane,
+        lane: &Lane,
         seq: u64,
     ) -> Result<Vec<OpId>, StoreError> {
         self.spaces

@@ -1,10 +1,11 @@
 //! Threads, posts, reading, attachments.
 
 use std::path::PathBuf;
+use std::pin::pin;
 
 use super::lookup::{self, names};
 use super::{Context, ask, reach, short, write};
-use crate::api::{Attachment, ChannelKind, ChannelView, Command, Handle, OpId, SpaceId};
+use crate::api::{Attachment, ChannelKind, ChannelView, Command, Handle, LiveNode, OpId, SpaceId};
 use crate::args::{
     DeleteArgs, EditArgs, PostArgs, ReactArgs, ReadArgs, SaveArgs, TargetArgs, ThreadCmd,
     ThreadListArgs, ThreadNewArgs, ThreadUpdateArgs,
@@ -326,6 +327,7 @@ pub(super) async fn save(
         what: "attachment",
         path: to,
         bytes: file.size,
+        left_out: None,
     })
 }
 
@@ -425,8 +427,18 @@ async fn uploaded(handle: &Handle, files: bool, context: &Context) {
     if !files || context.offline || context.shell {
         return;
     }
-    let _bar = Bar::spinner("uploading", context.bars);
-    let _ = tokio::time::timeout(context.timeout, handle.command(Command::Sync)).await;
+    let waiting = async || handle.query(LiveNode::uploads_waiting).await.unwrap_or(0) as u64;
+    let total = waiting().await;
+    let bar = Bar::ops("uploading pieces", context.bars);
+    let mut looks = reach::Looks::until(handle, context.timeout);
+    let mut synced = pin!(handle.command(Command::Sync));
+    loop {
+        bar.at(total.saturating_sub(waiting().await), total);
+        tokio::select! {
+            _ = &mut synced => return,
+            more = looks.again() => if !more { return },
+        }
+    }
 }
 
 #[cfg(test)]
