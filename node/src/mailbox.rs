@@ -55,7 +55,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
             let mailbox = join.mailboxes.iter().find(|m| m.relay == key);
             match mailbox.and_then(|m| Some((m, m.recv_id?, m.send_id?))) {
-                None if self.opening(id, &space) => {}
+                None if join.landed_at.is_some() || self.opening(id, &space) => {}
                 // Also when an earlier process, or an earlier connection, never heard the answer.
                 None => self.open_mailbox(id, key, join),
                 Some((mailbox, recv_id, _)) => {
@@ -77,7 +77,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                             auth,
                         },
                     );
-                    if !mailbox.asked {
+                    if !mailbox.asked && join.landed_at.is_none() {
                         self.ask_to_join(id, &key, join);
                     }
                 }

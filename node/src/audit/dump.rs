@@ -105,7 +105,7 @@ impl Space {
             damaged: self.damaged(store)?,
             end,
             authority_hash: Digest::from_bytes(*self.view.state_hash().as_bytes()),
-            epoch: self.known_tip(),
+            epoch: self.canonical,
             at: Hlc::from_wall(now),
         })
     }

@@ -2,14 +2,11 @@
 
 use oplog::store::{MemStore, Store, StoreError};
 use oplog::{
-    Accept, AcceptError, AcceptedOp, EpochId, OpId, OpTable, SignedOp, SpaceId, SpaceLog, SpaceNo,
-    Timestamp,
+    Accept, AcceptError, AcceptedOp, OpId, OpTable, SignedOp, SpaceId, SpaceLog, SpaceNo, Timestamp,
 };
-use std::collections::BTreeMap;
 
 use fold::{AuthorityFold, AuthorityView};
 
-use crate::repair::Repair;
 use crate::space::Space;
 
 /// The only Space of a scratch store.
@@ -129,30 +126,13 @@ impl Building {
         let Self {
             id,
             mut store,
-            mut authority,
+            authority,
             log,
-            table,
             ..
         } = self;
         store.commit()?;
-        let view = authority.view_all(log.dag());
-        let tip = authority.canonical_tip(log.dag(), |_| true);
-        let space = Space {
-            no: NO,
-            id,
-            table,
-            view,
-            tip: tip.unwrap_or_else(|| EpochId::genesis(&id)),
-            keys: BTreeMap::new(),
-            generations: Vec::new(),
-            stuck: None,
-            repair: Repair::default(),
-            unopened: 0,
-            arrivals: None,
-            flood: crate::flood::Flood::default(),
-            log,
-            authority,
-        };
+        let mut space = Space::new(NO, id, log, authority);
+        space.tip = space.canonical;
         Ok(Scratch { space, store })
     }
 }
