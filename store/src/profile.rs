@@ -74,9 +74,21 @@ pub enum OpenError {
     /// There is none.
     #[error("there is no profile")]
     Missing,
-    /// The passphrase, or the kind of root key, is not the one it was closed with.
+    /// The passphrase is not the one it was closed with.
     #[error("wrong passphrase")]
     WrongPassphrase,
+    /// It is closed with a passphrase, and a plaintext key was tried.
+    #[error("the profile has a passphrase")]
+    HasPassphrase,
+    /// It is closed with a plaintext key, and a passphrase was tried.
+    #[error("the profile has no passphrase, but a plaintext key")]
+    NoPassphrase,
+    /// The plaintext key that opens it is gone, or is another one.
+    #[error("the file {path} {what}", path = crate::folder::PLAINTEXT_KEY_PATH)]
+    PlaintextKey {
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The vault does not open: enrol as a new device.
     #[error("the vault does not open")]
     Vault(#[source] VaultError),
