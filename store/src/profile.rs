@@ -18,7 +18,7 @@ use crate::sealed_rows::SealedRows;
 use crate::segment::{RECORDS_AT, SEGMENT_BYTES, Scanned};
 use crate::state::State;
 use crate::superblock::Unlock;
-use crate::upkeep::{BUNDLE_BYTES, SLOTS_LOW};
+use crate::upkeep::{BUNDLE_BYTES, SLOTS_LOW, remove_reserve};
 use crate::vault::{Vault, VaultError};
 
 /// Tables that hold what nothing can derive again, so that no rebuild drops them.
@@ -180,10 +180,12 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
     }
 
     /// Opens a profile, whatever state it is in, and says in [`Profile::recovery`] what it found.
-    /// `seed` must be fresh: nonces come from it.
+    /// `seed` must be fresh: nonces come from it. When the disk is too full even for this, the
+    /// reserve is let go.
     ///
     /// # Errors
-    /// Only for a wrong root key, a vault without a whole superblock, or a disk that fails.
+    /// Only for a wrong root key, a vault without a whole superblock, or a disk that fails or is
+    /// full without a reserve.
     pub fn open_in(
         disk: D,
         index: I,
@@ -191,9 +193,18 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         options: Options,
         seed: &Secret,
     ) -> Result<Self, OpenError> {
-        let vault = Vault::open(&disk, VAULT_PATH, with)?;
-        let chance = Chance::new(seed);
-        Ok(Self::assemble(disk, index, vault, options, chance)?)
+        let mut chance = Chance::new(seed);
+        let mut open = || {
+            let vault = Vault::open(&disk, VAULT_PATH, with)?;
+            // Each try draws its own: no nonce is used twice.
+            let own = Chance::new(&chance.secret());
+            let (disk, index) = (disk.clone(), index.clone());
+            Ok(Self::assemble(disk, index, vault, options.clone(), own)?)
+        };
+        match open() {
+            Err(OpenError::Store(StoreError::Full)) if remove_reserve(&disk)? => open(),
+            opened => opened,
+        }
     }
 
     /// Reads everything from the disk again, as after a crash, and allows writing again. For
@@ -206,16 +217,18 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         self.poisoned = true;
         // An index admits one owner at a time.
         self.rows = None;
-        let vault = self.vault.reopen(&self.disk, VAULT_PATH)?;
-        let chance = Chance::new(&Secret::from_bytes(self.chance.bytes()));
-        *self = Self::assemble(
-            self.disk.clone(),
-            self.index.clone(),
-            vault,
-            self.options.clone(),
-            chance,
-        )?;
+        *self = match self.assemble_again() {
+            Err(StoreError::Full) if remove_reserve(&self.disk)? => self.assemble_again(),
+            assembled => assembled,
+        }?;
         Ok(())
+    }
+
+    fn assemble_again(&mut self) -> Result<Self, StoreError> {
+        let vault = self.vault.reopen(&self.disk, VAULT_PATH)?;
+        let chance = Chance::new(&self.chance.secret());
+        let (disk, index) = (self.disk.clone(), self.index.clone());
+        Self::assemble(disk, index, vault, self.options.clone(), chance)
     }
 
     /// Says whether writing is refused until [`Profile::resume`].

@@ -137,6 +137,8 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
                     found.seq = state.last().seq;
                     recovery.completed = true;
                 }
+                // That is no fault of the index.
+                Err(StoreError::Full) => return Err(StoreError::Full),
                 Err(error) => {
                     tracing::debug!(%error, "the index takes no rows");
                     rows = None;
