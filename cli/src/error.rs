@@ -303,7 +303,9 @@ fn command_code(error: &CommandError) -> Code {
         | CommandError::Bundle { .. } => Code::BadInput,
         CommandError::NoRelay { .. } | CommandError::TimedOut { .. } => Code::NoRelay,
         CommandError::Store { source } => store_code(source, Code::Profile),
-        CommandError::ImportStopped { .. } | CommandError::NoRoom { .. } => Code::Disk,
+        CommandError::ImportStopped { .. } | CommandError::NoRoom { .. } | CommandError::Unsure => {
+            Code::Disk
+        }
         CommandError::Group { .. } => Code::Profile,
         CommandError::UpdateNeeded | CommandError::Forked | CommandError::Stopping => Code::Other,
         // what a later node adds

@@ -93,6 +93,10 @@ impl Store for SimStore {
         either!(self, s => s.commit())
     }
 
+    fn abandon(&mut self) {
+        either!(self, s => s.abandon());
+    }
+
     fn sync(&mut self) -> Result<(), StoreError> {
         either!(self, s => s.sync())
     }
@@ -211,17 +215,7 @@ impl Machine {
             &chance,
         )
         .map_err(|e| chain(&e))?;
-        loop {
-            let records = profile
-                .take_unindexed(REBUILD_BATCH)
-                .map_err(|e| chain(&e))?;
-            if records.is_empty() {
-                break;
-            }
-            let records = records.into_iter().map(|r| (r.space, r.at, r.record));
-            node::recover::index_records(&mut profile, records.collect()).map_err(|e| chain(&e))?;
-            profile.commit().map_err(|e| chain(&e))?;
-        }
+        index_rest(&mut profile).map_err(|e| chain(&e))?;
         let chunks = ChunkDir::open(disk.clone()).map_err(|e| chain(&e))?;
         Ok((
             SimStore::Disk(Box::new(profile)),
@@ -285,7 +279,9 @@ impl SimStore {
     pub(crate) fn resume(&mut self) -> bool {
         match self {
             Self::Mem(_) => true,
-            Self::Disk(profile) if profile.is_poisoned() => profile.resume().is_ok(),
+            Self::Disk(profile) if profile.is_poisoned() => {
+                profile.resume().and_then(|()| index_rest(profile)).is_ok()
+            }
             Self::Disk(_) => true,
         }
     }
@@ -296,6 +292,19 @@ impl SimStore {
             Self::Mem(_) => Ok(()),
             Self::Disk(profile) => profile.flush_idle(),
         }
+    }
+}
+
+/// Indexes what the index lacks, as the driver does before a node reads anything.
+fn index_rest(profile: &mut DiskProfile) -> Result<(), StoreError> {
+    loop {
+        let records = profile.take_unindexed(REBUILD_BATCH)?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let records = records.into_iter().map(|r| (r.space, r.at, r.record));
+        node::recover::index_records(profile, records.collect())?;
+        profile.commit()?;
     }
 }
 

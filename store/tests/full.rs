@@ -5,9 +5,14 @@
     reason = "helpers of tests fail by panicking, as tests do"
 )]
 
+use core::ops::ControlFlow;
+use std::collections::{BTreeMap, BTreeSet};
+
 use oplog::SpaceId;
 use oplog::keys::Secret;
-use oplog::store::{Direction, Location, Store, StoreError, Table, Visit};
+use oplog::store::{Direction, Label, Location, Store, StoreError, Table, Visit};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 use store::{
     Disk, DiskFile, Index, MemDisk, MemIndex, MemRows, OpenError, Options, Profile, RowChange,
     Rows, Unlock,
@@ -139,26 +144,28 @@ type Sim = Profile<MemDisk, DiskIndex>;
 
 const RESERVE_BYTES: u64 = 64 * 1024;
 
-fn options() -> Options {
+fn options(reserve_bytes: u64) -> Options {
     Options {
-        reserve_bytes: RESERVE_BYTES,
+        reserve_bytes,
         ..Options::default()
     }
 }
 
-fn create() -> (MemDisk, DiskIndex, Sim) {
+fn create(reserve_bytes: u64) -> (MemDisk, DiskIndex, Sim) {
     let disk = MemDisk::new();
     let index = DiskIndex::on(&disk);
     let (key, seed) = (Secret::from_bytes([1; 32]), Secret::from_bytes([2; 32]));
     let with = Unlock::Key(&key);
-    let made = Profile::create_in(disk.clone(), index.clone(), with, options(), &seed);
+    let options = options(reserve_bytes);
+    let made = Profile::create_in(disk.clone(), index.clone(), with, options, &seed);
     (disk, index, made.unwrap())
 }
 
 fn open(disk: &MemDisk, index: &DiskIndex, seed: u8) -> Result<Sim, OpenError> {
     let (key, seed) = (Secret::from_bytes([1; 32]), Secret::from_bytes([seed; 32]));
     let with = Unlock::Key(&key);
-    Profile::open_in(disk.clone(), index.clone(), with, options(), &seed)
+    let options = options(RESERVE_BYTES);
+    Profile::open_in(disk.clone(), index.clone(), with, options, &seed)
 }
 
 /// Leaves so much room and no more.
@@ -169,7 +176,7 @@ fn leave(disk: &MemDisk, bytes: u64) {
 
 #[test]
 fn a_full_disk_opens_by_letting_the_reserve_go() {
-    let (disk, index, mut profile) = create();
+    let (disk, index, mut profile) = create(RESERVE_BYTES);
     let at: Vec<Location> = (0..5_u8)
         .map(|n| {
             let at = profile.append(&SPACE, &[n; 300]).unwrap();
@@ -203,4 +210,141 @@ fn a_full_disk_opens_by_letting_the_reserve_go() {
     assert_eq!(profile.read(&SPACE, at.last().unwrap()).unwrap(), [4; 300]);
     profile.append(&SPACE, b"more").unwrap();
     profile.commit().unwrap();
+}
+
+/// What became of the steps of a run.
+#[derive(Debug, Default)]
+struct Steps {
+    done: BTreeSet<Vec<u8>>,
+    refused: BTreeSet<Vec<u8>>,
+    rows: BTreeMap<u8, Vec<u8>>,
+}
+
+/// Writes until the disk is full, and on: every third step with a kept row, every fifth with a
+/// secret too.
+fn fill(profile: &mut Sim, steps: &mut Steps, from: u8) {
+    for n in from..from + 40 {
+        let records: Vec<Vec<u8>> = (0..=n % 3)
+            .map(|m| [vec![n, m], vec![n; usize::from(n) * 61 % 700]].concat())
+            .collect();
+        for record in &records {
+            let at = profile.append(&SPACE, record).unwrap();
+            profile.put(Table("op"), record.get(..2).unwrap(), &at.to_bytes());
+        }
+        let row = vec![n; 200];
+        if n % 3 == 0 {
+            profile.put(NODE, &[n], &row);
+        }
+        if n % 5 == 0 {
+            profile.keep_secret(Label::new("test", &[]), &Secret::from_bytes([n; 32]));
+        }
+        match profile.commit() {
+            Ok(()) => {
+                steps.done.extend(records);
+                if n % 3 == 0 {
+                    steps.rows.insert(n, row);
+                }
+            }
+            Err(error) => {
+                assert!(matches!(error, StoreError::Full), "{error:?}");
+                steps.refused.extend(records);
+            }
+        }
+        if !profile.is_poisoned() && n % 4 == 3 {
+            profile.sync().unwrap();
+        }
+        // As the driver does: with luck it works again.
+        if profile.is_poisoned() && profile.resume().is_err() {
+            return;
+        }
+    }
+}
+
+/// Checks that all that was done is there, in the log and in the index, and nothing else.
+fn check(profile: &mut Sim, steps: &Steps, case: &str) {
+    loop {
+        let batch = profile.take_unindexed(3).unwrap();
+        if batch.is_empty() {
+            break;
+        }
+        for found in batch {
+            let key = found.record.get(..2).unwrap();
+            profile.put(Table("op"), key, &found.at.to_bytes());
+        }
+        profile.commit().unwrap();
+    }
+    let mut found = BTreeSet::new();
+    let visit = &mut |_, record| {
+        found.insert(record);
+    };
+    let bad = profile.records(&SPACE, visit).unwrap();
+    assert_eq!(bad, [], "{case}");
+    let back = found.intersection(&steps.refused).count();
+    assert_eq!(back, 0, "{case}: refused, and there all the same");
+    assert!(
+        found == steps.done,
+        "{case}: {} of {}",
+        found.len(),
+        steps.done.len()
+    );
+    let mut indexed = 0;
+    let each = &mut |_: &[u8], _: &[u8]| {
+        indexed += 1;
+        ControlFlow::Continue(())
+    };
+    let (from, to) = ([0], [255; 3]);
+    profile
+        .scan(Table("op"), &from, &to, Direction::Forward, each)
+        .unwrap();
+    assert_eq!(indexed, found.len(), "{case}: index and log differ");
+    for n in 0..=u8::MAX {
+        let row = profile.get(NODE, &[n]).unwrap();
+        assert_eq!(row.as_ref(), steps.rows.get(&n), "{case}: row {n}");
+    }
+    let recovery = profile.recovery();
+    assert!(
+        !recovery.rolled_back && !recovery.kept_rows_damaged,
+        "{case}"
+    );
+}
+
+#[test]
+fn what_a_full_disk_refused_stays_refused() {
+    let mut refusals = 0;
+    let rooms = (0..24_000).step_by(631);
+    let cases = rooms.flat_map(|room| [(room, 0), (room, 4096)]);
+    for ((room, reserve), killed) in cases.flat_map(|case| [(case, false), (case, true)]) {
+        let (disk, index, mut profile) = create(reserve);
+        let mut steps = Steps::default();
+        for n in 0..3_u8 {
+            let record = vec![200 + n; 50];
+            let at = profile.append(&SPACE, &record).unwrap();
+            profile.put(Table("op"), &record[..2], &at.to_bytes());
+            profile.commit().unwrap();
+            steps.done.insert(record);
+        }
+        profile.sync().unwrap();
+        leave(&disk, room);
+        fill(&mut profile, &mut steps, 0);
+        let case = format!("{room} bytes of room, {reserve} in reserve, killed: {killed}");
+        refusals += steps.refused.len();
+        disk.set_capacity(None);
+        if killed {
+            drop(profile);
+            disk.kill();
+            profile = open(&disk, &index, 9).unwrap();
+        } else if profile.is_poisoned() {
+            profile.resume().unwrap();
+        }
+        check(&mut profile, &steps, &case);
+        // What comes now takes the place of what was refused, and stays.
+        fill(&mut profile, &mut steps, 60);
+        check(&mut profile, &steps, &case);
+        profile.sync().unwrap();
+        drop(profile);
+        disk.power_cut(&mut ChaCha20Rng::seed_from_u64(room));
+        let mut profile = open(&disk, &index, 10).unwrap();
+        check(&mut profile, &steps, &case);
+    }
+    assert!(refusals > 1_000, "only {refusals} records were refused");
 }
