@@ -306,7 +306,9 @@ fn command_code(error: &CommandError) -> Code {
         | CommandError::Bundle { .. } => Code::BadInput,
         CommandError::NoRelay { .. } | CommandError::TimedOut { .. } => Code::NoRelay,
         CommandError::Store { source } => store_code(source, Code::Profile),
-        CommandError::ImportStopped { .. } | CommandError::NoRoom { .. } => Code::Disk,
+        CommandError::ImportStopped { .. } | CommandError::NoRoom { .. } | CommandError::Unsure => {
+            Code::Disk
+        }
         CommandError::Group { .. } | CommandError::Damaged | CommandError::DamagedOp { .. } => {
             Code::Profile
         }

@@ -130,6 +130,11 @@ pub enum CommandError {
         #[from]
         source: StoreError,
     },
+    /// The disk failed after this had been written, before that was certain to last.
+    #[error(
+        "the disk failed while this was being saved; see whether it is there before you do it again"
+    )]
+    Unsure,
     /// The MLS library refused what this node itself made: a bug, or damaged state.
     #[error("the group state is damaged: {why}")]
     Group {
