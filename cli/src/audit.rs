@@ -243,11 +243,8 @@ pub(crate) fn json(page: &Page) -> Vec<Value> {
         Page::Dump(dump) => {
             let mut out: Vec<Value> = dump.ops.iter().map(dump_op).collect();
             out.extend(dump.refused.iter().map(dump_refused));
-            out.extend(dump.damaged.iter().map(|op| {
-                let mut row = rows::damaged(dump.space, op);
-                row["type"] = json!("dump-damaged");
-                row
-            }));
+            let damaged = dump.damaged.iter();
+            out.extend(damaged.map(|op| rows::damaged("dump-damaged", dump.space, op)));
             out.extend(snapshot(&dump.end));
             out.push(json!({
                 "type": "dump-end", "space": dump.space.to_string(), "name": dump.end.name,
@@ -344,10 +341,10 @@ fn header(h: &Header) -> Map<String, Value> {
         "payload_hash": h.payload_hash.to_string(),
         "payload_len": h.payload_len,
     });
-    match fields {
-        Value::Object(fields) => fields,
-        _ => Map::new(),
+    if let Value::Object(fields) = fields {
+        return fields;
     }
+    Map::new()
 }
 
 fn field(value: &Field) -> Value {

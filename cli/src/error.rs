@@ -333,9 +333,10 @@ fn attach_code(error: &AttachError) -> Code {
 
 /// A file that is not there was named wrongly; all else is the disk's.
 fn file_code(doing: &str, error: &io::Error) -> Code {
-    match error.kind() {
-        io::ErrorKind::NotFound if doing == "read" => Code::BadInput,
-        _ => Code::Disk,
+    if doing == "read" && error.kind() == io::ErrorKind::NotFound {
+        Code::BadInput
+    } else {
+        Code::Disk
     }
 }
 

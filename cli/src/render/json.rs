@@ -13,10 +13,10 @@ use crate::api::{
 use crate::output::{Done, NewInvite, Output};
 
 /// An op that the disk has damaged.
-pub(crate) fn damaged(space: SpaceId, op: &DamagedOp) -> Value {
+pub(crate) fn damaged(kind: &str, space: SpaceId, op: &DamagedOp) -> Value {
     let channel = op.scope.channel();
     json!({
-        "type": "damaged", "space": space.to_string(), "op": op.op.to_string(),
+        "type": kind, "space": space.to_string(), "op": op.op.to_string(),
         "device": op.device.to_string(),
         "plane": if channel.is_none() { "control" } else { "content" },
         "channel": channel.map(|channel| channel.to_string()), "seq": op.seq,
@@ -55,7 +55,7 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
                         .map(|op| own_op(space.summary.id, op)),
                 );
                 let damaged = page.damaged.get(&space.summary.id).into_iter().flatten();
-                rows.extend(damaged.map(|op| self::damaged(space.summary.id, op)));
+                rows.extend(damaged.map(|op| self::damaged("damaged", space.summary.id, op)));
             }
             let mended = status.recovered.iter();
             rows.extend(mended.map(|what| json!({"type": "mended", "what": what})));

@@ -102,12 +102,13 @@ impl Handle {
             path: path.to_owned(),
         };
         // Before opening: to open a pipe waits for somebody who writes.
-        let meta = std::fs::metadata(path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => AttachError::Missing {
-                path: path.to_owned(),
-                source,
-            },
-            _ => io(source),
+        let meta = std::fs::metadata(path).map_err(|source| {
+            if source.kind() == io::ErrorKind::NotFound {
+                let path = path.to_owned();
+                AttachError::Missing { path, source }
+            } else {
+                io(source)
+            }
         })?;
         if !meta.is_file() {
             return Err(AttachError::NotAFile {

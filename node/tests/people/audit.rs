@@ -121,8 +121,8 @@ fn a_cheat_is_refused_with_a_rule_by_everybody_honest() {
     assert_eq!(kept.id(), forged);
     assert!(kept.clone().verify().is_ok());
     assert!(format!("{:?}", refused.payload).contains("case C"));
-    let digits = &forged.to_string()[..8];
-    let found = node.ops_beginning(scene.space, digits).unwrap();
+    let digits = forged.short();
+    let found = node.ops_beginning(scene.space, &digits).unwrap();
     assert_eq!(
         (found.len(), found[0].0, found[0].1),
         (1, forged, "refused")
@@ -157,10 +157,6 @@ fn one_damaged_record_is_named_and_hides_nothing_else() {
     assert_eq!(
         node.audit_log(scene.space, 1_000).unwrap().len(),
         dump.ops.len()
-    );
-    assert_eq!(
-        node.own_ops(scene.space, 100).unwrap().len(),
-        node.own_ops(scene.space, 1_000).unwrap().len()
     );
     let now = node
         .replay(scene.space, Until::Time(scene.world.now))
