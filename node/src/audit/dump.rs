@@ -177,4 +177,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         found.extend(damaged.map(|d| (d.op, "damaged", Hlc::ZERO, Timestamp::from_ms(0))));
         Ok(found)
     }
+
+    /// Returns every op that was accepted here and can be read.
+    ///
+    /// # Errors
+    /// When the Space is not here, or storage fails.
+    pub fn held_ops(&self, space: SpaceId) -> Result<Vec<OpId>, CommandError> {
+        let ops = self.accepted_ops(&space)?.into_iter();
+        Ok(ops.map(|op| op.id()).collect())
+    }
 }
