@@ -109,10 +109,8 @@ impl Space {
     /// Where the branch that we are on leads, by all that is known: an op is judged alike by a
     /// device that cannot follow any more, or not yet, and by one that does.
     pub(crate) fn known_tip(&self) -> EpochId {
-        let epochs = self.authority.epochs();
-        let member = |user: &UserId| self.view.is_member(user);
-        epochs
-            .canonical_tip_after(&self.tip, member, |_| true)
+        self.authority
+            .tip_after(&self.view, &self.tip, &|_| true)
             .unwrap_or(self.tip)
     }
 
