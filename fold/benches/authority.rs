@@ -2,6 +2,7 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::expect_used,
+    clippy::wildcard_enum_match_arm,
     reason = "a bench may panic, and explains itself"
 )]
 

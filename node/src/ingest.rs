@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use minicbor::bytes::ByteVec;
 use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
 use oplog::{
-    Accept, AcceptError, AcceptedOp, Kind, OpId, Refused, Rule, Scope, SignedOp, SpaceId, SpaceNo,
-    Tag, UserId, VerifiedOp, codec,
+    Accept, AcceptError, AcceptedOp, EpochId, Kind, OpId, Refused, Rule, Scope, SignedOp, SpaceId,
+    SpaceNo, Tag, UserId, VerifiedOp, codec,
 };
 use rand_core::CryptoRng;
 
@@ -30,6 +30,12 @@ const UNOPENED: Table = Table("unopened");
 const UNOPENED_MAX: usize = 2_000;
 /// How long they are kept, in days: as long as holdback keeps ops.
 const UNOPENED_DAYS: u64 = 14;
+
+/// What an envelope held for this device.
+enum Opened {
+    Ops(Vec<ByteVec>),
+    Gossip(ByteVec),
+}
 
 /// What became of some ops.
 #[derive(Debug, Default)]
@@ -71,6 +77,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 let mut outcome = Outcome::default();
                 let mut ops = Vec::new();
                 for Arrived { id, hour, bytes } in envelopes {
+                    let s = self.spaces.get(&space);
+                    if s.is_some_and(|s| s.repair.knows_gossip(&id)) {
+                        continue;
+                    }
                     if let Some((_, inside)) = self.arrival(&space, &tag, &id)? {
                         // Another relay brought it. That it is here too is what was hoped for.
                         if let Some(s) = self.spaces.get_mut(&space) {
@@ -79,7 +89,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         continue;
                     }
                     match self.open_one(&space, &scope, &bytes) {
-                        Some(Sealed::Ops(list)) => {
+                        Some(Opened::Ops(list)) => {
                             let list = decode_ops(list, &mut outcome);
                             let inside: Vec<OpId> = list.iter().map(SignedOp::id).collect();
                             self.note_arrival(&space, &tag, &id, hour, &inside)?;
@@ -88,7 +98,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                             }
                             ops.extend(list);
                         }
-                        Some(Sealed::Gossip(message)) => self.heard(&space, &message)?,
+                        Some(Opened::Gossip(message)) => {
+                            if let Some(s) = self.spaces.get_mut(&space) {
+                                s.repair.note_gossip(id);
+                            }
+                            self.heard(&space, &message)?;
+                        }
                         None => {
                             self.note_arrival(&space, &tag, &id, hour, &[])?;
                             self.keep_unopened(&space, tag, &scope, &bytes)?;
@@ -106,11 +121,23 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
     }
 
-    fn open_one(&self, space: &SpaceId, scope: &Scope, envelope: &[u8]) -> Option<Sealed> {
-        let keys = self.spaces.get(space)?.seal_keys(scope);
-        let (_, plain) = mls::envelope::open(envelope, &keys).ok()?;
+    fn open_one(&mut self, space: &SpaceId, scope: &Scope, envelope: &[u8]) -> Option<Opened> {
+        let epochs = self.spaces.get(space)?.keys.values();
+        let plain = mls::envelope::open_in(envelope, scope, epochs).ok()?;
         // Sealed by a member: nonsense inside is their fault and nobody's loss.
-        codec::decode("envelope content", &plain).ok()
+        match codec::decode("envelope content", &plain).ok()? {
+            Sealed::Ops(list) => Some(Opened::Ops(list)),
+            Sealed::Gossip(message) => Some(Opened::Gossip(message)),
+            Sealed::Letter(letter) => {
+                let list = self.read_letter(space, &letter);
+                let ids = list.iter().filter_map(|op| SignedOp::decode(op).ok());
+                let ids: Vec<OpId> = ids.map(|op| op.id()).collect();
+                if let Some(s) = self.spaces.get_mut(space) {
+                    s.letters.told(ids);
+                }
+                Some(Opened::Ops(list))
+            }
+        }
     }
 
     /// Takes ops that anybody may have sent: decodes, verifies, accepts.
@@ -177,6 +204,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         outcome: &mut Outcome,
     ) -> Result<(), StoreError> {
         let mut accepted: Vec<AcceptedOp> = Vec::new();
+        let lost_count = |node: &Self| node.spaces.get(space).map_or(0, |s| s.log.lost().len());
+        let lost_before = lost_count(self);
         for op in ops {
             let id = op.id();
             let Some(s) = self.spaces.get_mut(space) else {
@@ -204,6 +233,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         }
         outcome.accepted.extend(accepted.iter().map(|op| op.id()));
+        let mended = lost_before.saturating_sub(lost_count(self));
+        let now = self.now.as_ms();
+        if let Some(s) = self.spaces.get_mut(space).filter(|_| !accepted.is_empty()) {
+            s.mended += mended;
+            s.repair.progressed(now);
+        }
         if accepted.is_empty() && outcome.held > 0 {
             // What they wait for is asked for, though nothing else was new.
             self.consider_repair(space);
@@ -220,7 +255,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if ops.is_empty() {
             return Ok(());
         }
-        let before = self.spaces.get(space).map(|s| s.tip);
         let mut governed = false;
         for op in ops {
             self.index(space, op)?;
@@ -229,22 +263,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.note_refs(space, ops)?;
         if governed {
             self.refresh_view(space);
-            for op in ops
+            let commits = ops
                 .iter()
                 .filter(|op| op.header().kind() == Some(Kind::Commit))
-            {
-                self.follow_commit(space, op)?;
-            }
+                .map(|op| EpochId::of_commit(&op.id()));
+            self.follow_commits(space, commits.collect())?;
             self.note_own_standing(space);
         }
         self.notify(Notice::Ops {
             space: *space,
             ops: ops.iter().map(|op| op.id()).collect(),
         });
-        let after = self.spaces.get(space).map(|s| s.tip);
-        if before != after {
-            self.retry_unopened(space)?;
-        }
+        self.retry_unopened(space)?;
         if governed {
             self.consider_reconcile(space)?;
         }
@@ -281,7 +311,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            let Some(op) = s.table.op(&self.store, &id)? else {
+            let Some(op) = s.op(&self.store, &id)? else {
                 continue;
             };
             let (lane, seq) = (op.header().lane(), op.header().seq);
@@ -335,14 +365,31 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    /// Tries the envelopes that no key opened, with the keys there are now.
+    /// Tries the envelopes that no key opened, if keys came since; what is in them may bring the
+    /// next ones. In a loop: who is a thousand commits behind must not need as deep a stack.
     pub(crate) fn retry_unopened(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        while let Some(s) = self.spaces.get_mut(space)
+            && s.keys_are_new
+            && !s.retrying
+        {
+            s.keys_are_new = false;
+            if s.unopened == 0 {
+                break;
+            }
+            s.retrying = true;
+            let tried = self.try_unopened(space);
+            if let Some(s) = self.spaces.get_mut(space) {
+                s.retrying = false;
+            }
+            tried?;
+        }
+        Ok(())
+    }
+
+    fn try_unopened(&mut self, space: &SpaceId) -> Result<(), StoreError> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
-        if s.unopened == 0 {
-            return Ok(());
-        }
         let prefix = s.no.0.to_be_bytes();
         let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         self.store.scan(
@@ -373,7 +420,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 }
             }
             match (sealed, kept) {
-                (Some(Sealed::Ops(list)), Some((_, tag, envelope))) => {
+                (Some(Opened::Ops(list)), Some((_, tag, envelope))) => {
                     let list = decode_ops(list, &mut outcome);
                     let inside: Vec<OpId> = list.iter().map(SignedOp::id).collect();
                     let id = oplog::tag::envelope_hash(envelope);
@@ -382,7 +429,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     }
                     ops.extend(list);
                 }
-                (Some(Sealed::Gossip(message)), _) => self.heard(space, &message)?,
+                (Some(Opened::Gossip(message)), _) => self.heard(space, &message)?,
                 _ => {}
             }
         }
@@ -411,7 +458,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        s.log.expire(self.now);
+        s.log.expire(self.now, &mut self.store)?;
         let mut accepted = Vec::new();
         let mut outcome = Outcome::default();
         for (id, result) in s.log.due(self.now, &mut self.store, &mut s.authority) {
@@ -446,7 +493,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            if let Some(op) = s.table.op(&self.store, id)? {
+            if let Some(op) = s.op(&self.store, id)? {
                 self.index(space, &op)?;
             }
         }

@@ -48,7 +48,7 @@ pub(super) fn page(page: &StatusPage, look: Look) -> String {
         }
     }
     if !status.recovered.is_empty() {
-        out.push_str(&look.paint(Tone::Strong, "Mended at the last start"));
+        out.push_str(&look.paint(Tone::Strong, "Mended"));
         out.push('\n');
         for what in &status.recovered {
             out.push_str(&clean::block(what, "  "));
@@ -116,6 +116,15 @@ fn one(space: &SpaceStatus, look: Look) -> String {
             format!("{} waiting for others", counted(space.held, "op")),
         );
     }
+    if space.lost > 0 {
+        warn(
+            Tone::Warn,
+            format!(
+                "{} damaged on this disk, asked for again",
+                counted(space.lost, "op")
+            ),
+        );
+    }
     if space.unopened > 0 {
         warn(
             Tone::Warn,
@@ -131,10 +140,11 @@ fn one(space: &SpaceStatus, look: Look) -> String {
             ),
         );
     }
-    for fork in &space.forks {
+    if space.behind {
         warn(
             Tone::Bad,
-            format!("two commits follow epoch {}", fork.short()),
+            "goes on with keys that are not on this device: it asks the members for them"
+                .to_owned(),
         );
     }
     if space.update_needed {

@@ -43,7 +43,7 @@ pub(crate) enum Do {
     /// Proves that this device of somebody equivocates; the op at this place was seen.
     Prove(P, u8, Option<usize>),
     /// These admins do it together.
-    Quorum(Vec<P>, Box<Do>),
+    Quorum(Vec<P>, Box<Self>),
 }
 
 #[derive(Clone, Default)]

@@ -14,7 +14,9 @@
 mod audit;
 mod chunks;
 mod compare;
+mod forks;
 mod import;
+mod mend;
 mod room;
 mod scene;
 mod story;
