@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 
 use mls::{EpochKeys, Expected, LocalDevice, Processed, cert_book, commit_aad, stored};
 use oplog::authority::Authority;
+use oplog::mutants::{Mutant, on};
 use oplog::payload::{DeviceCert, Genesis, SpaceKind};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{
@@ -216,7 +217,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let now = self.now.as_ms();
         let mut dropped = Vec::new();
         for (age, epoch) in chain.iter().enumerate() {
-            if age >= SNAPSHOTS_MAX {
+            if age >= SNAPSHOTS_MAX && !on(Mutant::StateKept) {
                 stored::erase_state(&mut self.store, space, epoch);
             }
             let entered = self

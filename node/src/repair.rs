@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::bytes::ByteVec;
 use oplog::hash::H;
+use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{DeviceId, Lane, OpId, Scope, SpaceId, UserId, codec};
 use rand_core::CryptoRng;
@@ -221,7 +222,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn owe(&mut self, space: &SpaceId, ops: Vec<OpId>) {
-        if ops.is_empty() {
+        if ops.is_empty() || on(Mutant::GivesNothing) {
             return;
         }
         let position = self.turn(space, &ops);
@@ -313,7 +314,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .map(|head| LaneHead {
                 device: head.lane.device,
                 scope: head.lane.scope,
-                seq: head.seq,
+                seq: head.seq + 100 * u64::from(on(Mutant::HaveLies)),
             })
             .take(HAVE_LANES_MAX)
             .collect();
