@@ -42,6 +42,8 @@ mod mailbox;
 mod message;
 mod node;
 mod outbox;
+#[cfg(feature = "test-utils")]
+mod peek;
 mod query;
 mod relays;
 mod repair;
@@ -67,3 +69,5 @@ pub use oplog::{
     BlobId, ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, Scope, Secret, SpaceId, Timestamp,
     UserId,
 };
+#[cfg(feature = "test-utils")]
+pub use peek::{Group, Kept};

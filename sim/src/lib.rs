@@ -27,6 +27,7 @@ mod fault;
 mod havoc;
 mod line;
 pub mod model;
+mod mutants;
 mod people;
 mod picture;
 mod queue;

@@ -65,6 +65,7 @@ pub(crate) fn schedule(config: &Config) -> Vec<Entry> {
 
 /// Runs a world to its end.
 pub(crate) fn run(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
+    let _on = crate::mutants::turn_on(config);
     let mut world = None;
     let ran = quietly(|| {
         let world = world.insert(World::new(config.clone(), entries.to_vec(), rows_kept));
@@ -189,7 +190,7 @@ impl World {
             })
             .map(|d| d.index)
             .collect();
-        let everybody = s.chance(500_000);
+        let everybody = s.chance(500_000) || self.config.scenario.is_some();
         let fresh = s.chance(500_000);
         let mut core: BTreeSet<u16> = candidates
             .iter()

@@ -272,6 +272,14 @@ impl Machine {
         }
     }
 
+    /// The disk, and the key that opens its vault.
+    pub(crate) const fn disk_and_root(&self) -> Option<(&MemDisk, &Secret)> {
+        match self {
+            Self::Mem => None,
+            Self::Disk { disk, root, .. } => Some((disk, root)),
+        }
+    }
+
     pub(crate) const fn index(&self) -> Option<&MemIndex> {
         match self {
             Self::Mem => None,
@@ -281,6 +289,14 @@ impl Machine {
 }
 
 impl SimStore {
+    /// Says whether a write failed for good and nothing has been read again since.
+    pub(crate) const fn is_poisoned(&self) -> bool {
+        match self {
+            Self::Mem(_) => false,
+            Self::Disk(profile) => profile.is_poisoned(),
+        }
+    }
+
     /// What the driver does when the store failed: reads it again. Says whether it may be written.
     pub(crate) fn resume(&mut self) -> bool {
         match self {
