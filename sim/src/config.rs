@@ -277,7 +277,8 @@ impl Config {
 
     /// Says whether nothing goes wrong here at all.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.profile == Profile::Calm && self.on.is_empty() && self.byzantine.is_empty()
+        let cuts = self.scenario.as_deref().is_some_and(|name| name != "quiet");
+        self.profile == Profile::Calm && self.on.is_empty() && self.byzantine.is_empty() && !cuts
     }
 
     /// Returns a short name of everything but the seed.

@@ -34,6 +34,7 @@ mod queue;
 mod relay_host;
 mod rng;
 mod run;
+mod scenario;
 mod schedule;
 mod shrink;
 mod storage;

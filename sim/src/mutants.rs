@@ -1,8 +1,11 @@
 //! Deliberate bugs, one at a time: which worlds show each, and turning it on for one of them.
 
+use std::io;
+
 use oplog::mutants::Mutant;
 
 use crate::config::{Config, Profile};
+use crate::fault::Class;
 
 /// Says whether this program was built with deliberate bugs to turn on.
 pub(crate) const BUILT: bool = cfg!(feature = "mutants");
@@ -10,30 +13,35 @@ pub(crate) const BUILT: bool = cfg!(feature = "mutants");
 /// Where a bug shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// In worlds of this theme, seed after seed.
-    Theme(Profile),
-    /// In this scenario, whatever the seed.
+    /// In worlds of this theme, seed after seed, where one of these classes is on, if any is named.
+    Theme(Profile, &'static [Class]),
+    /// In this scenario, with one seed after the other.
     Scenario(&'static str),
 }
 
-/// Returns where to look for a bug: the theme in which people or cheats do what it is about.
+/// Classes that take what was not synced.
+const CRASHES: &[Class] = &[Class::PowerCut, Class::CrashUnsynced, Class::CrashMidWrite];
+
+/// Returns where to look for a bug: where people, cheats or machines do what it is about.
 pub(crate) const fn place(mutant: Mutant) -> Place {
     use Mutant as M;
-    Place::Theme(match mutant {
-        M::SignatureUnchecked
-        | M::LaneGaps
-        | M::TimeGoesBack
-        | M::ViewShrinks
-        | M::EpochUnseen
-        | M::EpochOfOthers
-        | M::EqualRank
-        | M::OthersText
-        | M::TooFast
-        | M::AcrossChannels
-        | M::KicksKey
-        | M::TwoCommits
-        | M::FutureNow
-        | M::RefusalsForgotten => Profile::Byz,
+    use Place::{Scenario, Theme};
+    use Profile::{Byz, Chat, Forum, Moderation, Onboarding, Storage};
+    match mutant {
+        M::SignatureUnchecked => Theme(Byz, &[Class::ByzSignature, Class::ByzJoinStranger]),
+        M::LaneGaps => Theme(Byz, &[Class::ByzLaneGap]),
+        M::TimeGoesBack => Theme(Byz, &[Class::ByzBackdate]),
+        M::ViewShrinks => Theme(Byz, &[Class::ByzForget]),
+        M::EpochUnseen => Theme(Byz, &[Class::ByzEpoch]),
+        M::EpochOfOthers => Theme(Byz, &[Class::ByzOldEpoch]),
+        M::EqualRank => Theme(Byz, &[Class::ByzKickSelf]),
+        M::OthersText => Theme(Byz, &[Class::ByzEdit]),
+        M::TooFast => Theme(Byz, &[Class::ByzTooFast]),
+        M::AcrossChannels => Theme(Byz, &[Class::ByzAcross]),
+        M::KicksKey => Theme(Byz, &[Class::ByzEvict]),
+        M::TwoCommits => Theme(Byz, &[Class::ByzCommitTwice]),
+        M::FutureNow => Theme(Byz, &[Class::ByzFutureDefer]),
+        M::RefusalsForgotten => Theme(Byz, &[]),
         M::AnybodyMay
         | M::LastOwnerGoes
         | M::MutedSpeaks
@@ -43,39 +51,52 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         | M::InviteForAll
         | M::UpdatesAnytime
         | M::RevokesPast
-        | M::RevokesNothing
         | M::GrantNotNeeded
         | M::OwnBanStands
         | M::DigestFirst
         | M::StrictestFirst
         | M::PastDecides
-        | M::LateSwapped
-        | M::CutShort
-        | M::OpenAsListed
         | M::AnyRestore
         | M::OrderByWall
-        | M::SealedForRemoved
-        | M::NeverReconciles => Profile::Moderation,
-        M::ArchivedOpen | M::FirstEditWins | M::UnreactWins | M::FirstPinWins => Profile::Forum,
-        M::HaveLies | M::GivesNothing => Profile::Relays,
-        M::HeldForever | M::SentIsTaken | M::RootChanges | M::NonceRepeats | M::KeptTooLong => {
-            Profile::Chat
+        | M::SealedForRemoved => Theme(Moderation, &[]),
+        M::ArchivedOpen | M::FirstEditWins | M::UnreactWins | M::FirstPinWins => Theme(Forum, &[]),
+        M::HeldForever | M::SentIsTaken | M::NonceRepeats | M::KeptTooLong => Theme(Chat, &[]),
+        M::RootChanges => Theme(Chat, &[Class::Kill, Class::PowerCut, Class::CrashUnsynced]),
+        M::KeyPackageKept => Theme(Onboarding, &[]),
+        M::SlotKept => Theme(Storage, &[]),
+        M::SyncSkipped | M::JournalUnsynced | M::LogUnsynced | M::RedoSkipped | M::AheadTrusted => {
+            Theme(Storage, CRASHES)
         }
-        M::StateKept => Profile::Onboarding,
+        M::RevokesNothing => Scenario("admin-duel"),
+        M::LateSwapped => Scenario("john-bob-b"),
+        M::CutShort | M::NeverReconciles => Scenario("john-bob-a"),
+        M::OpenAsListed => Scenario("open-scope"),
+        M::OneMoreLate => Scenario("late-posts"),
+        M::HaveLies | M::GivesNothing => Scenario("relay-loses-all"),
+        M::StateKept => Scenario("onboarding-30"),
         M::OutboxForgets
         | M::CommitSealedAhead
         | M::CursorRepeats
         | M::PageSkips
-        | M::NobodyTold => Profile::Calm,
-        M::SyncSkipped
-        | M::KeyPackageKept
-        | M::SlotKept
-        | M::JournalUnsynced
-        | M::LogUnsynced
-        | M::RedoSkipped
-        | M::AheadTrusted => Profile::Storage,
-        M::OneMoreLate => return Place::Scenario("late-posts"),
-    })
+        | M::NobodyTold => Scenario("quiet"),
+    }
+}
+
+/// Finds out whether a world can be run as its config says.
+///
+/// # Errors
+/// When it is to have a bug that there is not, or that this program was built without.
+pub(crate) fn check(config: &Config) -> io::Result<()> {
+    match config.mutant.as_deref() {
+        None => Ok(()),
+        Some(id) if Mutant::by_id(id).is_none() => {
+            Err(io::Error::other(format!("there is no mutant {id}")))
+        }
+        Some(_) if BUILT => Ok(()),
+        Some(_) => Err(io::Error::other(
+            "built without deliberate bugs: build it with --features mutants",
+        )),
+    }
 }
 
 /// Turns the bug on that a world is to have, until the guard goes.

@@ -136,6 +136,7 @@ fn phases(world: &mut World) -> (Option<&'static str>, Option<Millis>) {
         return (None, None);
     }
     world.check_all();
+    world.check_scenario_before();
     world.freeze_all_but_core();
     let from = world.now();
     let until = from + LIVENESS_MS + world.ahead_ms.min(AHEAD_MS_MAX);
@@ -163,6 +164,7 @@ fn phases(world: &mut World) -> (Option<&'static str>, Option<Millis>) {
     }
     if world.failure.is_none() {
         world.check_end();
+        world.check_scenario_end();
     }
     match verdict {
         Verdict::Whole => (None, healed),
