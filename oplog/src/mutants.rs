@@ -55,7 +55,7 @@ mutants! {
     EpochOfOthers "oplog" "R5: the author's device need not be in the group of the epoch" ["S3"];
     AnybodyMay "oplog" "R6: no weight is needed for anything" ["S3"];
     EqualRank "oplog" "R6: an equal rank suffices: `>=` for `>`" ["S3"];
-    LastOwnerGoes "oplog" "R6: the last owner may leave" ["S3"];
+    LastOwnerGoes "oplog" "R6: the last owner may leave" ["S3" "SC"];
     OthersText "oplog" "R6: anybody edits and deletes what others wrote" ["S3" "S14"];
     MutedSpeaks "oplog" "R6: a mute stops nobody" ["S3"];
     ArchivedOpen "oplog" "R6: an archived channel still takes posts" ["S3"];

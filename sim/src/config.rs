@@ -113,6 +113,9 @@ pub(crate) struct Config {
     /// The scenario that this is, by name; drawn from the seed otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scenario: Option<String>,
+    /// How long the healed world may take, if it is to be shorter than [`LIVENESS_MS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) liveness_ms: Option<Millis>,
     /// The deliberate bug that is on, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mutant: Option<String>,
@@ -160,6 +163,7 @@ impl Config {
             absent: BTreeSet::new(),
             on: BTreeSet::new(),
             scenario: None,
+            liveness_ms: None,
             mutant: None,
             act_every_ms: 0,
             fault_every_ms: 0,

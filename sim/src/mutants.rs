@@ -43,7 +43,6 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         M::FutureNow => Theme(Byz, &[Class::ByzFutureDefer]),
         M::RefusalsForgotten => Theme(Byz, &[]),
         M::AnybodyMay
-        | M::LastOwnerGoes
         | M::MutedSpeaks
         | M::NothingChanges
         | M::UndoByAnyone
@@ -67,6 +66,7 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         M::SyncSkipped | M::JournalUnsynced | M::LogUnsynced | M::RedoSkipped | M::AheadTrusted => {
             Theme(Storage, CRASHES)
         }
+        M::LastOwnerGoes => Scenario("owner-stays"),
         M::RevokesNothing => Scenario("admin-duel"),
         M::LateSwapped => Scenario("john-bob-b"),
         M::CutShort | M::NeverReconciles => Scenario("john-bob-a"),

@@ -139,7 +139,8 @@ fn phases(world: &mut World) -> (Option<&'static str>, Option<Millis>) {
     world.check_scenario_before();
     world.freeze_all_but_core();
     let from = world.now();
-    let until = from + LIVENESS_MS + world.ahead_ms.min(AHEAD_MS_MAX);
+    let bound = world.config.liveness_ms.unwrap_or(LIVENESS_MS);
+    let until = from + bound + world.ahead_ms.min(AHEAD_MS_MAX);
     let far_ahead = world.ahead_ms > AHEAD_MS_MAX;
     let mut verdict = Verdict::Excused("a checker spoke");
     let mut healed = None;

@@ -44,6 +44,7 @@ pub(crate) const ALL: &[Scenario] = &[
     authority::BAN_REINVITE,
     authority::COLLUSION,
     authority::KICKED,
+    authority::OWNER_STAYS,
     authority::LATE_POSTS,
     authority::OPEN_SCOPE,
     machines::BACKUP,

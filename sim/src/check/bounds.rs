@@ -9,7 +9,7 @@ const UNOPENED_MAX: usize = 2_000;
 /// Events that may wait in a world: more means that somebody talks to himself.
 const WAITING_MAX: usize = 400_000;
 /// Events of a whole world: the longest and largest that seeds draw have a quarter of it.
-const EVENTS_MAX: u64 = 5_000_000;
+const EVENTS_MAX: u64 = 3_000_000;
 
 impl World {
     pub(crate) fn check_bounds(&mut self) {

@@ -21,6 +21,10 @@ use crate::run::{self, Outcome};
 use crate::scenario;
 use crate::schedule::Entry;
 
+/// How long a world may take to heal here, with a bug and without: half an hour. Those of sane
+/// seeds take minutes, and a world that never heals is dear.
+const HEALED_MS: u64 = 30 * 60_000;
+
 /// Turns deliberate bugs on, one at a time, and sees whether the checkers find them.
 #[derive(Debug, Args)]
 pub(crate) struct Mutants {
@@ -218,6 +222,7 @@ fn world(mutant: Mutant, seed: u64) -> Option<(Config, Vec<Entry>)> {
         Place::Scenario(name) => scenario::find(name)?.build(seed),
     };
     config.mutant = Some(mutant.id().to_owned());
+    config.liveness_ms = Some(HEALED_MS);
     Some((config, entries))
 }
 

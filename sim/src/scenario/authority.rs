@@ -177,6 +177,34 @@ pub(super) const COLLUSION: Scenario = Scenario {
     },
 };
 
+pub(super) const OWNER_STAYS: Scenario = Scenario {
+    name: "owner-stays",
+    what: "the only owner wants to leave, and to be a member only: a Space is never left without one",
+    script: |seed| {
+        let mut script = Script::new(seed, 4, 1, 10);
+        let start = script.start();
+        script.act(start, 0, Act::Role { whom: 0, weight: 1 });
+        script.act(start + 30, 0, Act::Leave);
+        script.post(start + 60, 1);
+        script.done()
+    },
+    before: nothing,
+    end: |world| {
+        let all = world.all_but(&[]);
+        world.members_are(&all, &all)?;
+        let owner = world.user_of(0)?;
+        world.each(all, |node| {
+            let owns = |m: &node::view::MemberView| {
+                m.user == owner && m.weight == Some(node::Weight::OWNER)
+            };
+            if world.members_of(node).iter().any(owns) {
+                return Ok(());
+            }
+            Err("counts no owner".to_owned())
+        })
+    },
+};
+
 pub(super) const KICKED: Scenario = Scenario {
     name: "kicked-stays-out",
     what: "somebody kicked does not come back by the request that once let him in, though the link has room",
