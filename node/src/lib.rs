@@ -22,6 +22,7 @@ pub mod runtime;
 
 mod admit;
 mod arrivals;
+mod branch;
 mod bundle;
 mod cache;
 mod commit;
@@ -36,6 +37,7 @@ mod import;
 mod ingest;
 mod join;
 mod landing;
+mod letters;
 mod listen;
 mod mail;
 mod mailbox;
@@ -45,8 +47,10 @@ mod outbox;
 #[cfg(feature = "test-utils")]
 mod peek;
 mod query;
+mod readd;
 mod relays;
 mod repair;
+mod retention;
 mod rogue;
 mod seal;
 mod space;

@@ -1,15 +1,12 @@
-//! After a crash: records that the log holds and the index does not, and commits not yet followed.
+//! After a crash: records that the log holds and the index does not.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use oplog::store::{Direction, Location, Store, StoreError, prefix_end};
-use oplog::{DeviceId, Kind, OpTable, SpaceId, SpaceNo, codec};
-use rand_core::CryptoRng;
+use oplog::{DeviceId, OpTable, SpaceId, SpaceNo, codec};
 
-use crate::blobs::ChunkStore;
 use crate::identity::{Identity, NODE_TABLE};
-use crate::node::Node;
 use crate::outbox::{Queued, queue};
 use crate::space::{SPACE, SpaceRow};
 
@@ -72,34 +69,4 @@ fn space_numbers(store: &impl Store) -> Result<BTreeMap<SpaceId, SpaceNo>, Store
         },
     )?;
     Ok(numbers)
-}
-
-impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
-    /// Follows commits that were accepted and not followed when the process ended.
-    pub(crate) fn follow_pending(&mut self) -> Result<(), StoreError> {
-        let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
-        for space in spaces {
-            while let Some(s) = self.spaces.get(&space) {
-                let before = s.tip;
-                let commits: Vec<_> = s
-                    .authority
-                    .epochs()
-                    .children(&before)
-                    .iter()
-                    .filter_map(|epoch| s.authority.epochs().epoch(epoch))
-                    .filter_map(|record| s.log.dag().node(&record.commit))
-                    .filter(|node| node.op.header().kind() == Some(Kind::Commit))
-                    .map(|node| std::sync::Arc::clone(&node.op))
-                    .collect();
-                for commit in commits {
-                    self.follow_commit(&space, &commit)?;
-                }
-                if self.spaces.get(&space).is_none_or(|s| s.tip == before) {
-                    break;
-                }
-            }
-        }
-        self.effects.clear();
-        Ok(())
-    }
 }

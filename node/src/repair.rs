@@ -233,7 +233,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Our place among the devices of the group, in an order that differs for every question.
-    fn turn(&self, space: &SpaceId, about: &[OpId]) -> u64 {
+    pub(crate) fn turn(&self, space: &SpaceId, about: &[OpId]) -> u64 {
         let Some(s) = self.spaces.get(space) else {
             return 0;
         };

@@ -139,7 +139,6 @@ pub(crate) const SOMETIMES: &[&str] = &[
     "somebody learned that he was removed",
     "somebody removed tried to open what was sealed after",
     "somebody who was removed tried to write",
-    "a fork kept somebody from changing keys",
     "an op was held back",
     "an envelope waited for a key",
     "an op from the future was accepted in its time",
@@ -184,7 +183,9 @@ impl Sometimes {
         let what = match error {
             CommandError::NotAllowed { rule, .. } => format!("a command was refused by {rule}"),
             CommandError::Removed => "somebody who was removed tried to write".to_owned(),
-            CommandError::Forked => "a fork kept somebody from changing keys".to_owned(),
+            CommandError::KeysBehind => {
+                "somebody waited for keys of the branch that counts".to_owned()
+            }
             CommandError::Store { .. } => "a command failed with the disk".to_owned(),
             CommandError::Invite { .. } => "an invite could not be used".to_owned(),
             _ => return,

@@ -26,7 +26,7 @@ const CRASHES: &[Class] = &[Class::PowerCut, Class::CrashUnsynced, Class::CrashM
 pub(crate) const fn place(mutant: Mutant) -> Place {
     use Mutant as M;
     use Place::{Scenario, Theme};
-    use Profile::{Byz, Chat, Forum, Moderation, Onboarding, Storage};
+    use Profile::{Byz, Chat, Forum, Moderation, Storage};
     match mutant {
         M::SignatureUnchecked => Theme(Byz, &[Class::ByzSignature, Class::ByzJoinStranger]),
         M::LaneGaps => Theme(Byz, &[Class::ByzLaneGap]),
@@ -61,7 +61,7 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         M::ArchivedOpen | M::FirstEditWins | M::UnreactWins | M::FirstPinWins => Theme(Forum, &[]),
         M::HeldForever | M::SentIsTaken | M::NonceRepeats | M::KeptTooLong => Theme(Chat, &[]),
         M::RootChanges => Theme(Chat, &[Class::Kill, Class::PowerCut, Class::CrashUnsynced]),
-        M::KeyPackageKept => Theme(Onboarding, &[]),
+        M::KeyPackageKept => Scenario("stale-laptop"),
         M::SlotKept => Theme(Storage, &[]),
         M::SyncSkipped | M::JournalUnsynced | M::LogUnsynced | M::RedoSkipped | M::AheadTrusted => {
             Theme(Storage, CRASHES)

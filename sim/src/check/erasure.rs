@@ -7,9 +7,9 @@ use store::{MemDisk, SlotKind, Unlock, Vault};
 
 use crate::world::World;
 
-/// Group states that a device may hold: eight of its branch (B6), and those that came since the
-/// last housekeeping.
-const STATES_MAX: usize = 16;
+/// Group states that a device may hold: eight of its branch and four of others (B6), and those
+/// that came since the last housekeeping.
+const STATES_MAX: usize = 20;
 const VAULT: &str = "vault.bin";
 
 impl World {
