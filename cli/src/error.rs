@@ -304,7 +304,7 @@ fn command_code(error: &CommandError) -> Code {
         CommandError::NoRelay { .. } | CommandError::TimedOut { .. } => Code::NoRelay,
         CommandError::Store { source } => store_code(source, Code::Profile),
         CommandError::ImportStopped { .. } | CommandError::NoRoom { .. } => Code::Disk,
-        CommandError::Group { .. } => Code::Profile,
+        CommandError::Group { .. } | CommandError::Damaged => Code::Profile,
         CommandError::UpdateNeeded | CommandError::KeysBehind | CommandError::Stopping => {
             Code::Other
         }
@@ -375,6 +375,7 @@ mod tests {
                 .into(),
                 4,
             ),
+            (CommandError::Damaged.into(), 6),
             (CommandError::Removed.into(), 4),
             (CommandError::NoRelay { why: String::new() }.into(), 5),
             (CliError::TimedOut { doing: "joining" }, 5),

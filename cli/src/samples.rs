@@ -164,6 +164,7 @@ pub(crate) fn status() -> Status {
             summary: summary(1, "Allotment"),
             control_ops: 34,
             held: 1,
+            lost: 2,
             unopened: 2,
             queued: 3,
             forks: vec![node::EpochId::from_bytes([0xe2; 32])],

@@ -188,6 +188,11 @@ fn words_for(notice: &Notice) -> Option<String> {
             space.short(),
             clean::line(why)
         ),
+        Notice::Gone { space, ops } => format!(
+            "{} of your own ops in {} were damaged before anybody else had them, and are gone",
+            ops.len(),
+            space.short()
+        ),
         Notice::Epoch { space, epoch } => {
             format!("new keys in {}: epoch {}", space.short(), epoch.short())
         }

@@ -88,6 +88,12 @@ pub enum CommandError {
     /// The Space uses a feature that this version does not know.
     #[error("this Space uses a feature that this version does not know: update needed")]
     UpdateNeeded,
+    /// The disk has damaged what the op would build on, such as the end of an own lane.
+    #[error(
+        "the disk has damaged what this would build on; it is fetched again from other members, \
+         and this works once one of them is online"
+    )]
+    Damaged,
     /// The Space goes on from an epoch whose keys are not here; this device waits to be added again.
     #[error(
         "the keys that this Space goes on with are not on this device yet; it asks the members for them"

@@ -3,7 +3,7 @@
 //! Nothing here enters the own log or asks the own acceptance. What is written goes out sealed
 //! as honest ops are, so that others open it and judge it.
 
-use minicbor::bytes::ByteVec;
+use minicbor::bytes::{ByteArray, ByteVec};
 use oplog::store::{Store, StoreError};
 use oplog::{Header, Kind, OpId, Payload, Scope, SecretKey, SignedOp, SpaceId, codec};
 use rand_core::CryptoRng;
@@ -68,6 +68,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 device: head.lane.device,
                 scope: head.lane.scope,
                 seq,
+                // Of an op that nobody has.
+                head8: ByteArray::from([0; 8]),
             })
             .collect();
         lanes.sort_unstable();

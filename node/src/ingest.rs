@@ -77,6 +77,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 let mut outcome = Outcome::default();
                 let mut ops = Vec::new();
                 for Arrived { id, hour, bytes } in envelopes {
+                    let s = self.spaces.get(&space);
+                    if s.is_some_and(|s| s.repair.knows_gossip(&id)) {
+                        continue;
+                    }
                     if let Some((_, inside)) = self.arrival(&space, &tag, &id)? {
                         // Another relay brought it. That it is here too is what was hoped for.
                         if let Some(s) = self.spaces.get_mut(&space) {
@@ -94,7 +98,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                             }
                             ops.extend(list);
                         }
-                        Some(Opened::Gossip(message)) => self.heard(&space, &message)?,
+                        Some(Opened::Gossip(message)) => {
+                            if let Some(s) = self.spaces.get_mut(&space) {
+                                s.repair.note_gossip(id);
+                            }
+                            self.heard(&space, &message)?;
+                        }
                         None => {
                             self.note_arrival(&space, &tag, &id, hour, &[])?;
                             self.keep_unopened(&space, tag, &scope, &bytes)?;
@@ -113,8 +122,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn open_one(&mut self, space: &SpaceId, scope: &Scope, envelope: &[u8]) -> Option<Opened> {
-        let keys = self.spaces.get(space)?.seal_keys(scope);
-        let (_, plain) = mls::envelope::open(envelope, &keys).ok()?;
+        let epochs = self.spaces.get(space)?.keys.values();
+        let plain = mls::envelope::open_in(envelope, scope, epochs).ok()?;
         // Sealed by a member: nonsense inside is their fault and nobody's loss.
         match codec::decode("envelope content", &plain).ok()? {
             Sealed::Ops(list) => Some(Opened::Ops(list)),
@@ -195,6 +204,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         outcome: &mut Outcome,
     ) -> Result<(), StoreError> {
         let mut accepted: Vec<AcceptedOp> = Vec::new();
+        let lost_count = |node: &Self| node.spaces.get(space).map_or(0, |s| s.log.lost().len());
+        let lost_before = lost_count(self);
         for op in ops {
             let id = op.id();
             let Some(s) = self.spaces.get_mut(space) else {
@@ -222,6 +233,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         }
         outcome.accepted.extend(accepted.iter().map(|op| op.id()));
+        let mended = lost_before.saturating_sub(lost_count(self));
+        let now = self.now.as_ms();
+        if let Some(s) = self.spaces.get_mut(space).filter(|_| !accepted.is_empty()) {
+            s.mended += mended;
+            s.repair.progressed(now);
+        }
         if accepted.is_empty() && outcome.held > 0 {
             // What they wait for is asked for, though nothing else was new.
             self.consider_repair(space);
@@ -294,7 +311,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            let Some(op) = s.table.op(&self.store, &id)? else {
+            let Some(op) = s.op(&self.store, &id)? else {
                 continue;
             };
             let (lane, seq) = (op.header().lane(), op.header().seq);
@@ -441,7 +458,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        s.log.expire(self.now);
+        s.log.expire(self.now, &mut self.store)?;
         let mut accepted = Vec::new();
         let mut outcome = Outcome::default();
         for (id, result) in s.log.due(self.now, &mut self.store, &mut s.authority) {
@@ -476,7 +493,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            if let Some(op) = s.table.op(&self.store, id)? {
+            if let Some(op) = s.op(&self.store, id)? {
                 self.index(space, &op)?;
             }
         }

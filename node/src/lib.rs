@@ -33,6 +33,7 @@ mod flood;
 #[cfg(feature = "test-utils")]
 mod forge;
 mod group;
+mod heads;
 mod import;
 mod ingest;
 mod join;
@@ -41,6 +42,7 @@ mod letters;
 mod listen;
 mod mail;
 mod mailbox;
+mod mend;
 mod message;
 mod node;
 mod outbox;

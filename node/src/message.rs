@@ -3,12 +3,12 @@
 //! All of it is sealed before a relay sees it. Every type here is decoded from bytes
 //! of others: canonical, bounded, and trusted in nothing (`docs/protocol.md` B12, B19).
 
-use minicbor::bytes::ByteVec;
+use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 use oplog::hash::H;
 use oplog::payload::{Attachment, DeviceCert};
 use oplog::{
-    CodecError, DeviceId, Digest, EpochId, OpId, Scope, SecretKey, Signature, SpaceId, codec,
+    CodecError, DeviceId, Digest, EpochId, Lane, OpId, Scope, SecretKey, Signature, SpaceId, codec,
 };
 
 use crate::letters::Letter;
@@ -98,7 +98,15 @@ pub(crate) struct JoinBundle {
     pub(crate) relays: Vec<String>,
 }
 
-/// The last op of a lane.
+/// The beginning of an op's id: tells two ops at one position apart.
+pub(crate) type Head8 = ByteArray<8>;
+
+pub(crate) fn head8(id: &OpId) -> Head8 {
+    let first = id.as_bytes().first_chunk().copied();
+    ByteArray::from(first.unwrap_or_default())
+}
+
+/// The last op of a lane, or of one branch of a lane that has forked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub(crate) struct LaneHead {
@@ -108,6 +116,17 @@ pub(crate) struct LaneHead {
     pub(crate) scope: Scope,
     #[n(2)]
     pub(crate) seq: u64,
+    #[n(3)]
+    pub(crate) head8: Head8,
+}
+
+impl LaneHead {
+    pub(crate) const fn lane(&self) -> Lane {
+        Lane {
+            device: self.device,
+            scope: self.scope,
+        }
+    }
 }
 
 /// Said among members, sealed like ops.
@@ -128,7 +147,7 @@ pub(crate) enum Gossip {
 pub(crate) struct Have {
     #[n(0)]
     pub(crate) device: DeviceId,
-    /// Sorted by device and scope.
+    /// Sorted; more than one of a lane that has forked.
     #[n(1)]
     pub(crate) lanes: Vec<LaneHead>,
     #[n(2)]
@@ -157,6 +176,12 @@ impl Have {
             .field(&codec::encode(&self.lanes))
             .finish();
         [b"decent have v1".as_slice(), &digest].concat()
+    }
+
+    /// Stands for what was said.
+    pub(crate) fn lanes_digest(lanes: &[LaneHead]) -> Digest {
+        let lanes = codec::encode(&lanes);
+        Digest::from_bytes(H::new("lanes").field(&lanes).finish())
     }
 }
 

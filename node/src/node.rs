@@ -205,6 +205,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Event::TimerExpired(timer) => self.timer(timer)?,
             Event::DiskFree { bytes } => self.disk_free(bytes)?,
         }
+        self.lose_damaged()?;
         self.store.commit()?;
         Ok(std::mem::take(&mut self.effects))
     }

@@ -66,7 +66,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.note_day()?;
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
-            let waiting = self.waiting_to_send(&space)?;
+            let mut waiting = self.waiting_to_send(&space)?;
+            // Nobody could take in what builds on an own op that is lost.
+            let lost = self.lost_unsent(&space)?;
+            waiting.retain(|(op, _)| !lost.contains(op));
             // Relays that lack the same get the same envelopes: so members see at once what both have.
             let mut sealed: Vec<(Vec<Queued>, Vec<Put>)> = Vec::new();
             for id in &ready {
@@ -236,7 +239,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
     }
 
-    fn dequeue(&mut self, space: &SpaceId, op: &Queued) {
+    /// Takes an own op out of the queue.
+    pub(crate) fn dequeue(&mut self, space: &SpaceId, op: &Queued) {
         if let Some(no) = self.spaces.get(space).map(|s| s.no) {
             self.store.delete(QUEUE_TABLE, &out_row(no, op));
         }

@@ -39,8 +39,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         s.scopes()
             .iter()
             .filter(|scope| scope.channel().is_some())
-            .filter_map(|scope| mls::envelope::open(envelope, &s.seal_keys(scope)).ok())
-            .any(|(_, plain)| {
+            .filter_map(|scope| mls::envelope::open_in(envelope, scope, s.keys.values()).ok())
+            .any(|plain| {
                 let sealed = oplog::codec::decode("envelope content", &plain);
                 matches!(sealed, Ok(Sealed::Ops(_)))
             })

@@ -16,7 +16,7 @@ use crate::node::Node;
 use crate::space::Space;
 use crate::standing::{SpaceBodies, SpaceStanding};
 use crate::view::{
-    ChannelView, Delivery, InviteView, MemberView, OwnOp, PostState, PostView, SpaceStatus,
+    ChannelView, Delivery, InviteView, MemberView, OwnOp, PostState, PostView, Rooms, SpaceStatus,
     SpaceSummary, Status, ThreadSummary,
 };
 
@@ -177,6 +177,24 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(self.known_space(&space)?.state_hash(&self.store)?)
     }
 
+    /// Returns what waits in a Space.
+    ///
+    /// # Errors
+    /// When the Space is not here.
+    pub fn rooms(&self, space: SpaceId) -> Result<Rooms, CommandError> {
+        let s = self.known_space(&space)?;
+        let waiting = self.waiting_to_send(&space)?;
+        Ok(Rooms {
+            held: s.log.holdback().len(),
+            unopened: s.unopened,
+            queued: waiting
+                .iter()
+                .filter(|(_, row)| row.taken.is_empty())
+                .count(),
+            forks: s.authority.epochs().forks().count(),
+        })
+    }
+
     /// Returns the health report.
     ///
     /// # Errors
@@ -184,16 +202,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub fn status(&self) -> Result<Status, CommandError> {
         let mut spaces = Vec::new();
         for s in self.spaces.values() {
+            // First, since it finds what is damaged.
+            let state_hash = self.state_hash(s.id)?;
+            let rooms = self.rooms(s.id)?;
             spaces.push(SpaceStatus {
                 summary: self.summary(s),
                 control_ops: s.log.dag().len(),
-                held: s.log.holdback().len(),
-                unopened: s.unopened,
-                queued: self
-                    .waiting_to_send(&s.id)?
-                    .iter()
-                    .filter(|(_, row)| row.taken.is_empty())
-                    .count(),
+                held: rooms.held,
+                lost: s.log.lost().len() + s.damaged.borrow().len(),
+                unopened: rooms.unopened,
+                queued: rooms.queued,
                 forks: s
                     .authority
                     .epochs()
@@ -203,7 +221,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 behind: s.lacks_keys(&self.me.user(), &self.me.device_id()),
                 reconcile: s.out_of_line(),
                 update_needed: s.log.awaited_features() != oplog::Features::NONE,
-                state_hash: self.state_hash(s.id)?,
+                state_hash,
             });
         }
         let relays = self.relays();
@@ -214,9 +232,24 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             recovered: {
                 let mut found = self.recovered.clone();
                 found.extend(self.room.words().map(str::to_owned));
+                found.extend(self.damage());
                 found
             },
         })
+    }
+
+    /// What of all logs is damaged, and what was given again, in words.
+    fn damage(&self) -> Vec<String> {
+        let mended: usize = self.spaces.values().map(|s| s.mended).sum();
+        let mut words = Vec::new();
+        if mended > 0 {
+            words.push(format!("{mended} damaged ops were fetched again"));
+        }
+        if self.spaces.values().any(|s| s.doubted) {
+            let what = "damaged records may be own ops: writing waits until a member was online";
+            words.push(what.to_owned());
+        }
+        words
     }
 
     /// Returns own ops of a Space, newest first, and how far each got.
@@ -241,7 +274,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .table
                 .range(&self.store, &head.lane, first, None, usize::MAX)?
             {
-                let Some(op) = s.table.op(&self.store, &id)? else {
+                let Some(op) = s.op(&self.store, &id)? else {
                     continue;
                 };
                 let h = op.header();

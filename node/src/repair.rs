@@ -5,20 +5,22 @@
 //! as it is now; the op stays the same op. To keep answers few, members wait their turn in
 //! an order drawn by hash, and stay silent when somebody was faster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use minicbor::bytes::ByteVec;
 use oplog::hash::H;
 use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
-use oplog::{DeviceId, Lane, OpId, Scope, SpaceId, UserId, codec};
+use oplog::{DeviceId, Digest, Lane, OpId, Scope, SpaceId, UserId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::event::{RelayId, Timer};
+use crate::heads::{LaneEnds, by_lane, told};
 use crate::identity::QUEUE_TABLE;
-use crate::message::{Gossip, HAVE_LANES_MAX, Have, LaneHead, Sealed, WANT_IDS_MAX};
+use crate::message::{Gossip, Have, Sealed, WANT_IDS_MAX};
 use crate::node::Node;
+use crate::space::Space;
 
 /// How long a node waits for a missing op before it asks, in milliseconds: relays deliver out of order.
 const WANT_AFTER_MS: u64 = 1_500;
@@ -27,6 +29,16 @@ const HAVE_AFTER_MS: u64 = 2_000;
 /// Heads are told at most this often for each device in the group, in milliseconds: the whole
 /// group together tells about two a second, however large it is.
 const HAVE_EVERY_MS: u64 = 400;
+/// While people go on talking, heads are told half as often each time, down to this, in milliseconds:
+/// who writes shows by that what they have seen, and every message wakes every phone.
+const HAVE_EVERY_MS_MAX: u64 = 120_000;
+/// Envelopes of gossip remembered: more than come while the slower relays bring the same ones.
+const GOSSIP_SEEN_MAX: usize = 64;
+/// What is still missing is asked for again after this time, in milliseconds, then after twice as
+/// long, and so on: whoever has it may not have been there, or a relay lost the question.
+const AGAIN_MS_MIN: u64 = 60_000;
+/// The longest time between, in milliseconds.
+const AGAIN_MS_MAX: u64 = 3_600_000;
 /// One place further back in the order of answering, in milliseconds.
 const TURN_MS: u64 = 700;
 /// How long relays keep what members tell each other here, in seconds: it is of use to those who are
@@ -44,17 +56,87 @@ pub(crate) struct Repair {
     owed: BTreeSet<OpId>,
     /// Ops that one relay lacks, until they arrive there.
     owed_to: BTreeMap<RelayId, BTreeSet<OpId>>,
-    /// When each device last told its heads, in milliseconds.
-    heard: BTreeMap<DeviceId, u64>,
+    /// When and what each device last told of its heads.
+    heard: BTreeMap<DeviceId, Heard>,
     said_have_at: u64,
-    have_due: bool,
+    /// How long to keep silent after that, in milliseconds.
+    have_every_ms: u64,
+    /// Envelopes of gossip that were taken: another relay brings them too.
+    gossip_seen: VecDeque<Digest>,
+    /// When heads will be told, in milliseconds.
+    have_due: Option<u64>,
+    /// When what is missing was last asked for, in milliseconds; never since the start.
+    pub(crate) said_want_at: Option<u64>,
     want_due: bool,
+    /// Somebody told of more than we hold.
+    behind: bool,
+    /// When to ask again, in milliseconds, and how long to wait after that.
+    again_at: u64,
+    again_ms: u64,
+}
+
+/// What a device last told that mattered.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    /// When, in milliseconds.
+    at: u64,
+    /// If it had more than we.
+    between: Option<Between>,
+}
+
+/// What a device told, and what we held then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Between {
+    theirs: Digest,
+    ours: Digest,
 }
 
 impl Repair {
     /// Somebody sent this op: nobody else needs to.
     pub(crate) fn given(&mut self, op: &OpId) {
         self.owed.remove(op);
+    }
+
+    /// Returns whether this envelope of gossip was taken already.
+    pub(crate) fn knows_gossip(&self, envelope: &Digest) -> bool {
+        self.gossip_seen.contains(envelope)
+    }
+
+    /// Notes that an envelope of gossip is taken.
+    pub(crate) fn note_gossip(&mut self, envelope: Digest) {
+        if self.gossip_seen.len() == GOSSIP_SEEN_MAX {
+            self.gossip_seen.pop_front();
+        }
+        self.gossip_seen.push_back(envelope);
+    }
+
+    /// Heads are told now: the longer people go on, the longer until the next time.
+    fn said_have(&mut self, now: u64, least_ms: u64) {
+        let since = now.saturating_sub(self.said_have_at);
+        let rested = since > self.have_every_ms.max(least_ms).saturating_mul(2);
+        self.have_every_ms = match (self.said_have_at, rested) {
+            // Somebody needed them at once.
+            (0, _) => self.have_every_ms.max(least_ms),
+            (_, true) => least_ms,
+            (_, false) => (self.have_every_ms * 2).clamp(least_ms, HAVE_EVERY_MS_MAX.max(least_ms)),
+        };
+        self.said_have_at = now;
+    }
+
+    /// Whether anybody told of their heads since the start.
+    pub(crate) fn heard_anybody(&self) -> bool {
+        !self.heard.is_empty()
+    }
+
+    /// When heads were last told, in milliseconds, 0 when not since the start.
+    pub(crate) const fn said_have_at(&self) -> u64 {
+        self.said_have_at
+    }
+
+    /// Something new is here: what is missing still may come soon.
+    pub(crate) fn progressed(&mut self, now: u64) {
+        self.again_ms = AGAIN_MS_MIN;
+        self.again_at = now.saturating_add(AGAIN_MS_MIN);
     }
 
     /// These ops arrived at this relay.
@@ -74,14 +156,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return;
         };
-        let missing = !s.log.holdback().is_empty();
-        let say = !s.repair.have_due;
+        let missing = !s.log.holdback().is_empty() || !s.log.lost().is_empty();
         let ask = missing && !s.repair.want_due;
-        let devices = u64::try_from(s.roster().count()).unwrap_or(u64::MAX);
-        let every = HAVE_EVERY_MS.saturating_mul(devices);
+        let every = have_every_least(s).max(s.repair.have_every_ms);
         let wait =
             HAVE_AFTER_MS.max((s.repair.said_have_at.saturating_add(every)).saturating_sub(now));
-        s.repair.have_due = true;
+        // What is due later may be needed sooner.
+        let say = s.repair.have_due.is_none_or(|due| now + wait < due);
+        if say {
+            s.repair.have_due = Some(now + wait);
+        }
         s.repair.want_due |= ask;
         if say {
             self.set_timer(Timer::Have(*space), wait);
@@ -96,15 +180,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        s.repair.have_due = false;
+        s.repair.have_due = None;
         if !self.online() {
             return Ok(());
         }
         // None at all is worth telling too: then everything was damaged.
-        let lanes = self.own_heads(space)?;
+        let mut lanes = told(&self.own_ends(space)?);
+        if on(Mutant::HaveLies) {
+            lanes.iter_mut().for_each(|lane| lane.seq += 100);
+        }
         let have = Have::signed(space, lanes, &self.me.device);
         if let Some(s) = self.spaces.get_mut(space) {
-            s.repair.said_have_at = now;
+            let least = have_every_least(s);
+            s.repair.said_have(now, least);
         }
         self.gossip(space, &Gossip::Have(have))
     }
@@ -114,9 +202,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         s.repair.want_due = false;
-        let missing: Vec<OpId> = s.log.holdback().missing(WANT_IDS_MAX);
+        let missing: Vec<OpId> = s.log.missing(WANT_IDS_MAX);
         if missing.is_empty() || !self.online() {
             return Ok(());
+        }
+        let now = self.now.as_ms();
+        if let Some(s) = self.spaces.get_mut(space) {
+            s.repair.said_want_at = Some(now);
         }
         self.gossip(space, &Gossip::Want(missing))
     }
@@ -153,72 +245,91 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
-        let Some(user) = s
-            .device_user(&have.device)
-            .filter(|_| have.is_signed(space))
-        else {
+        let Some(user) = s.device_user(&have.device) else {
             return Ok(());
         };
         if have.device == self.me.device_id() {
             return Ok(());
         }
-        let theirs: BTreeMap<Lane, u64> = have
-            .lanes
-            .iter()
-            .map(|l| {
-                (
-                    Lane {
-                        device: l.device,
-                        scope: l.scope,
-                    },
-                    l.seq,
-                )
-            })
-            .collect();
-        self.note_seen(space, &user, &theirs)?;
         let now = self.now.as_ms();
-        let news = self.spaces.get_mut(space).is_some_and(|s| {
-            let last = s.repair.heard.insert(have.device, now);
-            let silent = u64::from(GOSSIP_TTL_SECS) * 1_000;
-            last.is_none_or(|last| now.saturating_sub(last) > silent)
-        });
-        if news {
+        let last = s.repair.heard.get(&have.device).copied();
+        let silent = u64::from(GOSSIP_TTL_SECS) * 1_000;
+        let returns = last.is_none_or(|last| now.saturating_sub(last.at) > silent);
+        let theirs = by_lane(&have.lanes);
+        let highest: BTreeMap<Lane, u64> = theirs
+            .iter()
+            .filter_map(|(lane, ends)| Some((*lane, ends.iter().map(|(seq, _)| *seq).max()?)))
+            .collect();
+        let seen = self.newly_seen(space, &user, &highest)?;
+        let ours = self.own_ends(space)?;
+        let mut behind = false;
+        let mut owed = Vec::new();
+        for (lane, theirs) in &theirs {
+            let ours = ours.get(lane).map_or(&[][..], Vec::as_slice);
+            behind = behind || s.lacks_of(&self.store, lane, ours, theirs)?;
+        }
+        for (lane, ours) in &ours {
+            let theirs = theirs.get(lane).map_or(&[][..], Vec::as_slice);
+            let room = GIVE_MAX - owed.len();
+            owed.extend(s.to_give(&self.store, lane, ours, theirs, room)?);
+        }
+        // Most heads tell nothing new: then nothing follows from them, whoever signed.
+        let tells = returns || behind || !owed.is_empty() || !seen.is_empty();
+        if !tells || !have.is_signed(space) {
+            return Ok(());
+        }
+        for (key, seq) in seen {
+            self.store.put(QUEUE_TABLE, &key, &seq.to_be_bytes());
+        }
+        let heard = Heard {
+            at: now,
+            between: behind.then(|| Between {
+                theirs: Have::lanes_digest(&have.lanes),
+                ours: Have::lanes_digest(&told(&ours)),
+            }),
+        };
+        let Some(s) = self.spaces.get_mut(space) else {
+            return Ok(());
+        };
+        s.repair.heard.insert(have.device, heard);
+        if returns {
             // Whoever comes back finds no heads of ours at the relays: tell them.
             self.consider_repair(space);
         }
-        let mine: BTreeMap<Lane, u64> = self
-            .own_heads(space)?
-            .into_iter()
-            .map(|l| {
-                (
-                    Lane {
-                        device: l.device,
-                        scope: l.scope,
-                    },
-                    l.seq,
-                )
-            })
-            .collect();
-        // They have more than we do: they will be asked when an op names it; telling our heads makes them give.
-        let behind = theirs
-            .iter()
-            .any(|(lane, seq)| mine.get(lane).is_none_or(|m| m < seq));
-        if behind && let Some(s) = self.spaces.get_mut(space) {
+        // They have more than we do: telling our heads makes them give. Once for what both hold now:
+        // if it does not help, saying it again at once would not either, and it would go on for ever.
+        let same = last.is_some_and(|last| last.between == heard.between);
+        if behind
+            && !same
+            && let Some(s) = self.spaces.get_mut(space)
+        {
+            s.repair.behind = true;
             s.repair.said_have_at = 0;
+            s.repair.progressed(now);
             self.consider_repair(space);
-        }
-        let mut owed = Vec::new();
-        for (lane, seq) in &mine {
-            let from = theirs.get(lane).map_or(0, |seq| seq + 1);
-            for at in from..=*seq {
-                if owed.len() >= GIVE_MAX {
-                    break;
-                }
-                owed.extend(self.ops_at(space, lane, at)?);
-            }
         }
         self.owe(space, owed);
         Ok(())
+    }
+
+    /// At every tick: what is still missing is asked for again, ever more rarely.
+    pub(crate) fn ask_again(&mut self, space: &SpaceId) {
+        let now = self.now.as_ms();
+        let online = self.online();
+        let Some(s) = self.spaces.get_mut(space).filter(|_| online) else {
+            return;
+        };
+        let missing = !s.log.missing(1).is_empty();
+        let repair = &mut s.repair;
+        if !(missing || repair.behind) || now < repair.again_at {
+            return;
+        }
+        repair.again_ms = (repair.again_ms * 2).clamp(AGAIN_MS_MIN, AGAIN_MS_MAX);
+        repair.again_at = now.saturating_add(repair.again_ms);
+        // Whoever told of more tells it again some day, if it is still so.
+        repair.behind &= repair.again_ms < AGAIN_MS_MAX;
+        repair.said_have_at = 0;
+        self.consider_repair(space);
     }
 
     fn owe(&mut self, space: &SpaceId, ops: Vec<OpId>) {
@@ -302,39 +413,25 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    /// The heads of every lane of this Space that we hold, at most as many as one message lists.
-    fn own_heads(&self, space: &SpaceId) -> Result<Vec<LaneHead>, StoreError> {
-        let Some(s) = self.spaces.get(space) else {
-            return Ok(Vec::new());
-        };
-        let mut lanes: Vec<LaneHead> = s
-            .table
-            .all_lanes(&self.store)?
-            .into_iter()
-            .map(|head| LaneHead {
-                device: head.lane.device,
-                scope: head.lane.scope,
-                seq: head.seq + 100 * u64::from(on(Mutant::HaveLies)),
-            })
-            .take(HAVE_LANES_MAX)
-            .collect();
-        lanes.sort_unstable();
-        Ok(lanes)
+    /// Returns where every lane of this Space ends that we hold.
+    fn own_ends(&self, space: &SpaceId) -> Result<LaneEnds<OpId>, StoreError> {
+        let s = self.spaces.get(space);
+        s.map_or(Ok(LaneEnds::new()), |s| s.lane_ends(&self.store))
     }
 
-    /// Notes how much of our own lanes somebody has: what "seen by" counts.
-    fn note_seen(
-        &mut self,
+    /// Returns how much more of our own lanes somebody has than was known, as rows: what "seen by"
+    /// counts.
+    fn newly_seen(
+        &self,
         space: &SpaceId,
         user: &UserId,
         lanes: &BTreeMap<Lane, u64>,
-    ) -> Result<(), StoreError> {
-        if *user == self.me.user() {
-            return Ok(());
-        }
+    ) -> Result<Vec<(Vec<u8>, u64)>, StoreError> {
+        let mut rows = Vec::new();
         let own = self.me.device_id();
-        let Some(no) = self.spaces.get(space).map(|s| s.no) else {
-            return Ok(());
+        let no = self.spaces.get(space).map(|s| s.no);
+        let Some(no) = no.filter(|_| *user != self.me.user()) else {
+            return Ok(rows);
         };
         for (lane, seq) in lanes.iter().filter(|(lane, _)| lane.device == own) {
             let key = seen_row(no, &lane.scope, Some(user));
@@ -344,10 +441,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .and_then(|v| v.try_into().ok())
                 .map(u64::from_be_bytes);
             if known.is_none_or(|known| known < *seq) {
-                self.store.put(QUEUE_TABLE, &key, &seq.to_be_bytes());
+                rows.push((key, *seq));
             }
         }
-        Ok(())
+        Ok(rows)
     }
 
     /// Notes that somebody's op was written with ours in view.
@@ -358,7 +455,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         lane: &Lane,
         seq: u64,
     ) -> Result<(), StoreError> {
-        self.note_seen(space, user, &BTreeMap::from([(*lane, seq)]))
+        for (key, seq) in self.newly_seen(space, user, &BTreeMap::from([(*lane, seq)]))? {
+            self.store.put(QUEUE_TABLE, &key, &seq.to_be_bytes());
+        }
+        Ok(())
     }
 
     /// Returns how many other people have this op of ours.
@@ -388,6 +488,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 }
 
+/// How often at most heads are told in a group of this size, in milliseconds.
+fn have_every_least(s: &Space) -> u64 {
+    let devices = u64::try_from(s.roster().count()).unwrap_or(u64::MAX);
+    HAVE_EVERY_MS.saturating_mul(devices)
+}
+
 fn seen_row(no: oplog::SpaceNo, scope: &Scope, user: Option<&UserId>) -> Vec<u8> {
     let scope_len = u8::try_from(scope.as_bytes().len()).unwrap_or(u8::MAX);
     let user = user.map_or(&[][..], |user| user.as_bytes());
@@ -399,4 +505,58 @@ fn seen_row(no: oplog::SpaceNo, scope: &Scope, user: Option<&UserId>) -> Vec<u8>
         user,
     ]
     .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When heads are told while something new comes every second, from second 10 to second `until`.
+    fn told(repair: &mut Repair, from: u64, until: u64, least_ms: u64) -> Vec<u64> {
+        let mut times = Vec::new();
+        for now in (from..until).map(|s| s * 1_000) {
+            let every = least_ms.max(repair.have_every_ms);
+            if now >= repair.said_have_at + every {
+                repair.said_have(now, least_ms);
+                times.push(now / 1_000);
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn the_longer_people_talk_the_rarer_heads_are_told() {
+        let mut repair = Repair::default();
+        let times = told(&mut repair, 10, 700, 2_000);
+        assert_eq!(times, [10, 12, 16, 24, 40, 72, 136, 256, 376, 496, 616]);
+        // After a rest everything is as at first.
+        let times = told(&mut repair, 1_000, 1_020, 2_000);
+        assert_eq!(times, [1_000, 1_002, 1_006, 1_014]);
+        // Who needs them at once gets them, and that changes nothing for the others.
+        let every = repair.have_every_ms;
+        repair.said_have_at = 0;
+        repair.said_have(1_020_000, 2_000);
+        assert_eq!(repair.have_every_ms, every);
+    }
+
+    #[test]
+    fn a_large_group_is_never_more_talkative_than_its_share() {
+        let mut repair = Repair::default();
+        let least = HAVE_EVERY_MS * 1_000;
+        let times = told(&mut repair, 10, 2_000, least);
+        assert!(times.windows(2).all(|w| w[1] - w[0] >= least / 1_000));
+    }
+
+    #[test]
+    fn gossip_is_taken_once_and_memory_of_it_is_bounded() {
+        let mut repair = Repair::default();
+        let id = |n: usize| Digest::from_bytes([u8::try_from(n).unwrap(); 32]);
+        for n in 0..GOSSIP_SEEN_MAX + 1 {
+            assert!(!repair.knows_gossip(&id(n)));
+            repair.note_gossip(id(n));
+            assert!(repair.knows_gossip(&id(n)));
+        }
+        assert!(!repair.knows_gossip(&id(0)), "the oldest makes room");
+        assert_eq!(repair.gossip_seen.len(), GOSSIP_SEEN_MAX);
+    }
 }

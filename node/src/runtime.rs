@@ -273,7 +273,15 @@ fn open_node(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
     for line in report {
         node.note_recovery(line);
     }
+    note_losses(&mut node);
     Ok(node)
+}
+
+/// Tells the node what its logs have lost without a trace.
+fn note_losses(node: &mut LiveNode) {
+    for space in node.store().recovery().unnamed_losses() {
+        node.note_lost_records(space.as_ref());
+    }
 }
 
 /// Indexes the records that the index lacks; returns how many.

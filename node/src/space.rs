@@ -1,17 +1,18 @@
 //! One Space on this device: its log, its fold, its place in the group, its tags.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fold::{AuthorityFold, AuthorityView};
 use minicbor::{Decode, Encode};
-use mls::envelope::SealKeys;
 use mls::{EpochKeys, TopicKey};
 use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
 use oplog::{
-    DeviceId, EpochId, Header, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo, UserId, codec,
+    AcceptedOp, DeviceId, EpochId, Header, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo,
+    UserId, codec,
 };
 use rand_core::CryptoRng;
 
@@ -23,6 +24,7 @@ use crate::letters::Letters;
 use crate::node::Node;
 use crate::repair::Repair;
 use crate::retention::load_keys;
+use crate::standing::Pasts;
 use crate::view::Membership;
 
 /// How long tags of an older generation are still listened to, in milliseconds: 7 days (B13).
@@ -56,7 +58,15 @@ pub(crate) struct Space {
     /// Since when it lacks keys that the Space goes on with, in milliseconds, as far as noticed.
     pub(crate) behind_since: Option<u64>,
     pub(crate) letters: Letters,
+    /// Folds of what authors had seen.
+    pub(crate) pasts: RefCell<Pasts>,
     pub(crate) repair: Repair,
+    /// Ops whose records turned out to be damaged when somebody wanted them, until that is dealt with.
+    pub(crate) damaged: RefCell<BTreeSet<OpId>>,
+    /// How many ops came again after their records were lost, since the start.
+    pub(crate) mended: usize,
+    /// The log lost records that nothing names: own lanes may be longer than they look.
+    pub(crate) doubted: bool,
     /// How many envelopes wait for a key.
     pub(crate) unopened: usize,
     /// How many envelopes are remembered, once counted.
@@ -121,7 +131,11 @@ impl Space {
             unfollowable: BTreeMap::new(),
             behind_since: None,
             letters: Letters::default(),
+            pasts: RefCell::default(),
             repair: Repair::default(),
+            damaged: RefCell::default(),
+            mended: 0,
+            doubted: false,
             unopened: 0,
             arrivals: None,
             flood: Flood::default(),
@@ -189,6 +203,34 @@ impl Space {
         known.or_else(|| newest().filter(|_| self.authority.epoch(epoch).is_none()))
     }
 
+    /// Returns an op, `None` when it is not here. One that the disk has damaged counts as not here:
+    /// that is noted, and it is asked for. The control plane lies in memory.
+    pub(crate) fn op<S: Store>(
+        &self,
+        store: &S,
+        id: &OpId,
+    ) -> Result<Option<AcceptedOp>, StoreError> {
+        if let Some(node) = self.log.dag().node(id) {
+            return Ok(Some((*node.op).clone()));
+        }
+        match self.table.op(store, id) {
+            Err(StoreError::Damaged { .. }) => {
+                self.note_damaged(id);
+                Ok(None)
+            }
+            // It waits for one that is lost.
+            Ok(Some(op)) if op.header().is_control() => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Notes that an op's record cannot be read.
+    pub(crate) fn note_damaged(&self, id: &OpId) {
+        if !self.log.lost().contains_key(id) {
+            self.damaged.borrow_mut().insert(*id);
+        }
+    }
+
     /// Every scope that has tags: the control plane and the channels.
     pub(crate) fn scopes(&self) -> Vec<Scope> {
         let channels = self
@@ -212,14 +254,6 @@ impl Space {
             return None;
         }
         self.view.removals_of(user).last().map(|removal| removal.op)
-    }
-
-    /// The keys that open envelopes of a scope, newest epochs last.
-    pub(crate) fn seal_keys(&self, scope: &Scope) -> Vec<SealKeys> {
-        self.keys
-            .values()
-            .map(|keys| SealKeys::new(keys, scope))
-            .collect()
     }
 
     fn row(&self) -> SpaceRow {
@@ -256,7 +290,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Returns the header of an accepted op.
     pub(crate) fn header(&self, space: &SpaceId, op: &OpId) -> Result<Header, CommandError> {
         let s = self.known_space(space)?;
-        let found = s.table.op(&self.store, op)?;
+        let found = s.op(&self.store, op)?;
         found
             .map(|op| op.header().clone())
             .ok_or(CommandError::UnknownOp { op: *op })
@@ -266,17 +300,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.spaces
             .get(space)
             .map_or(Ok(false), |s| s.table.contains(&self.store, op))
-    }
-
-    pub(crate) fn ops_at(
-        &self,
-        space: &SpaceId,
-        lane: &oplog::Lane,
-        seq: u64,
-    ) -> Result<Vec<OpId>, StoreError> {
-        self.spaces
-            .get(space)
-            .map_or(Ok(Vec::new()), |s| s.table.at(&self.store, lane, seq))
     }
 
     /// Makes room for a Space that is new here.
@@ -318,14 +341,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     fn load_space(&mut self, no: SpaceNo, row: SpaceRow) -> Result<Space, StoreError> {
         let mut authority = AuthorityFold::new();
-        let (log, resumed) =
-            SpaceLog::resume(row.id, no, self.now, &mut self.store, &mut authority)?;
-        if !resumed.damaged.is_empty() {
-            self.recovered.push(format!(
-                "{} damaged control ops are fetched again",
-                resumed.damaged.len()
-            ));
-        }
+        let (log, _) = SpaceLog::resume(row.id, no, self.now, &mut self.store, &mut authority)?;
         let generations = row.generations.iter().filter_map(|g| {
             let topic = self.store.secret(topic_label(&row.id, &g.epoch))?;
             Some(Generation {
@@ -340,6 +356,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         space.keys = load_keys(&self.store, &row.id)?;
         space.generations = generations;
         space.unopened = self.count_unopened(no)?;
+        space.doubted = self.is_doubted(&row.id)?;
         Ok(space)
     }
 

@@ -234,6 +234,19 @@ pub struct JoinRequestView {
     pub invite: OpId,
 }
 
+/// What waits in a Space, without the cost of a whole [`Status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rooms {
+    /// Ops held back until what they rest on is here.
+    pub held: usize,
+    /// Envelopes that no key opens yet.
+    pub unopened: usize,
+    /// Own ops that no relay has.
+    pub queued: usize,
+    /// Places where two commits follow one epoch.
+    pub forks: usize,
+}
+
 /// One Space in the health report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpaceStatus {
@@ -243,6 +256,8 @@ pub struct SpaceStatus {
     pub control_ops: usize,
     /// Ops waiting for others.
     pub held: usize,
+    /// Ops that the disk damaged, until they were fetched again.
+    pub lost: usize,
     /// Envelopes waiting for a key.
     pub unopened: usize,
     /// Own ops no relay has yet.
@@ -292,7 +307,7 @@ pub struct Status {
     pub relays: Vec<RelayStatus>,
     /// Spaces.
     pub spaces: Vec<SpaceStatus>,
-    /// What the last start found and mended, in words.
+    /// What was found damaged since the last start and what became of it, in words.
     pub recovered: Vec<String>,
 }
 
@@ -305,6 +320,13 @@ pub enum Notice {
         /// Where.
         space: SpaceId,
         /// Which, parents first.
+        ops: Vec<OpId>,
+    },
+    /// Own ops were damaged before anybody else had them: they are gone.
+    Gone {
+        /// Where.
+        space: SpaceId,
+        /// Which.
         ops: Vec<OpId>,
     },
     /// An op was refused, by this rule.

@@ -113,6 +113,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space) else {
             return Err(DraftError::Missing { op: OpId::ZERO });
         };
+        if s.doubted {
+            return Err(DraftError::Lost { op: OpId::ZERO });
+        }
         let intent = Intent {
             user: self.me.user(),
             device: self.me.device_id(),
@@ -122,7 +125,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             epoch: s.tip,
             now: self.now,
         };
-        s.log.draft(&intent, &self.store)
+        let drafted = s.log.draft(&intent, &self.store);
+        if let Err(DraftError::Lost { op }) = &drafted {
+            s.note_damaged(op);
+        }
+        drafted
     }
 
     /// Joins control heads until few are left: a Merge takes 16 at a time.
@@ -205,7 +212,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(None);
         };
-        Ok(s.table.op(&self.store, op)?.map(|op| op.encode()))
+        Ok(s.op(&self.store, op)?.map(|op| op.encode()))
     }
 }
 
@@ -213,6 +220,7 @@ fn draft_error(error: DraftError) -> CommandError {
     match error {
         DraftError::Store(source) => CommandError::Store { source },
         DraftError::Missing { op } => CommandError::UnknownOp { op },
+        DraftError::Lost { .. } => CommandError::Damaged,
         DraftError::Forked { .. } => CommandError::Group {
             why: "this device has written two ops at one place, as a restored copy would; it must not write on"
                 .to_owned(),

@@ -11,7 +11,7 @@ use crate::header::{CONTENT_CTL_REFS_MAX, Header, REFS_MAX};
 use crate::hlc::{Hlc, Timestamp};
 use crate::ids::{DeviceId, EpochId, Lane, OpId, Scope, SpaceId, UserId};
 use crate::kind::Kind;
-use crate::log::SpaceLog;
+use crate::log::{LaneTime, SpaceLog};
 use crate::store::{Store, StoreError};
 
 /// Above so many control heads a client writes a Merge even if nothing forces it (B2).
@@ -83,6 +83,13 @@ pub enum DraftError {
     Forked {
         /// The ends.
         heads: Vec<OpId>,
+    },
+    /// The end of the own lane, or something that it must name, is damaged: it has to come back first,
+    /// or two ops would stand at one place.
+    #[error("{op} is damaged and has to be fetched again first")]
+    Lost {
+        /// Which op.
+        op: OpId,
     },
     /// Storage failed.
     #[error("cannot read the log")]
@@ -180,7 +187,7 @@ impl<V: View> SpaceLog<V> {
         let times = |ids: &[OpId]| {
             let timed = ids.iter().map(|id| match self.time_of(id, store)? {
                 Some(hlc) => Ok((*id, hlc)),
-                None => Err(DraftError::Missing { op: *id }),
+                None => Err(self.absent(id, store)?),
             });
             timed.collect::<Result<Vec<_>, DraftError>>()
         };
@@ -204,20 +211,39 @@ impl<V: View> SpaceLog<V> {
     }
 
     fn lane_end<S: Store>(&self, lane: &Lane, store: &S) -> Result<Option<LaneEnd>, DraftError> {
+        if let Some(ends) = self.branches().get(lane) {
+            let heads = ends.iter().map(|(_, id)| *id).collect();
+            return Err(DraftError::Forked { heads });
+        }
         let Some(head) = self.table().lane_head(store, lane)? else {
             return Ok(None);
         };
         let [id] = head.ops.as_slice() else {
             return Err(DraftError::Forked { heads: head.ops });
         };
+        // Held, it waits for one that was lost; it is the end all the same.
+        let waits = self.holdback().contains(id) || self.holdback().holds_beyond(lane, head.seq);
+        if waits || self.lost().contains_key(id) {
+            return Err(DraftError::Lost { op: *id });
+        }
         match self.time_of(id, store)? {
             Some(hlc) => Ok(Some(LaneEnd {
                 id: *id,
                 seq: head.seq,
                 hlc,
             })),
-            None => Err(DraftError::Missing { op: *id }),
+            None => Err(self.absent(id, store)?),
         }
+    }
+
+    /// Why an op that must be named has no time.
+    fn absent<S: Store>(&self, id: &OpId, store: &S) -> Result<DraftError, StoreError> {
+        let here = self.lost().contains_key(id) || self.table().contains(store, id)?;
+        Ok(if here {
+            DraftError::Lost { op: *id }
+        } else {
+            DraftError::Missing { op: *id }
+        })
     }
 
     fn pace<S: Store>(&self, header: &Header, head: &LaneEnd, store: &S) -> Result<(), DraftError> {
@@ -240,11 +266,14 @@ impl<V: View> SpaceLog<V> {
             past: Past::default(),
         };
         match self.lane_time(&last, seq, store)? {
-            Some(then) if header.hlc < then.plus_secs(PACE_SECS) => Err(DraftError::TooFast {
-                // Rounded up, so that waiting until then is enough.
-                until: then.plus_secs(PACE_SECS).to_wall().plus_ms(1),
-            }),
-            _ => Ok(()),
+            LaneTime::Lost(op) => Err(DraftError::Lost { op }),
+            LaneTime::At(then) if header.hlc < then.plus_secs(PACE_SECS) => {
+                Err(DraftError::TooFast {
+                    // Rounded up, so that waiting until then is enough.
+                    until: then.plus_secs(PACE_SECS).to_wall().plus_ms(1),
+                })
+            }
+            LaneTime::At(_) | LaneTime::Open => Ok(()),
         }
     }
 }

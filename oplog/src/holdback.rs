@@ -12,7 +12,7 @@ use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hlc::{Hlc, Timestamp};
-use crate::ids::{DeviceId, OpId};
+use crate::ids::{DeviceId, Lane, OpId};
 use crate::mutants::{Mutant, on};
 use crate::op::{SignedOp, VerifiedOp};
 
@@ -107,6 +107,20 @@ impl Holdback {
             dropped.push(id);
         }
         dropped
+    }
+
+    /// Lets go of an op that is not wanted any more.
+    pub fn drop_op(&mut self, id: &OpId) {
+        self.remove(id);
+    }
+
+    /// Returns whether an op of a lane is held that stands beyond a position.
+    #[must_use]
+    pub fn holds_beyond(&self, lane: &Lane, seq: u64) -> bool {
+        let of_device = self.by_device.get(&lane.device).into_iter().flatten();
+        let held = of_device.filter_map(|(_, id)| self.held.get(id));
+        held.map(|held| held.op.header())
+            .any(|h| h.scope == lane.scope && h.seq > seq)
     }
 
     /// Returns whether an op is held.

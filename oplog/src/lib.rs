@@ -22,6 +22,8 @@ pub mod keys;
 pub mod mutants;
 pub mod payload;
 pub mod store;
+#[cfg(feature = "stub-crypto")]
+pub mod stub;
 pub mod table;
 pub mod tag;
 #[cfg(feature = "test-utils")]
@@ -29,15 +31,18 @@ pub mod testing;
 
 mod author;
 mod bounded;
+mod branches;
 mod header;
 mod hlc;
 mod ids;
 mod kind;
 mod log;
+mod lost;
 mod op;
 
 pub use accept::{AcceptError, Fault, Rule, roster_hash};
 pub use author::{Authoring, DraftError, Intent, LaneEnd, MERGE_ABOVE};
+pub use branches::{ENDS_MAX, Ends};
 pub use codec::CodecError;
 pub use header::{
     CONTENT_CTL_REFS_MAX, CONTENT_PAYLOAD_BYTES_MAX, CONTROL_PAYLOAD_BYTES_MAX, HEADER_BYTES_MAX,
@@ -51,6 +56,7 @@ pub use ids::{
 pub use keys::{Secret, SecretKey, SignatureError};
 pub use kind::{Features, Kind};
 pub use log::{Accept, Refused, Resumed, SpaceLog, WAITING_BYTES_MAX};
+pub use lost::{LostOps, Place};
 pub use op::{AcceptedOp, OP_BYTES_MAX, SignedOp, VerifiedOp};
 pub use payload::Payload;
 pub use table::{LaneHead, OpTable, SpaceNo, Stored};

@@ -17,12 +17,14 @@ use crate::accept::{
 };
 use crate::authority::{Authority, View};
 use crate::bounded::Bounded;
+use crate::branches::Ends;
 use crate::dag::{ControlDag, Past};
 use crate::deferral::Deferral;
 use crate::hlc::{Hlc, Timestamp};
 use crate::holdback::Holdback;
-use crate::ids::{OpId, SpaceId};
+use crate::ids::{DeviceId, Lane, OpId, Scope, SpaceId};
 use crate::kind::{Features, Kind};
+use crate::lost::{LostOps, Place};
 use crate::op::{AcceptedOp, SignedOp, VerifiedOp};
 use crate::store::{Store, StoreError};
 use crate::table::{OpTable, SpaceNo};
@@ -50,6 +52,10 @@ pub struct SpaceLog<V> {
     deferral: Deferral,
     waiting: BTreeMap<OpId, Waiting>,
     waiting_bytes: u64,
+    /// Accepted once, and to be judged again when they come again.
+    lost: LostOps,
+    /// The ends of the lanes that have forked.
+    branches: BTreeMap<Lane, Ends>,
     refused: Bounded<OpId, Rule>,
     recent: Bounded<OpId, Facts>,
     /// By the head of a lane, the times of its last ops, oldest first.
@@ -99,7 +105,7 @@ pub struct Refused {
 pub struct Resumed {
     /// How many control ops are in the graph.
     pub control_ops: usize,
-    /// Control ops whose records are damaged. Their rows are gone: fetch them again.
+    /// Control ops whose records are damaged: [`SpaceLog::lost`] has them too.
     pub damaged: Vec<OpId>,
     /// Ops that had waited for a feature that this version knows, now accepted.
     pub accepted: Vec<AcceptedOp>,
@@ -123,6 +129,8 @@ impl<V: View> SpaceLog<V> {
             deferral: Deferral::default(),
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
+            lost: LostOps::new(),
+            branches: BTreeMap::new(),
             refused: Bounded::new(REFUSED_MAX),
             recent: Bounded::new(RECENT_MAX),
             tails: Bounded::new(TAILS_MAX),
@@ -146,13 +154,15 @@ impl<V: View> SpaceLog<V> {
         authority: &mut A,
     ) -> Result<(Self, Resumed), StoreError> {
         let mut log = Self::new(space, no);
+        log.lost = log.table.lost(store)?;
+        log.branches = log.table.branches(store)?;
         let mut resumed = Resumed::default();
         let mut ops = Vec::new();
         for (lane, seq, id) in log.table.control_ops(store)? {
             match log.table.op(store, &id) {
                 Ok(Some(op)) if op.header().lane() == lane => ops.push(op),
                 Ok(_) | Err(StoreError::Damaged { .. }) => {
-                    log.table.forget_in_lane(store, &id, &lane, seq);
+                    log.note_lost(store, &id, Some((lane, seq)));
                     resumed.damaged.push(id);
                 }
                 Err(error) => return Err(error),
@@ -168,11 +178,13 @@ impl<V: View> SpaceLog<V> {
                 continue;
             }
             // It builds on something damaged: it waits for that to be fetched, and is judged again.
-            let (lane, seq, id) = (op.header().lane(), op.header().seq, op.id());
-            log.table.forget_in_lane(store, &id, &lane, seq);
+            let (place, id) = ((op.header().lane(), op.header().seq), op.id());
             match SignedOp::clone(&op).verify() {
-                Ok(op) => drop(log.holdback.hold(op, missing, now)),
-                Err(_) => resumed.damaged.push(id),
+                Ok(op) => log.hold(op, missing, now, store)?,
+                Err(_) => {
+                    log.note_lost(store, &id, Some(place));
+                    resumed.damaged.push(id);
+                }
             }
         }
         resumed.control_ops = log.dag.len();
@@ -214,7 +226,9 @@ impl<V: View> SpaceLog<V> {
         if let Some(waiting) = self.waiting.get(&id) {
             return Ok(Accept::Waiting(waiting.features));
         }
-        if let Some(stored) = self.table.stored(store, &id)? {
+        let here = self.table.stored(store, &id)?;
+        // A control op that is stored and not in the graph waited for one that was lost.
+        if let Some(stored) = here.filter(|_| !op.header().is_control()) {
             if stored.pruned && op.payload_bytes().is_some() {
                 let whole = AcceptedOp::new(op);
                 self.table.put(store, &whole)?;
@@ -246,8 +260,63 @@ impl<V: View> SpaceLog<V> {
     }
 
     /// Drops from holdback what has waited too long. Returns what was dropped.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<OpId> {
-        self.holdback.expire(now)
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn expire<S: Store>(
+        &mut self,
+        now: Timestamp,
+        store: &mut S,
+    ) -> Result<Vec<OpId>, StoreError> {
+        let dropped = self.holdback.expire(now);
+        self.lose_stored(&dropped, store)?;
+        Ok(dropped)
+    }
+
+    /// Takes note that an op's record cannot be read. What is in memory is written again; anything
+    /// else counts as missing from now on. Nothing happens when the op is not here anyway.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn lose<S: Store>(&mut self, store: &mut S, id: &OpId) -> Result<(), StoreError> {
+        if let Some(node) = self.dag.node(id) {
+            self.table.put(store, &node.op)?;
+        } else if self.table.contains(store, id)? {
+            self.note_lost(store, id, None);
+        }
+        Ok(())
+    }
+
+    /// Forgets own ops that were lost before anybody else had them, and those that build on them:
+    /// their lanes go on from before.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn write_off<S: Store>(
+        &mut self,
+        store: &mut S,
+        device: &DeviceId,
+        ids: &BTreeSet<OpId>,
+    ) -> Result<(), StoreError> {
+        for head in self.table.all_lanes(store)? {
+            if head.lane.device != *device {
+                continue;
+            }
+            for (seq, id) in self.table.range(store, &head.lane, 0, None, usize::MAX)? {
+                if ids.contains(&id) {
+                    self.table.forget_in_lane(store, &id, &head.lane, seq);
+                    self.tails.remove(&id);
+                }
+            }
+        }
+        for id in ids {
+            if self.lost.remove(id).is_some() {
+                self.table.found(store, id);
+            }
+            self.holdback.drop_op(id);
+            self.recent.remove(id);
+        }
+        Ok(())
     }
 
     /// Returns the Space.
@@ -266,6 +335,27 @@ impl<V: View> SpaceLog<V> {
     #[must_use]
     pub const fn dag(&self) -> &ControlDag {
         &self.dag
+    }
+
+    /// Returns the ops that were accepted and are not here any more.
+    #[must_use]
+    pub const fn lost(&self) -> &LostOps {
+        &self.lost
+    }
+
+    /// Returns at most `limit` ops to ask others for, sorted: what held ops miss, and what is lost.
+    #[must_use]
+    pub fn missing(&self, limit: usize) -> Vec<OpId> {
+        let mut missing: BTreeSet<OpId> = self.holdback.missing(limit).into_iter().collect();
+        let lost = self.lost.keys().filter(|id| !self.holdback.contains(id));
+        missing.extend(lost.take(limit));
+        missing.into_iter().take(limit).collect()
+    }
+
+    /// Returns the ends of the lanes that have forked (B11).
+    #[must_use]
+    pub const fn branches(&self) -> &BTreeMap<Lane, Ends> {
+        &self.branches
     }
 
     /// Returns what waits for missing ops; [`Holdback::missing`] says what to fetch.
@@ -372,7 +462,7 @@ impl<V: View> SpaceLog<V> {
         let deps = match self.deps(&op, store)? {
             Deps::Here(deps) => deps,
             Deps::Missing(missing) => {
-                self.holdback.hold(op, missing.clone(), now);
+                self.hold(op, missing.clone(), now, store)?;
                 return Ok(Step::Held(missing));
             }
             Deps::Waits(features) => return self.keep_waiting(&op, features, store),
@@ -390,12 +480,23 @@ impl<V: View> SpaceLog<V> {
             Gate::Wait(features) => return self.keep_waiting(&op, features, store),
             Gate::Off => return Err(AcceptError::FeatureOff { kind: h.kind }),
         };
+        let paced = match self.paced(&op, deps.back.as_ref(), store)? {
+            LaneTime::At(hlc) => Some(hlc),
+            LaneTime::Open => None,
+            // Judged without it, the verdict would be this device's alone.
+            LaneTime::Lost(id) => {
+                let missing = BTreeSet::from([id]);
+                self.note_lost(store, &id, None);
+                self.hold(op, missing.clone(), now, store)?;
+                return Ok(Step::Held(missing));
+            }
+        };
         let judge = Judge {
             op: &op,
             back: deps.back.as_ref(),
             prev: &deps.prev,
             floor: deps.floor,
-            paced: self.paced(&op, deps.back.as_ref(), store)?,
+            paced,
             past: &past,
             view: view.as_ref(),
             authority: &*authority,
@@ -417,24 +518,71 @@ impl<V: View> SpaceLog<V> {
     ) -> Result<Step, AcceptError> {
         let op = AcceptedOp::new(op);
         let id = op.id();
-        self.table.put(store, &op)?;
+        let control = op.header().is_control();
+        let mut tail = back.and_then(|back| self.tails.remove(&back.id));
+        // What follows the last op of a lane forks nothing; of any other it must be looked up.
+        if (control || tail.is_none() || self.branches.contains_key(&op.header().lane()))
+            && let Some(ends) = self.table.note_branch(store, &op)?
+        {
+            self.branches.insert(op.header().lane(), ends);
+        }
+        // Its record is here when it only waited for one that was lost.
+        if !(control && self.table.contains(store, &id)?) {
+            self.table.put(store, &op)?;
+        }
+        if self.lost.remove(&id).is_some() {
+            self.table.found(store, &id);
+            // Others build on it: it is not the end of its lane.
+            tail = None;
+        } else if !control {
+            let mut times = tail.take().unwrap_or_default();
+            if u64::try_from(times.len()).is_ok_and(|len| len >= CONTENT_PACE) {
+                times.pop_front();
+            }
+            times.push_back(op.header().hlc);
+            tail = Some(times);
+        }
         if let Some(waited) = self.waiting.remove(&id) {
             self.waiting_bytes -= waited.bytes;
             self.table.end_waiting(store, &id);
         }
-        if op.header().is_control() {
+        if control {
             self.enter_control_plane(op.clone(), authority);
         } else {
-            let tail = back.and_then(|back| self.tails.remove(&back.id));
-            let mut tail = tail.unwrap_or_default();
-            if u64::try_from(tail.len()).is_ok_and(|len| len >= CONTENT_PACE) {
-                tail.pop_front();
+            if let Some(tail) = tail {
+                self.tails.insert(id, tail);
             }
-            tail.push_back(op.header().hlc);
-            self.tails.insert(id, tail);
             self.recent.insert(id, Facts::of(&op, past));
         }
         Ok(Step::Accepted(op))
+    }
+
+    /// Holds an op back. What is dropped for that and lies in the log is lost until it comes again.
+    fn hold<S: Store>(
+        &mut self,
+        op: VerifiedOp,
+        missing: BTreeSet<OpId>,
+        now: Timestamp,
+        store: &mut S,
+    ) -> Result<(), StoreError> {
+        let dropped = self.holdback.hold(op, missing, now);
+        self.lose_stored(&dropped, store)
+    }
+
+    fn lose_stored<S: Store>(&mut self, ids: &[OpId], store: &mut S) -> Result<(), StoreError> {
+        for id in ids {
+            if self.table.contains(store, id)? {
+                self.note_lost(store, id, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_lost<S: Store>(&mut self, store: &mut S, id: &OpId, place: Option<Place>) {
+        let known = self.lost.get(id).copied().flatten();
+        let place = place.or(known);
+        self.table.lose(store, id, place.as_ref());
+        self.lost.insert(*id, place);
     }
 
     fn enter_control_plane<A: Authority<View = V>>(&mut self, op: AcceptedOp, authority: &mut A) {
@@ -507,11 +655,15 @@ impl<V: View> SpaceLog<V> {
             Ok(None) => return Ok(Found::Missing(vec![*id])),
             Err(StoreError::Damaged { .. }) => {
                 // It was accepted once and will be again; until then it is as good as not here.
-                self.table.forget(store, id);
+                self.note_lost(store, id, None);
                 return Ok(Found::Missing(vec![*id]));
             }
             Err(error) => return Err(error),
         };
+        if op.header().is_control() {
+            // It waits for one that was lost.
+            return Ok(Found::Missing(vec![*id]));
+        }
         let ctl = &op.header().ctl;
         let absent: Vec<OpId> = ctl
             .iter()
@@ -564,7 +716,7 @@ impl<V: View> SpaceLog<V> {
         op: &SignedOp,
         back: Option<&Facts>,
         store: &S,
-    ) -> Result<Option<Hlc>, StoreError> {
+    ) -> Result<LaneTime, StoreError> {
         let h = op.header();
         let pace = if h.is_control() {
             CONTROL_PACE
@@ -572,13 +724,13 @@ impl<V: View> SpaceLog<V> {
             CONTENT_PACE
         };
         let (Some(back), Some(seq)) = (back, h.seq.checked_sub(pace)) else {
-            return Ok(None);
+            return Ok(LaneTime::Open);
         };
         let next_in_lane = back.device == h.device
             && back.scope == h.scope
             && back.seq.checked_add(1) == Some(h.seq);
         if !next_in_lane || h.hlc >= back.hlc.plus_secs(PACE_SECS) {
-            return Ok(None);
+            return Ok(LaneTime::Open);
         }
         self.lane_time(back, seq, store)
     }
@@ -589,36 +741,40 @@ impl<V: View> SpaceLog<V> {
         last: &Facts,
         seq: u64,
         store: &S,
-    ) -> Result<Option<Hlc>, StoreError> {
-        if last.scope == crate::Scope::Control {
-            return Ok(self.records.time_at(&last.id, seq));
+    ) -> Result<LaneTime, StoreError> {
+        if last.scope == Scope::Control {
+            let time = self.records.time_at(&last.id, seq);
+            return Ok(time.map_or(LaneTime::Open, LaneTime::At));
         }
         if let Some(tail) = self.tails.get(&last.id) {
             let steps = usize::try_from(last.seq.saturating_sub(seq)).unwrap_or(usize::MAX);
             let at = tail.len().checked_sub(steps.saturating_add(1));
             if let Some(hlc) = at.and_then(|at| tail.get(at)) {
-                return Ok(Some(*hlc));
+                return Ok(LaneTime::At(*hlc));
             }
         }
-        let lane = crate::Lane {
+        let lane = Lane {
             device: last.device,
             scope: last.scope,
         };
         if let [only] = self.table.at(store, &lane, seq)?.as_slice() {
-            return self.time_of(only, store);
+            let time = self.time_of(only, store)?;
+            return Ok(time.map_or(LaneTime::Lost(*only), LaneTime::At));
         }
         // The lane forked: only its own branch counts, so walk it.
         let mut id = last.id;
-        while let Some(op) = self.table.op(store, &id)? {
+        loop {
+            let Some(op) = self.readable(&id, store)? else {
+                return Ok(LaneTime::Lost(id));
+            };
             match op.header().back {
                 Some(back) if op.header().seq > seq => id = back,
-                _ => return Ok(Some(op.header().hlc)),
+                _ => return Ok(LaneTime::At(op.header().hlc)),
             }
         }
-        Ok(None)
     }
 
-    /// Returns the time of an accepted op.
+    /// Returns the time of an accepted op; `None` when it is not here, or cannot be read.
     pub(crate) fn time_of<S: Store>(
         &self,
         id: &OpId,
@@ -630,7 +786,14 @@ impl<V: View> SpaceLog<V> {
         if let Some(facts) = self.recent.get(id) {
             return Ok(Some(facts.hlc));
         }
-        Ok(self.table.op(store, id)?.map(|op| op.header().hlc))
+        Ok(self.readable(id, store)?.map(|op| op.header().hlc))
+    }
+
+    fn readable<S: Store>(&self, id: &OpId, store: &S) -> Result<Option<AcceptedOp>, StoreError> {
+        match self.table.op(store, id) {
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            other => other,
+        }
     }
 
     /// Remembers an invalid op. Returns what falls with it: everything held that builds on it.
@@ -753,6 +916,15 @@ enum Found {
     Invalid,
     Waits(Features),
     Missing(Vec<OpId>),
+}
+
+/// When a lane stood at some position.
+pub(crate) enum LaneTime {
+    At(Hlc),
+    /// It need not be known.
+    Open,
+    /// It would be told by an op that cannot be read.
+    Lost(OpId),
 }
 
 enum Gate {

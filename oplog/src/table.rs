@@ -6,6 +6,8 @@
 //! | `lane` | space no ‖ plane ‖ channel, if any ‖ device ‖ seq ‖ op id | – |
 //! | `wait` | space no ‖ op id | [`Location`] |
 //!
+//! Two more are in `lost` and `branches`.
+//!
 //! The body stands once, in the log; a record is the op's bytes on the wire, or a
 //! zero byte and those of an op that waits for a feature (A18). Lane rows begin with
 //! the plane and the channel, so that start-up reads control ops alone and sync reads
@@ -16,6 +18,7 @@
 //! - Nothing read back is believed: a record must decode to the op it is filed under.
 
 use core::ops::ControlFlow;
+use std::collections::BTreeSet;
 
 use crate::ids::{ChannelId, DeviceId, Lane, OpId, Scope, SpaceId};
 use crate::op::{AcceptedOp, SignedOp};
@@ -123,8 +126,26 @@ impl OpTable {
             store.put(WAIT, &self.op_key(&op.id()), &at.to_bytes());
             return Ok(None);
         }
+        self.note_branch(store, &op)?;
+        self.note_gaps(store, &op)?;
         self.index(store, &op, at);
         Ok(Some(AcceptedOp::danger_from_own_store(op)))
+    }
+
+    /// A log is closed: what an op of it names was here, and is lost if it is not here any more.
+    fn note_gaps<S: Store>(&self, store: &mut S, op: &SignedOp) -> Result<(), StoreError> {
+        let h = op.header();
+        for id in h.refs().collect::<BTreeSet<_>>() {
+            if !self.contains(store, &id)? {
+                let before = h.seq.checked_sub(1).filter(|_| h.back == Some(id));
+                let place = before.map(|seq| (h.lane(), seq));
+                self.lose(store, &id, place.as_ref());
+            }
+        }
+        if self.is_lost(store, &op.id())? {
+            self.found(store, &op.id());
+        }
+        Ok(())
     }
 
     /// Stages the removal of an op's `op` row, after its record turned out to be damaged, so that
@@ -245,6 +266,30 @@ impl OpTable {
         self.last_of(store, &prefix)
     }
 
+    /// Returns the last op of a lane before a position; of several there the least id.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn last_before<S: Store>(
+        &self,
+        store: &S,
+        lane: &Lane,
+        seq: u64,
+    ) -> Result<Option<(u64, OpId)>, StoreError> {
+        let prefix = self.lane_prefix(lane);
+        let end = [prefix.as_slice(), &seq.to_be_bytes()].concat();
+        let mut found: Option<(u64, OpId)> = None;
+        store.scan(LANE, &prefix, &end, Direction::Backward, &mut |key, _| {
+            match (parse_lane_key(key), found) {
+                (Some((_, seq, id)), None) => found = Some((seq, id)),
+                (Some((_, seq, id)), Some((last, _))) if seq == last => found = Some((seq, id)),
+                _ => return ControlFlow::Break(()),
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
     /// Returns the ends of all lanes of the control plane or of one channel, by device.
     /// Cost: two seeks for each lane.
     ///
@@ -360,7 +405,7 @@ impl OpTable {
         bad.map_or(Ok(head), Err)
     }
 
-    fn op_key(&self, id: &OpId) -> Vec<u8> {
+    pub(crate) fn op_key(&self, id: &OpId) -> Vec<u8> {
         [&self.no.0.to_be_bytes()[..], id.as_bytes()].concat()
     }
 
@@ -371,7 +416,7 @@ impl OpTable {
         [&self.no.0.to_be_bytes()[..], &[plane], scope.as_bytes()].concat()
     }
 
-    fn lane_prefix(&self, lane: &Lane) -> Vec<u8> {
+    pub(crate) fn lane_prefix(&self, lane: &Lane) -> Vec<u8> {
         let mut key = self.scope_prefix(&lane.scope);
         key.extend_from_slice(lane.device.as_bytes());
         key
@@ -386,6 +431,14 @@ impl OpTable {
 }
 
 fn parse_lane_key(key: &[u8]) -> Option<(Lane, u64, OpId)> {
+    let (lane, key) = parse_lane(key)?;
+    let (seq, key) = key.split_first_chunk::<8>()?;
+    let id = <[u8; 32]>::try_from(key).ok()?;
+    Some((lane, u64::from_be_bytes(*seq), OpId::from_bytes(id)))
+}
+
+/// Reads the lane that a key begins with; returns what follows too.
+pub(crate) fn parse_lane(key: &[u8]) -> Option<(Lane, &[u8])> {
     let (_, key) = key.split_at_checked(2)?;
     let (plane, key) = key.split_first()?;
     let (scope, key) = match plane {
@@ -397,13 +450,8 @@ fn parse_lane_key(key: &[u8]) -> Option<(Lane, u64, OpId)> {
         _ => return None,
     };
     let (device, key) = key.split_first_chunk::<32>()?;
-    let (seq, key) = key.split_first_chunk::<8>()?;
-    let id = <[u8; 32]>::try_from(key).ok()?;
-    let lane = Lane {
-        device: DeviceId::from_bytes(*device),
-        scope,
-    };
-    Some((lane, u64::from_be_bytes(*seq), OpId::from_bytes(id)))
+    let device = DeviceId::from_bytes(*device);
+    Some((Lane { device, scope }, key))
 }
 
 fn damaged(id: &OpId, what: &str) -> StoreError {

@@ -17,7 +17,8 @@ use oplog::store::{
 };
 use oplog::testing::{NaiveAuthority, TestSpace};
 use oplog::{
-    Accept, Fault, Lane, LaneHead, OpId, OpTable, Scope, SignedOp, SpaceId, SpaceLog, SpaceNo,
+    Accept, DraftError, Fault, Intent, Kind, Lane, LaneHead, OpId, OpTable, Scope, SignedOp,
+    SpaceId, SpaceLog, SpaceNo,
 };
 use world::{LATER, NO, World};
 
@@ -329,4 +330,185 @@ fn a_full_disk_decides_nothing() {
     assert!(!error.is_verdict());
     store.full = false;
     assert!(matches!(send(&mut store), Ok(Accept::Applied { .. })));
+}
+
+/// A lost op is missed, its lane is not written on, and both end when it comes again.
+#[test]
+fn a_lost_op_is_missing_and_its_lane_waits_for_it() {
+    let mut w = World::new();
+    let member = w.member.clone();
+    let chain: Vec<SignedOp> = (0..5)
+        .map(|n| w.space.post(&member, w.chat, &n.to_string()).sign())
+        .collect();
+    w.catch_up();
+    let last = &chain[4];
+    let replica = &mut w.replica;
+    let draft = |replica: &world::Replica| {
+        let intent = Intent {
+            user: last.header().user,
+            device: last.header().device,
+            kind: Kind::Post,
+            scope: last.header().scope,
+            prev: &[],
+            epoch: last.header().epoch,
+            now: LATER,
+        };
+        replica.log.draft(&intent, &replica.store)
+    };
+    assert_eq!(draft(replica).expect("whole").seq, 5);
+    for lost in &chain {
+        replica
+            .log
+            .lose(&mut replica.store, &lost.id())
+            .expect("memory");
+        replica.commit();
+        assert!(!replica.has(&lost.id()));
+        assert_eq!(replica.log.missing(10), [lost.id()]);
+        // A restart forgets nothing of it.
+        replica.restart();
+        assert_eq!(replica.log.missing(10), [lost.id()]);
+        let drafted = draft(replica);
+        if lost.id() == last.id() {
+            let error = drafted.expect_err("its end is lost");
+            assert!(
+                matches!(error, DraftError::Lost { op } if op == lost.id()),
+                "{error}"
+            );
+        } else {
+            assert_eq!(drafted.expect("the end is here").seq, 5);
+        }
+        let again = replica.deliver(lost).expect("valid");
+        assert!(matches!(again, Accept::Applied { .. }), "{again:?}");
+        replica.commit();
+        assert!(replica.log.missing(10).is_empty() && replica.has(&lost.id()));
+        assert_eq!(draft(replica).expect("whole again").seq, 5);
+    }
+    // Of the control plane everything is in memory: it is written again at once.
+    let control = w.space.ops()[1].clone();
+    let replica = &mut w.replica;
+    replica
+        .log
+        .lose(&mut replica.store, &control.id())
+        .expect("memory");
+    assert!(replica.has(&control.id()) && replica.log.missing(10).is_empty());
+}
+
+/// Own ops that nobody else has are given up, and their lane goes on from before.
+#[test]
+fn what_is_written_off_leaves_its_lane_as_it_was() {
+    let mut w = World::new();
+    let member = w.member.clone();
+    let chain: Vec<SignedOp> = (0..3)
+        .map(|n| w.space.post(&member, w.chat, &n.to_string()).sign())
+        .collect();
+    w.catch_up();
+    let replica = &mut w.replica;
+    let gone: BTreeSet<OpId> = chain[1..].iter().map(SignedOp::id).collect();
+    replica
+        .log
+        .lose(&mut replica.store, &chain[1].id())
+        .expect("memory");
+    let device = member.id();
+    replica
+        .log
+        .write_off(&mut replica.store, &device, &gone)
+        .expect("memory");
+    replica.commit();
+    for restarted in [false, true] {
+        if restarted {
+            replica.restart();
+        }
+        assert!(replica.log.missing(10).is_empty());
+        let lane = chain[0].header().lane();
+        let head = replica.log.table().lane_head(&replica.store, &lane);
+        assert_eq!(head.expect("read").expect("there").ops, [chain[0].id()]);
+    }
+}
+
+/// Every branch of a forked lane is known by its end, in whatever order it came, and after a rebuild.
+#[test]
+fn a_forked_lane_is_known_by_the_end_of_each_branch() {
+    let mut w = World::new();
+    let member = w.member.clone();
+    let trunk: Vec<SignedOp> = (0..3)
+        .map(|n| w.space.post(&member, w.chat, &n.to_string()).sign())
+        .collect();
+    let branch = |w: &mut World, len: usize, text: &str| {
+        let mut last = trunk[2].clone();
+        let mut ops = Vec::new();
+        for n in 0..len {
+            let post = w.space.post(&member, w.chat, &format!("{text}{n}"));
+            last = post.after(Some(&last)).sign();
+            ops.push(last.clone());
+        }
+        ops
+    };
+    let (long, short) = (branch(&mut w, 4, "long"), branch(&mut w, 2, "short"));
+    let base: Vec<SignedOp> = w.space.ops().to_vec();
+    let ends = BTreeSet::from([
+        (long[3].header().seq, long[3].id()),
+        (short[1].header().seq, short[1].id()),
+    ]);
+    let lane = trunk[0].header().lane();
+    for (first, then) in [(&long, &short), (&short, &long)] {
+        let mut replica = world::Replica::of(&w.space);
+        let branched = |op: &&SignedOp| long.contains(op) || short.contains(op);
+        let mut send = |op: &SignedOp| {
+            let sent = replica.deliver(op).expect("valid");
+            assert!(matches!(sent, Accept::Applied { .. }), "{sent:?}");
+        };
+        base.iter().filter(|op| !branched(op)).for_each(&mut send);
+        first.iter().for_each(&mut send);
+        then.iter().for_each(&mut send);
+        replica.commit();
+        assert_eq!(replica.log.branches().get(&lane), Some(&ends));
+        replica.restart();
+        assert_eq!(replica.log.branches().get(&lane), Some(&ends));
+        // The same from the records alone, and an op that is lost and comes again is no new end.
+        let mut rebuilt = MemStore::new();
+        let table = OpTable::new(w.space.id(), NO);
+        for record in replica.store.records(&w.space.id()) {
+            let at = rebuilt.append(&w.space.id(), record).expect("memory");
+            table.index_record(&mut rebuilt, record, at).expect("ours");
+        }
+        assert_eq!(
+            table.branches(&rebuilt).expect("read").get(&lane),
+            Some(&ends)
+        );
+        replica
+            .log
+            .lose(&mut replica.store, &long[1].id())
+            .expect("memory");
+        replica.deliver(&long[1]).expect("valid");
+        assert_eq!(replica.log.branches().get(&lane), Some(&ends));
+    }
+}
+
+/// When rows are made again, a record that is gone is noticed by what builds on it.
+#[test]
+fn a_rebuild_notes_what_is_named_and_not_there() {
+    let mut w = World::new();
+    let member = w.member.clone();
+    let chain: Vec<SignedOp> = (0..4)
+        .map(|n| w.space.post(&member, w.chat, &n.to_string()).sign())
+        .collect();
+    w.catch_up();
+    let (table, space) = (*w.replica.log.table(), w.space.id());
+    let mut store = MemStore::new();
+    for record in w.replica.store.records(&space) {
+        let at = store.append(&space, record).expect("memory");
+        if SignedOp::decode(record).expect("ours").id() != chain[2].id() {
+            table.index_record(&mut store, record, at).expect("ours");
+        }
+    }
+    let place = Some((chain[2].header().lane(), 2));
+    let lost = table.lost(&store).expect("read");
+    assert_eq!(
+        lost.into_iter().collect::<Vec<_>>(),
+        [(chain[2].id(), place)]
+    );
+    let record = chain[2].encode();
+    let at = store.append(&space, &record).expect("memory");
+    table.index_record(&mut store, &record, at).expect("ours");
+    assert!(table.lost(&store).expect("read").is_empty());
 }

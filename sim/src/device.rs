@@ -119,6 +119,13 @@ impl Device {
         !self.byzantine && !self.cloned
     }
 
+    /// Says whether it runs and nothing of what it took in is missing: a log with a gap is not closed,
+    /// and cannot be judged anew.
+    pub(crate) fn is_whole(&self) -> bool {
+        let status = self.node.as_ref().and_then(|node| node.status().ok());
+        status.is_some_and(|s| s.spaces.iter().all(|space| space.lost == 0))
+    }
+
     /// The process ends; with the power, unless it is a kill.
     pub(crate) fn crash(&mut self, power: bool) {
         let Some(mut node) = self.node.take() else {
@@ -156,8 +163,31 @@ impl Device {
             .map_err(|e| crate::storage::chain(&e))?
             .ok_or("the profile holds no identity")?;
         self.node = Some(node);
+        self.note_losses();
         self.changed = true;
         Ok(())
+    }
+
+    /// Tells the node what its log has lost without a trace, as the driver does.
+    fn note_losses(&mut self) {
+        let Some(node) = &mut self.node else {
+            return;
+        };
+        for space in node.store().unnamed_losses() {
+            node.note_lost_records(space.as_ref());
+        }
+    }
+
+    /// What the driver does after the store failed: reads store and node again. Returns what the node
+    /// wants done, `None` when that fails too.
+    pub(crate) fn read_again(&mut self) -> Option<Vec<node::Effect>> {
+        let node = self.node.as_mut()?;
+        let read_anew = node.store_mut().resume().ok()?;
+        let effects = node.reload().ok()?;
+        if read_anew {
+            self.note_losses();
+        }
+        Some(effects)
     }
 
     /// Puts the copy of the disk in place of the present one; the process must have ended.

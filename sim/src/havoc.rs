@@ -344,10 +344,6 @@ impl World {
                 if let Some(disk) = device.machine.disk() {
                     disk.heal();
                 }
-                // A store that gave up opens again when there is room.
-                if let Some(running) = &mut device.node {
-                    running.store_mut().resume();
-                }
             }
             Heal::RelayUp { relay } => self.host(relay).up = true,
         }

@@ -44,6 +44,8 @@ use self::id::{Id, unhex};
 use self::op::Op;
 use self::rules::Judge;
 
+pub use self::crypto::Signatures;
+
 /// What a dump that the model agrees with holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -103,7 +105,19 @@ pub enum ModelError {
 /// # Errors
 /// Every place where the dump says something else than the model.
 pub fn check<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Summary, Vec<Difference>> {
+    check_signed(Signatures::Ed25519, lines)
+}
+
+/// The same for a world whose signatures may be stubs.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_signed<'a>(
+    signatures: Signatures,
+    lines: impl IntoIterator<Item = &'a str>,
+) -> Result<Summary, Vec<Difference>> {
     let mut dump = Dump::read(lines);
+    dump.signatures = signatures;
     let graph = dump.graph();
     let mut found = core::mem::take(&mut dump.found);
     let summary = dump.compare(&graph, &mut found);
@@ -118,16 +132,16 @@ pub fn check<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Summary, Ve
 ///
 /// # Errors
 /// When it cannot be read, or says something else than the model.
-pub fn main_check(path: &Path) -> Result<Summary, ModelError> {
+pub fn main_check(path: &Path, signatures: Signatures) -> Result<Summary, ModelError> {
     let text = std::fs::read_to_string(path)?;
-    check(text.lines()).map_err(ModelError::Differs)
+    check_signed(signatures, text.lines()).map_err(ModelError::Differs)
 }
 
 /// Says which static rules an op breaks whose past is in a dump, by the op's encoded bytes. Where
 /// a broken rule leaves nothing to judge the others by, it stands alone.
 pub fn judge<'a>(lines: impl IntoIterator<Item = &'a str>, candidate: &[u8]) -> Vec<&'static str> {
     let mut graph = Dump::read(lines).graph();
-    let Ok(op) = Op::read(candidate) else {
+    let Ok(op) = Op::read(candidate, Signatures::Ed25519) else {
         return vec!["S0"];
     };
     let id = op.id;
@@ -141,7 +155,7 @@ pub fn judge<'a>(lines: impl IntoIterator<Item = &'a str>, candidate: &[u8]) -> 
     let (Some(space), Some(op)) = (space, graph.op(&id)) else {
         return vec!["S0"];
     };
-    Judge::new(&authority, &epochs, space).judge(op)
+    Judge::new(&authority, &epochs, space, Signatures::Ed25519).judge(op)
 }
 
 /// The rows of a dump, by type.
@@ -152,6 +166,7 @@ struct Dump {
     members: Vec<Value>,
     posts: Vec<Value>,
     end: Option<Value>,
+    signatures: Signatures,
     found: Vec<Difference>,
 }
 
@@ -198,7 +213,7 @@ impl Dump {
             let claimed = row.get("op").and_then(Value::as_str).unwrap_or("?");
             let what = format!("op {claimed}");
             let bytes = row.get("bytes").and_then(Value::as_str).and_then(unhex);
-            let op = match Op::read(&bytes.unwrap_or_default()) {
+            let op = match Op::read(&bytes.unwrap_or_default(), self.signatures) {
                 Ok(op) => op,
                 Err(why) => {
                     differ(&mut self.found, &what, "bytes", why, &"an op");
@@ -261,7 +276,7 @@ impl Dump {
             posts: self.posts.len(),
             ..Summary::default()
         };
-        let judge = Judge::new(&authority, &epochs, space);
+        let judge = Judge::new(&authority, &epochs, space, self.signatures);
         let rows = rows::Rows {
             all: &all,
             content: &content,

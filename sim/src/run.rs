@@ -66,6 +66,7 @@ pub(crate) fn schedule(config: &Config) -> Vec<Entry> {
 /// Runs a world to its end.
 pub(crate) fn run(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
     let _on = crate::mutants::turn_on(config);
+    let _entered = config.crypto.enter();
     let mut world = None;
     let ran = quietly(|| {
         let world = world.insert(World::new(config.clone(), entries.to_vec(), rows_kept));
@@ -219,13 +220,15 @@ impl World {
         }
         self.entries.clear();
         for node in 0..self.config.nodes {
+            // Who wakes finds that pings went unanswered.
+            let asleep = self.device(node).asleep_until.is_some();
             for relay in 0..self.config.relays {
                 let conn = &mut self.device(node).conns[usize::from(relay)];
                 conn.clogged_until = 0;
                 conn.dead_until = 0;
                 if let State::Up(id) = conn.state {
                     // In half of the worlds what is up stays up: nobody gets a fresh start for nothing.
-                    if core.contains(&node) && !fresh {
+                    if core.contains(&node) && !fresh && !asleep {
                         continue;
                     }
                     if core.contains(&node) {
@@ -248,9 +251,6 @@ impl World {
             let device = self.device(node);
             if device.machine.is_off() {
                 self.crash(node, true, crate::fault::Class::CrashMidWrite);
-            }
-            if let Some(running) = &mut self.device(node).node {
-                running.store_mut().resume();
             }
             self.boot(node);
             self.redial(node);

@@ -3,6 +3,7 @@
 
 use core::fmt;
 use core::ops::ControlFlow;
+use std::collections::BTreeSet;
 
 use blobstore::{ChunkStore, MemChunks, SealedChunk};
 use oplog::store::{Direction, Label, Location, MemStore, Store, StoreError, Table, Visit};
@@ -211,17 +212,7 @@ impl Machine {
             &chance,
         )
         .map_err(|e| chain(&e))?;
-        loop {
-            let records = profile
-                .take_unindexed(REBUILD_BATCH)
-                .map_err(|e| chain(&e))?;
-            if records.is_empty() {
-                break;
-            }
-            let records = records.into_iter().map(|r| (r.space, r.at, r.record));
-            node::recover::index_records(&mut profile, records.collect()).map_err(|e| chain(&e))?;
-            profile.commit().map_err(|e| chain(&e))?;
-        }
+        index_rest(&mut profile).map_err(|e| chain(&e))?;
         let chunks = ChunkDir::open(disk.clone()).map_err(|e| chain(&e))?;
         Ok((
             SimStore::Disk(Box::new(profile)),
@@ -297,12 +288,28 @@ impl SimStore {
         }
     }
 
-    /// What the driver does when the store failed: reads it again. Says whether it may be written.
-    pub(crate) fn resume(&mut self) -> bool {
+    /// What the driver does when the store failed: reads it again if it gave up, and indexes what is
+    /// not. Says whether it was read again.
+    ///
+    /// # Errors
+    /// When it still fails.
+    pub(crate) fn resume(&mut self) -> Result<bool, StoreError> {
+        let Self::Disk(profile) = self else {
+            return Ok(false);
+        };
+        let poisoned = profile.is_poisoned();
+        if poisoned {
+            profile.resume()?;
+        }
+        index_rest(profile)?;
+        Ok(poisoned)
+    }
+
+    /// The logs that have lost records which nothing names.
+    pub(crate) fn unnamed_losses(&self) -> BTreeSet<Option<SpaceId>> {
         match self {
-            Self::Mem(_) => true,
-            Self::Disk(profile) if profile.is_poisoned() => profile.resume().is_ok(),
-            Self::Disk(_) => true,
+            Self::Mem(_) => BTreeSet::new(),
+            Self::Disk(profile) => profile.recovery().unnamed_losses(),
         }
     }
 
@@ -312,6 +319,19 @@ impl SimStore {
             Self::Mem(_) => Ok(()),
             Self::Disk(profile) => profile.flush_idle(),
         }
+    }
+}
+
+/// Indexes the records that the index lacks.
+fn index_rest(profile: &mut DiskProfile) -> Result<(), StoreError> {
+    loop {
+        let records = profile.take_unindexed(REBUILD_BATCH)?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        let records = records.into_iter().map(|r| (r.space, r.at, r.record));
+        node::recover::index_records(profile, records.collect())?;
+        profile.commit()?;
     }
 }
 

@@ -76,6 +76,16 @@ impl Recovery {
     pub fn is_clean(&self) -> bool {
         *self == Self::default()
     }
+
+    /// Returns the logs that have lost records which no row names any more, `None` for damage that is
+    /// in no log that is known. While there is an index it says what was in a record; and what was cut
+    /// off a torn end was never synced, unless the index knew it.
+    #[must_use]
+    pub fn unnamed_losses(&self) -> BTreeSet<Option<SpaceId>> {
+        let parts = self.bad_records.iter().chain(&self.truncated);
+        let parts = parts.filter(|_| self.index_rebuilt);
+        parts.map(|part| part.space).collect()
+    }
 }
 
 /// How far the index lags behind the log of a Space.

@@ -92,6 +92,10 @@ pub(crate) fn notice(notice: &Notice) -> Value {
             let ops: Vec<_> = ops.iter().map(OpId::to_string).collect();
             json!({"notice": "ops", "space": space.to_string(), "ops": ops})
         }
+        Notice::Gone { space, ops } => {
+            let ops: Vec<_> = ops.iter().map(OpId::to_string).collect();
+            json!({"notice": "gone", "space": space.to_string(), "ops": ops})
+        }
         Notice::Refused {
             space,
             op,
@@ -267,6 +271,7 @@ fn space_status(status: &SpaceStatus) -> Value {
     let mut row = object(space(&status.summary));
     row.extend(object(json!({
         "type": "space-status", "control_ops": status.control_ops, "held": status.held,
+        "lost": status.lost,
         "unopened": status.unopened, "queued": status.queued, "forks": forks, "behind": status.behind,
         "reconcile": status.reconcile, "update_needed": status.update_needed,
         "state_hash": status.state_hash.to_string(),

@@ -48,7 +48,7 @@ pub(super) fn page(page: &StatusPage, look: Look) -> String {
         }
     }
     if !status.recovered.is_empty() {
-        out.push_str(&look.paint(Tone::Strong, "Mended at the last start"));
+        out.push_str(&look.paint(Tone::Strong, "Mended"));
         out.push('\n');
         for what in &status.recovered {
             out.push_str(&clean::block(what, "  "));
@@ -114,6 +114,15 @@ fn one(space: &SpaceStatus, look: Look) -> String {
         warn(
             Tone::Warn,
             format!("{} waiting for others", counted(space.held, "op")),
+        );
+    }
+    if space.lost > 0 {
+        warn(
+            Tone::Warn,
+            format!(
+                "{} damaged on this disk, asked for again",
+                counted(space.lost, "op")
+            ),
         );
     }
     if space.unopened > 0 {

@@ -18,6 +18,8 @@
 //! An ordinary post costs one row: 142 bytes and its prefix, before the store compresses
 //! what neighbours share.
 
+use std::collections::BTreeSet;
+
 use oplog::payload::{Payload, Post};
 use oplog::store::{Direction, Location, Store, StoreError, Table, prefix_end};
 use oplog::{AcceptedOp, ChannelId, Kind, OpId, SignedOp, UserId};
@@ -126,6 +128,33 @@ pub fn clear(store: &mut impl Store, prefix: &[u8]) -> Result<(), StoreError> {
         let end = prefix_end(prefix);
         store.scan(table, prefix, &end, Direction::Forward, &mut |key, _| {
             keys.push(key.to_vec());
+            core::ops::ControlFlow::Continue(())
+        })?;
+        for key in keys {
+            store.delete(table, &key);
+        }
+    }
+    Ok(())
+}
+
+/// Stages the removal of every row of some ops, which are gone for good. Cost: a look at every row.
+///
+/// # Errors
+/// When storage fails.
+pub fn remove(
+    store: &mut impl Store,
+    prefix: &[u8],
+    ids: &BTreeSet<OpId>,
+) -> Result<(), StoreError> {
+    for table in TABLES {
+        let mut keys = Vec::new();
+        let end = prefix_end(prefix);
+        store.scan(table, prefix, &end, Direction::Forward, &mut |key, _| {
+            let tail = key.get(key.len().saturating_sub(OrderKey::LEN)..);
+            let id = tail.and_then(OrderKey::from_bytes).map(|at| at.id);
+            if id.is_some_and(|id| ids.contains(&id)) {
+                keys.push(key.to_vec());
+            }
             core::ops::ControlFlow::Continue(())
         })?;
         for key in keys {

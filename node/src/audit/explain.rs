@@ -54,7 +54,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// When it never came here, or so long ago that its refusal is forgotten; when storage fails.
     pub fn explain(&self, space: SpaceId, op: OpId) -> Result<Explanation, CommandError> {
         let s = self.known_space(&space)?;
-        let Some(found) = s.table.op(&self.store, &op)? else {
+        let Some(found) = s.op(&self.store, &op)? else {
             let noted = self.refusal(&space, &op)?.map(|r| (r.rule, r.text));
             let now = || s.log.refused_by(&op).map(|rule| (rule.id(), rule.text()));
             let (rule, text) = noted.or_else(now).ok_or(CommandError::UnknownOp { op })?;
@@ -75,7 +75,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         let mut deciding = Vec::new();
         for id in &outcome.deciding {
-            if let Some(by) = s.table.op(&self.store, id)? {
+            if let Some(by) = s.op(&self.store, id)? {
                 let h = by.header();
                 deciding.push(Party {
                     op: *id,

@@ -169,7 +169,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
 impl Scratch {
     fn outcome(&self, op: &OpId) -> Result<Option<Outcome>, StoreError> {
-        let found = self.space.table.op(&self.store, op)?;
+        let found = self.space.op(&self.store, op)?;
         found
             .map(|op| self.space.outcome(&self.store, &op))
             .transpose()
@@ -197,7 +197,7 @@ impl Space {
         let mut todo: Vec<OpId> = whole.iter().copied().collect();
         // Of the lanes that were cut, every op: forks and quotas are judged on them.
         for id in whole.clone() {
-            let Some(act) = self.table.op(store, &id)? else {
+            let Some(act) = self.op(store, &id)? else {
                 continue;
             };
             let h = act.header();
@@ -211,7 +211,7 @@ impl Space {
             if found.contains_key(&id) {
                 continue;
             }
-            if let Some(op) = self.table.op(store, &id)? {
+            if let Some(op) = self.op(store, &id)? {
                 todo.extend(op.header().refs());
                 found.insert(id, op);
             }

@@ -345,11 +345,16 @@ impl Driver {
     }
 
     fn read_again(&mut self) -> Result<Vec<Effect>, StoreError> {
-        if self.node.store().is_poisoned() {
+        let read_anew = self.node.store().is_poisoned();
+        if read_anew {
             self.node.store_mut().resume()?;
         }
         super::index_rest(self.node.store_mut())?;
-        self.node.reload()
+        let effects = self.node.reload()?;
+        if read_anew {
+            super::note_losses(&mut self.node);
+        }
+        Ok(effects)
     }
 
     fn run_effect(&mut self, effect: Effect) {

@@ -29,7 +29,7 @@ impl World {
     pub(crate) fn check_model(&mut self) {
         let mut honest = self.devices.iter().filter(|device| {
             let held = device.accepted.len();
-            !device.byzantine && device.node.is_some() && (1..=MODEL_OPS_MAX).contains(&held)
+            !device.byzantine && device.is_whole() && (1..=MODEL_OPS_MAX).contains(&held)
         });
         let Some(index) = honest.next().map(|device| device.index) else {
             return;
@@ -37,7 +37,8 @@ impl World {
         let Ok(lines) = self.dump_lines(index) else {
             return;
         };
-        match crate::model::check(lines.iter().map(String::as_str)) {
+        let signatures = self.config.crypto.signatures();
+        match crate::model::check_signed(signatures, lines.iter().map(String::as_str)) {
             Ok(_) => self
                 .sometimes
                 .note("the model judged all that a device held"),

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::capsule::Capsule;
 use crate::cli::scenarios;
-use crate::config::{Config, Profile};
+use crate::config::{Config, Crypto, Profile};
 use crate::run::{self, Outcome};
 use crate::scenario;
 use crate::schedule::Entry;
@@ -30,6 +30,9 @@ pub(crate) struct Run {
     /// Turn this deliberate bug on; `sim mutants --list` lists them.
     #[arg(long)]
     mutant: Option<String>,
+    /// What signs and seals; one seed in ten is real unless given.
+    #[arg(long)]
+    crypto: Option<Crypto>,
     /// How many people.
     #[arg(long)]
     nodes: Option<u16>,
@@ -69,6 +72,7 @@ impl Run {
 
     fn config(&self) -> Config {
         let mut config = Config::draw(self.seed, self.profile);
+        config.crypto = self.crypto.unwrap_or(config.crypto);
         if let Some(nodes) = self.nodes {
             config.nodes = nodes;
             config.disks.retain(|node| *node < nodes);
@@ -129,9 +133,10 @@ pub(crate) fn keep(capsule: &Capsule, dir: &Path) {
 fn tell(config: &Config, outcome: &Outcome, wall_ms: u64) {
     let on: Vec<String> = config.on.iter().map(|class| format!("{class:?}")).collect();
     println!(
-        "seed {:#x}  profile {:?}  {} people, {} on disks, {} cheats, {} relays",
+        "seed {:#x}  profile {:?}  crypto {:?}  {} people, {} on disks, {} cheats, {} relays",
         config.seed,
         config.profile,
+        config.crypto,
         config.nodes,
         config.disks.len(),
         config.byzantine.len(),

@@ -78,13 +78,11 @@ impl World {
         for id in effects.iter().filter_map(answered).chain(command) {
             device.pending.remove(&id);
         }
-        let Some(running) = &mut device.node else {
+        if device.node.is_none() {
             return;
-        };
-        let resumed = running.store_mut().resume();
-        let reloaded = running.reload();
+        }
         device.changed = true;
-        if let (true, Ok(effects)) = (resumed, reloaded) {
+        if let Some(effects) = device.read_again() {
             device.reload_accepted(space);
             self.run_effects(node, effects);
             return;
@@ -237,6 +235,20 @@ impl World {
                 self.check_accepted_by_all(node, &ops);
                 self.check_not_early(node, &ops);
                 self.check_prompt(node, &ops);
+            }
+            Notice::Gone { ops, .. } => {
+                self.sometimes
+                    .note("own ops were damaged before anybody had them");
+                let device = self.device(node);
+                for op in &ops {
+                    device.accepted.remove(op);
+                    device.acked.remove(op);
+                }
+                device.changed = true;
+                if !device.damaged {
+                    let what = format!("gives up {} own ops on a disk without damage", ops.len());
+                    self.fail("S4", Some(node), what);
+                }
             }
             Notice::Refused { op, rule, why, .. } => {
                 self.sometimes.note_rule(rule);

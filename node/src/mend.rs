@@ -1,0 +1,146 @@
+//! What a disk damaged: noticed when it is read, asked for again, and until then kept from doing harm.
+//!
+//! Members give lost ops again (`repair`), and they are judged like any other. Two cases are left to
+//! this device alone. An own op that nobody else has cannot come again: it is written off, once it is
+//! clear that no relay has it either. And damage that nothing names may have taken the end of an own
+//! lane: nothing is written until others had time to give more of it, or two ops would stand at one
+//! place (B11).
+
+use std::collections::BTreeSet;
+
+use fold::content::index;
+use oplog::store::{Store, StoreError};
+use oplog::{EpochId, OpId, SpaceId};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::identity::NODE_TABLE;
+use crate::node::Node;
+use crate::outbox::Queued;
+use crate::view::Notice;
+
+/// How long others have to give what is asked for, in milliseconds: their turns are over after six
+/// seconds, and whoever sleeps has it from a relay.
+const GIVEN_WITHIN_MS: u64 = 60_000;
+const DOUBT: &[u8] = b"doubt/";
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Takes note that the log of a Space, or of any when it is not known, has lost records. Which ops
+    /// they held is not known; some may be the last of our own lanes. The next event makes it durable.
+    pub fn note_lost_records(&mut self, space: Option<&SpaceId>) {
+        for (id, s) in &mut self.spaces {
+            if space.is_none_or(|space| space == id) {
+                s.doubted = true;
+                self.store.put(NODE_TABLE, &doubt_row(id), &[1]);
+            }
+        }
+    }
+
+    pub(crate) fn is_doubted(&self, space: &SpaceId) -> Result<bool, StoreError> {
+        Ok(self.store.get(NODE_TABLE, &doubt_row(space))?.is_some())
+    }
+
+    /// Deals with the records that turned out to be damaged since the last event.
+    pub(crate) fn lose_damaged(&mut self) -> Result<(), StoreError> {
+        let harmed = |s: &crate::space::Space| !s.damaged.borrow().is_empty();
+        let spaces = self.spaces.values().filter(|s| harmed(s)).map(|s| s.id);
+        for space in spaces.collect::<Vec<_>>() {
+            if let Some(s) = self.spaces.get_mut(&space) {
+                for id in s.damaged.take() {
+                    s.log.lose(&mut self.store, &id)?;
+                }
+            }
+            self.consider_repair(&space);
+        }
+        Ok(())
+    }
+
+    /// At every tick: ends what others cannot mend.
+    pub(crate) fn mend(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        self.ask_again(space);
+        self.end_doubt(space);
+        self.write_off(space)
+    }
+
+    /// Own lanes are as long as they look when whoever knew more of them had time to say so.
+    fn end_doubt(&mut self, space: &SpaceId) {
+        let now = self.now.as_ms();
+        let (me, online) = (self.me.device_id(), self.online());
+        let Some(s) = self.spaces.get_mut(space).filter(|s| s.doubted && online) else {
+            return;
+        };
+        let alone = s.roster().all(|device| device == me);
+        let said_at = s.repair.said_have_at();
+        let had_time = said_at > 0 && now.saturating_sub(said_at) >= GIVEN_WITHIN_MS;
+        if had_time && (alone || s.repair.heard_anybody()) {
+            s.doubted = false;
+            self.store.delete(NODE_TABLE, &doubt_row(space));
+        }
+    }
+
+    /// Forgets own ops that are lost and were on no relay yet, and those that build on them.
+    fn write_off(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let now = self.now.as_ms();
+        let Some(s) = self.spaces.get(space).filter(|_| self.online()) else {
+            return Ok(());
+        };
+        let asked = s.repair.said_want_at;
+        if s.log.lost().is_empty()
+            || asked.is_none_or(|at| now.saturating_sub(at) < GIVEN_WITHIN_MS)
+        {
+            return Ok(());
+        }
+        let gone = self.lost_unsent(space)?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let ids: BTreeSet<OpId> = gone.iter().map(|queued| queued.op).collect();
+        for queued in &gone {
+            self.dequeue(space, queued);
+        }
+        let me = self.me.device_id();
+        if let Some(s) = self.spaces.get_mut(space) {
+            s.log.write_off(&mut self.store, &me, &ids)?;
+            index::remove(&mut self.store, &s.no.0.to_be_bytes(), &ids)?;
+        }
+        self.recovered.push(format!(
+            "{} own ops were damaged before anybody else had them, and are gone",
+            ids.len()
+        ));
+        self.notify(Notice::Gone {
+            space: *space,
+            ops: ids.into_iter().collect(),
+        });
+        Ok(())
+    }
+
+    /// Returns the own ops that are lost and on no relay, and the unsent ones that build on them: those
+    /// would be of no use to anybody.
+    pub(crate) fn lost_unsent(&self, space: &SpaceId) -> Result<Vec<Queued>, StoreError> {
+        let Some(s) = self.spaces.get(space).filter(|s| !s.log.lost().is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let mut gone: Vec<Queued> = Vec::new();
+        let mut ids: BTreeSet<OpId> = BTreeSet::new();
+        for (queued, row) in self.waiting_to_send(space)? {
+            // The keys of our own commit are in use: it cannot be undone here.
+            let commit = s.keys.contains_key(&EpochId::of_commit(&queued.op));
+            if !row.taken.is_empty() || commit {
+                continue;
+            }
+            let lost = s.log.lost().contains_key(&queued.op);
+            let op = s.table.op(&self.store, &queued.op);
+            let builds =
+                matches!(op, Ok(Some(op)) if op.header().refs().any(|id| ids.contains(&id)));
+            if lost || builds {
+                ids.insert(queued.op);
+                gone.push(queued);
+            }
+        }
+        Ok(gone)
+    }
+}
+
+fn doubt_row(space: &SpaceId) -> Vec<u8> {
+    [DOUBT, space.as_bytes()].concat()
+}

@@ -1,0 +1,162 @@
+//! What a disk damages comes back from others, and until then does no harm.
+
+use crate::scene::{ALICE, BOB, JOHN, Scene, scene};
+use node::view::Notice;
+use node::{Answer, Command, CommandError, OpId};
+use oplog::SignedOp;
+
+/// Damages the record of an op on somebody's disk, whether they are running or not.
+fn damage(scene: &mut Scene, who: usize, op: OpId) {
+    let space = scene.space;
+    let store = scene.world.people[who].node.store_mut();
+    let is_op = |record: &Vec<u8>| SignedOp::decode(record).is_ok_and(|found| found.id() == op);
+    let at = store.records(&space).iter().rposition(is_op).unwrap();
+    store.damage(&space, at);
+}
+
+fn lost(scene: &Scene, who: usize) -> usize {
+    scene.world.people[who].node.status().unwrap().spaces[0].lost
+}
+
+fn try_post(scene: &mut Scene, who: usize, body: &str) -> Result<Answer, CommandError> {
+    let command = Command::Post {
+        space: scene.space,
+        channel: scene.general,
+        thread: None,
+        reply_to: None,
+        body: body.into(),
+        attachments: vec![],
+    };
+    scene.world.command(who, command)
+}
+
+#[test]
+fn a_post_that_is_damaged_while_the_node_runs_is_fetched_again() {
+    for restarted in [false, true] {
+        for victim in 0..3 {
+            let mut scene = scene();
+            let posts = ["one", "two", "three"].map(|text| scene.post(ALICE, text));
+            damage(&mut scene, BOB, posts[victim]);
+            // Whoever looks at the channel notices.
+            assert_eq!(scene.texts(BOB).len(), 2);
+            assert_eq!(lost(&scene, BOB), 1);
+            scene.world.pass(31_000);
+            if restarted {
+                scene.world.restart(BOB);
+                scene.world.connect(BOB);
+            }
+            scene.world.pass(120_000);
+            assert_eq!(scene.texts(BOB), ["one", "two", "three"]);
+            assert_eq!(lost(&scene, BOB), 0);
+            let told = scene.world.people[BOB].node.status().unwrap().recovered;
+            assert!(
+                restarted || told.iter().any(|t| t.contains("fetched again")),
+                "{told:?}"
+            );
+            scene.assert_converged(&[ALICE, BOB, JOHN]);
+        }
+    }
+}
+
+#[test]
+fn nobody_writes_after_a_damaged_post_of_their_own_before_it_is_back() {
+    let mut scene = scene();
+    scene.post(BOB, "one");
+    let last = scene.post(BOB, "two");
+    scene.world.disconnect(BOB);
+    damage(&mut scene, BOB, last);
+    scene.world.restart(BOB);
+    for _ in 0..2 {
+        let refused = try_post(&mut scene, BOB, "three").unwrap_err();
+        assert!(matches!(refused, CommandError::Damaged), "{refused}");
+    }
+    scene.world.connect(BOB);
+    scene.world.pass(120_000);
+    scene.post(BOB, "three");
+    scene.world.pass(10_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(scene.texts(who), ["one", "two", "three"], "{who}");
+    }
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+#[test]
+fn own_posts_that_nobody_else_had_are_given_up_and_said_so() {
+    let mut scene = scene();
+    scene.post(JOHN, "before");
+    scene.world.disconnect(JOHN);
+    let first = scene.post(JOHN, "offline, one");
+    let second = scene.post(JOHN, "offline, two");
+    damage(&mut scene, JOHN, first);
+    scene.world.restart(JOHN);
+    assert_eq!(scene.texts(JOHN), ["before", "offline, two"]);
+    scene.world.connect(JOHN);
+    scene.world.pass(300_000);
+    let gone = scene.world.people[JOHN]
+        .notices
+        .iter()
+        .find_map(|notice| match notice {
+            Notice::Gone { ops, .. } => Some(ops.clone()),
+            _ => None,
+        });
+    let mut both = vec![first, second];
+    both.sort_unstable();
+    assert_eq!(gone, Some(both), "what builds on a lost op goes with it");
+    scene.post(JOHN, "after");
+    scene.world.pass(10_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(scene.texts(who), ["before", "after"], "{who}");
+    }
+    assert_eq!(
+        scene.world.people[JOHN].node.status().unwrap().spaces[0].queued,
+        0
+    );
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+/// A restored copy writes where the original wrote already. Nobody who has one branch would miss the
+/// other by its length.
+#[test]
+fn everybody_comes_to_hold_both_branches_of_a_cloned_device_and_then_it_is_quiet() {
+    for (len, other_len) in [(1, 1), (3, 1), (1, 3)] {
+        let mut scene = scene();
+        scene.post(JOHN, "before");
+        let copy = scene.world.people[JOHN].node.store().clone();
+        scene.world.disconnect(BOB);
+        for n in 0..len {
+            scene.post(JOHN, &format!("original {n}"));
+        }
+        scene.world.pass(5_000);
+        scene.world.disconnect(ALICE);
+        scene.world.restart_after(JOHN, |store| *store = copy);
+        // The relay keeps nothing of either: members must tell each other.
+        scene.world.wipe_relay();
+        scene.world.connect(BOB);
+        scene.world.connect(JOHN);
+        for n in 0..other_len {
+            scene.post(JOHN, &format!("copy {n}"));
+        }
+        scene.world.pass(5_000);
+        scene.world.disconnect(JOHN);
+        scene.world.wipe_relay();
+        scene.world.connect(ALICE);
+        scene.world.pass(900_000);
+        for who in [ALICE, BOB] {
+            assert_eq!(
+                scene.texts(who).len(),
+                1 + len + other_len,
+                "{len} {other_len} {who}"
+            );
+        }
+        scene.assert_converged(&[ALICE, BOB]);
+        let sent = |scene: &Scene| scene.world.relays[0].requests.values().sum::<u64>();
+        let before = sent(&scene);
+        scene.world.pass(600_000);
+        assert_eq!(sent(&scene), before, "they went on talking");
+        // The device sees the fork too, and stops.
+        scene.world.connect(JOHN);
+        scene.world.pass(120_000);
+        let refused = try_post(&mut scene, JOHN, "more").unwrap_err();
+        assert!(matches!(refused, CommandError::Group { .. }), "{refused}");
+    }
+}
