@@ -305,7 +305,9 @@ fn command_code(error: &CommandError) -> Code {
         CommandError::Store { source } => store_code(source, Code::Profile),
         CommandError::ImportStopped { .. } | CommandError::NoRoom { .. } => Code::Disk,
         CommandError::Group { .. } | CommandError::Damaged => Code::Profile,
-        CommandError::UpdateNeeded | CommandError::Forked | CommandError::Stopping => Code::Other,
+        CommandError::UpdateNeeded | CommandError::KeysBehind | CommandError::Stopping => {
+            Code::Other
+        }
         // what a later node adds
         _ => Code::Other,
     }
@@ -353,7 +355,7 @@ mod tests {
         let io = || io::Error::from(io::ErrorKind::PermissionDenied);
         let table: Vec<(CliError, u8)> = vec![
             (CliError::Interrupted, 1),
-            (CommandError::Forked.into(), 1),
+            (CommandError::KeysBehind.into(), 1),
             (CommandError::Stopping.into(), 1),
             (CliError::usage("x"), 2),
             (WordsError::OpenQuote { quote: '"' }.into(), 2),

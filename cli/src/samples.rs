@@ -168,6 +168,7 @@ pub(crate) fn status() -> Status {
             unopened: 2,
             queued: 3,
             forks: vec![node::EpochId::from_bytes([0xe2; 32])],
+            behind: true,
             reconcile: 1,
             update_needed: true,
             state_hash: node::Digest::from_bytes([0x5a; 32]),

@@ -197,7 +197,7 @@ fn words_for(notice: &Notice) -> Option<String> {
             format!("new keys in {}: epoch {}", space.short(), epoch.short())
         }
         Notice::Fork { space, parent } => format!(
-            "the keys of {} have forked after epoch {}",
+            "two members changed the keys of {} at once, after epoch {}; all come to one of them",
             space.short(),
             parent.short()
         ),

@@ -66,7 +66,7 @@ pub enum Refusal {
         /// The op's author device.
         expected: DeviceId,
     },
-    /// C.2-5. The sender is no member of the group.
+    /// C.2-5. The sender is no member of the group, and does not declare to commit itself in (A5).
     #[error("committed from outside the group")]
     External,
     /// K2. A proposal other than Add and Remove by value.

@@ -21,7 +21,7 @@ use crate::device::{Certs, LocalDevice, MoreCerts, cert_book};
 use crate::error::{Error, Refusal};
 use crate::key_package::{KeyPackageSecret, check_form, key_package_digest, open_key_package};
 use crate::keys::EpochRoot;
-use crate::leaf::{capabilities, lifetime};
+use crate::leaf::{capabilities, check_leaf, lifetime};
 use crate::provider::{CIPHERSUITE, MlsSigner, Provider};
 use crate::roster::{Basis, Leaves, Roster, check_roster, leaves, sorted_delta};
 use crate::state::{GroupState, Rows};
@@ -273,7 +273,7 @@ pub fn commit(
     let staged = group.pending_commit().ok_or_else(|| Error::Internal {
         detail: "no pending commit".to_owned(),
     })?;
-    let actual = actual_delta(staged, &before, certs)?;
+    let actual = actual_delta(staged, &before, certs, false)?;
     group.merge_pending_commit(&provider).map_err(internal)?;
     let group_info = group
         .export_group_info(provider.crypto(), &MlsSigner(me.mls_key()), false)
@@ -324,23 +324,19 @@ pub fn process(
     if message.aad() != expected.aad {
         return Err(Refusal::WrongAad.into());
     }
-    let Sender::Member(sender) = *message.sender() else {
-        return Err(Refusal::External.into());
-    };
-    let sender = before.get(&sender.u32());
-    if sender.is_none_or(|leaf| leaf.device != expected.device) {
-        return Err(Refusal::WrongSender {
-            expected: expected.device,
-        }
-        .into());
-    }
+    let external = is_external(message.sender(), &before, expected)?;
     let ProcessedMessageContent::StagedCommitMessage(staged) = message.into_content() else {
         return Err(Refusal::NotACommit.into());
     };
     if *staged.group_context().extensions() != context {
         return Err(Refusal::ContextChanged.into());
     }
-    let actual = actual_delta(&staged, &before, certs)?;
+    let mut actual = actual_delta(&staged, &before, certs, external)?;
+    if external {
+        actual
+            .added
+            .push(external_leaf(&staged, expected.device, certs)?);
+    }
     let removes_us = staged.self_removed();
     group
         .merge_staged_commit(&provider, *staged)
@@ -498,11 +494,53 @@ fn declared_delta(change: &Change) -> RosterDelta {
     sorted_delta(added.collect(), change.remove.clone())
 }
 
+/// Says whether the commit came from outside the group; whoever sent it is the op's device.
+///
+/// From outside comes only a device that commits itself in, or back in, and declares that (A5).
+/// Whether it may is K2's to say, of the op.
+fn is_external(sender: &Sender, before: &Leaves, expected: &Expected<'_>) -> Result<bool, Refusal> {
+    match sender {
+        Sender::Member(sender) => match before.get(&sender.u32()) {
+            Some(leaf) if leaf.device == expected.device => Ok(false),
+            _ => Err(Refusal::WrongSender {
+                expected: expected.device,
+            }),
+        },
+        Sender::NewMemberCommit if expected.delta.is_of_itself(&expected.device) => Ok(true),
+        Sender::NewMemberCommit | Sender::NewMemberProposal | Sender::External(_) => {
+            Err(Refusal::External)
+        }
+    }
+}
+
+/// What an external commit adds: the leaf of its path. The hash of that leaf stands in the roster
+/// where others have that of their key package.
+fn external_leaf(
+    staged: &StagedCommit,
+    device: DeviceId,
+    certs: &impl Certs,
+) -> Result<RosterEntry, Refusal> {
+    let node = staged.update_path_leaf_node().ok_or(Refusal::External)?;
+    // OpenMLS has not placed it yet, and in a refusal its place would say nothing.
+    let leaf = check_leaf(u32::MAX, node, certs)?;
+    if leaf.device != device {
+        return Err(Refusal::WrongSender { expected: device });
+    }
+    let bytes = node.tls_serialize_detached();
+    let bytes = bytes.map_err(|_cause| Refusal::External)?;
+    Ok(RosterEntry {
+        device,
+        user: leaf.user,
+        key_package: key_package_digest(&bytes),
+    })
+}
+
 /// What a staged commit really does, proposal by proposal.
 fn actual_delta(
     staged: &StagedCommit,
     before: &Leaves,
     certs: &impl Certs,
+    external: bool,
 ) -> Result<RosterDelta, Refusal> {
     let (mut added, mut removed) = (Vec::new(), Vec::new());
     for queued in staged.queued_proposals() {
@@ -529,6 +567,8 @@ fn actual_delta(
             Proposal::Update(_) => return forbidden("Update"),
             Proposal::PreSharedKey(_) => return forbidden("PreSharedKey"),
             Proposal::ReInit(_) => return forbidden("ReInit"),
+            // How an external commit comes by its init secret (RFC 9420 §12.4.3.2).
+            Proposal::ExternalInit(_) if external => {}
             Proposal::ExternalInit(_) => return forbidden("ExternalInit"),
             Proposal::GroupContextExtensions(_) => return forbidden("GroupContextExtensions"),
             Proposal::SelfRemove => return forbidden("SelfRemove"),

@@ -105,11 +105,86 @@ pub fn open_with(key: &BoxKey, info: &[u8], ad: &[u8], sealed: &[u8]) -> Result<
         .ok_or(BoxError::NotForUs)
 }
 
+/// Bytes of a wrapped key.
+pub const WRAPPED_LEN: usize = KEY_LEN + 32 + TAG_LEN;
+
+/// Seals a bare key to a public key. Not padded: for the inside of an envelope, where one content
+/// is sealed once and its key to each of many.
+///
+/// # Errors
+/// When the public key is weak.
+pub fn wrap_key(
+    public: &Digest,
+    info: &[u8],
+    ad: &[u8],
+    key: &Secret,
+    rng: &mut impl CryptoRng,
+) -> Result<Vec<u8>, BoxError> {
+    let ikm = Secret::generate(rng);
+    let (enc, context) = Context::sender(public.as_bytes(), info, ikm.as_bytes())
+        .map_err(|_cause| BoxError::BadKey)?;
+    let sealed = context
+        .seal(ad, key.as_bytes())
+        .map_err(|_cause| BoxError::BadKey)?;
+    Ok([enc, sealed].concat())
+}
+
+/// Opens what [`wrap_key`] made.
+///
+/// # Errors
+/// [`BoxError::NotForUs`] whatever the reason.
+pub fn unwrap_key(
+    key: &BoxKey,
+    info: &[u8],
+    ad: &[u8],
+    wrapped: &[u8],
+) -> Result<Secret, BoxError> {
+    let (enc, sealed) = wrapped
+        .split_first_chunk::<KEY_LEN>()
+        .ok_or(BoxError::NotForUs)?;
+    let opened = Context::receiver(enc, key.secret.as_bytes(), info)
+        .and_then(|context| context.open(ad, sealed))
+        .map(zeroize::Zeroizing::new);
+    let opened = opened.map_err(|_cause| BoxError::NotForUs)?;
+    let bytes = <[u8; 32]>::try_from(opened.as_slice());
+    bytes
+        .map(Secret::from_bytes)
+        .map_err(|_cause| BoxError::NotForUs)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
+
+    #[test]
+    fn only_the_recipient_unwraps_a_key() {
+        let mut rng = ChaCha20Rng::seed_from_u64(4);
+        let (alice, bob) = (BoxKey::generate(&mut rng), BoxKey::generate(&mut rng));
+        let key = Secret::from_bytes([9; 32]);
+        let wrapped = wrap_key(alice.public(), b"letter", b"space", &key, &mut rng).unwrap();
+        assert_eq!(wrapped.len(), WRAPPED_LEN);
+        let opened = unwrap_key(&alice, b"letter", b"space", &wrapped).unwrap();
+        assert_eq!(opened.as_bytes(), key.as_bytes());
+        for at in 0..wrapped.len() {
+            let mut bad = wrapped.clone();
+            bad[at] ^= 1;
+            assert!(
+                unwrap_key(&alice, b"letter", b"space", &bad).is_err(),
+                "{at}"
+            );
+        }
+        for (who, info, ad, len) in [
+            (&bob, b"letter", b"space", WRAPPED_LEN),
+            (&alice, b"Letter", b"space", WRAPPED_LEN),
+            (&alice, b"letter", b"Space", WRAPPED_LEN),
+            (&alice, b"letter", b"space", WRAPPED_LEN - 1),
+            (&alice, b"letter", b"space", 0),
+        ] {
+            assert!(unwrap_key(who, info, ad, &wrapped[..len]).is_err());
+        }
+    }
 
     #[test]
     fn only_the_recipient_opens_and_only_for_the_purpose() {

@@ -2,6 +2,7 @@
 
 mod cases;
 mod determinism;
+mod external;
 mod forge;
 mod hostile;
 mod lifecycle;

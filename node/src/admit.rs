@@ -16,7 +16,7 @@ use oplog::authority::View;
 use oplog::hash::H;
 use oplog::payload::{History, MemberAdd, NewMember, Payload};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
-use oplog::{DeviceId, Digest, Hlc, Lane, OpId, Scope, SignedOp, SpaceId, UserId, codec};
+use oplog::{DeviceId, Digest, Hlc, Kind, Lane, OpId, Scope, SignedOp, SpaceId, UserId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -205,7 +205,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(request) = self.read_request(&SealKeys::of_return(space), envelope) else {
             return Ok(());
         };
-        let Some(op) = request.device_add.clone() else {
+        let Some(op) = request.comes_back.clone() else {
             return Ok(());
         };
         let user = request.cert.user;
@@ -294,8 +294,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if s.is_member(user) || !s.in_group(&self.me.device_id()) {
             return Ok(());
         }
-        if s.is_forked() {
-            return Err(CommandError::Forked);
+        if !s.is_canonical() {
+            return Err(CommandError::KeysBehind);
         }
         let Some(invite) = self.invited_by.get(&(*space, *user)).copied() else {
             return Ok(());
@@ -337,7 +337,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(request) = self.forget_applicant(&key.0, &key.1) else {
                 continue;
             };
-            let bundle = self.bundle(space, made.op, welcome)?;
+            let bundle = self.bundle(space, made.op, welcome, &request)?;
             self.send_bundle(&request, bundle)?;
         }
         Ok(())
@@ -348,8 +348,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         space: &SpaceId,
         commit: OpId,
         welcome: &[u8],
+        request: &JoinRequest,
     ) -> Result<JoinBundle, CommandError> {
         let s = self.known_space(space)?;
+        // Who was here before lacks keys, not ops: what they had seen they need not be given.
+        let asked = request
+            .comes_back
+            .as_ref()
+            .and_then(|op| SignedOp::decode(op).ok());
+        let asked = asked.filter(|op| op.header().kind() == Some(Kind::ReaddRequest));
+        let had = |op: &OpId| {
+            asked
+                .as_ref()
+                .is_some_and(|asked| s.log.dag().precedes(op, &asked.id()))
+        };
         let generation = s.generation_of(&s.tip);
         let topic = s
             .generation(&generation)
@@ -361,9 +373,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .log
             .dag()
             .iter()
+            .filter(|node| !had(&node.op.id()))
             .map(|node| ByteVec::from(node.op.encode()))
             .collect();
-        let content = self.history(space)?;
+        let content = match asked {
+            Some(_) => Vec::new(),
+            None => self.history(space)?,
+        };
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
         Ok(JoinBundle {
             space: *space,

@@ -125,9 +125,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        if let Some(tip) = s.authority.canonical_tip(s.log.dag(), |_| true) {
-            s.tip = tip;
-        }
+        s.tip = s.canonical;
         if s.view.weight(&me).is_none() {
             return Ok(());
         }

@@ -193,7 +193,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.take_ops(space, bundle.control.iter().map(|b| b.to_vec()).collect())?;
         let topic = TopicKey::new(Secret::from_bytes(*bundle.topic.as_bytes()));
         self.keep_topic(space, bundle.generation, topic);
-        self.enter_epoch(space, EpochId::of_commit(&bundle.commit), epoch)?;
+        let entered = EpochId::of_commit(&bundle.commit);
+        self.enter_epoch(space, entered, epoch);
+        let next = self
+            .spaces
+            .get(space)
+            .map(|s| s.authority.epochs().children(&entered).to_vec());
+        self.follow_commits(space, next.unwrap_or_default())?;
         self.take_ops(space, bundle.content.iter().map(|b| b.to_vec()).collect())?;
         self.retry_unopened(space)?;
         for address in &bundle.relays {
@@ -202,14 +208,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if let Some((invite, _)) = self.joins.get(space).and_then(|join| join.invite) {
             self.note_landing(space, &invite)?;
         }
-        if let Some(join) = self.joins.get(space) {
-            stored::erase_key_package(
-                &mut self.store,
-                space,
-                &key_package_digest(&join.key_package),
-            );
+        // Kept for a while: another branch may let us in too, and be the one that counts.
+        if let Some(mut join) = self.joins.get(space).cloned() {
+            join.failed = None;
+            join.landed_at = Some(self.now.as_ms());
+            self.keep_join(join);
         }
-        self.end_join(space);
         self.save_space(space);
         self.notify(Notice::Joined { space: *space });
         Ok(())

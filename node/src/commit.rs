@@ -15,7 +15,9 @@ use oplog::authority::View;
 use oplog::hash::H;
 use oplog::payload::{Commit, DeviceCert};
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, Digest, EpochId, Features, Kind, OpId, Payload, Scope, SignedOp, SpaceId};
+use oplog::{
+    DeviceId, Digest, EpochId, Features, Hlc, Kind, OpId, Payload, Scope, SignedOp, SpaceId,
+};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -45,17 +47,28 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .filter(|d| !authorised.contains_key(d))
             .copied()
             .collect();
+        let mut remove = remove;
         let mut add = Vec::new();
-        for device in authorised
-            .keys()
-            .filter(|d| !roster.contains(d))
-            .take(ADDS_MAX)
-        {
+        let own = self.me.device_id();
+        let now = Hlc::from_wall(self.now);
+        for device in authorised.keys().filter(|device| **device != own) {
+            if add.len() >= ADDS_MAX {
+                break;
+            }
+            let inside = roster.contains(device);
+            let package = if inside {
+                s.asked_again(device, now)
+            } else {
+                s.fresh_key_package(device)
+            };
             let cert = s.view.device(device).map(|d| (*d.cert).clone());
-            if let (Some(package), Some(cert)) = (s.fresh_key_package(device), cert) {
+            if let (Some(package), Some(cert)) = (package, cert)
                 // One bad key package must not keep the others out (A21).
-                if mls::check_key_package(&package, &cert).is_ok() {
-                    add.push((cert, package));
+                && mls::check_key_package(&package, &cert).is_ok()
+            {
+                add.push((cert, package));
+                if inside {
+                    remove.push(*device);
                 }
             }
         }
@@ -117,15 +130,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     fn can_commit(&self, s: &Space) -> bool {
         s.in_group(&self.me.device_id())
             && s.is_member(&self.me.user())
-            && !s.is_forked()
-            && s.stuck.is_none()
+            && s.is_canonical()
             && s.log.awaited_features() == Features::NONE
     }
 
     pub(crate) fn update_keys(&mut self, space: &SpaceId) -> Result<OpId, CommandError> {
         let s = self.known_space(space)?;
-        if s.is_forked() {
-            return Err(CommandError::Forked);
+        if !s.is_canonical() {
+            return Err(CommandError::KeysBehind);
         }
         let change = Change {
             add: Vec::new(),
@@ -173,12 +185,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             what: e.to_string(),
         })?;
         let mut outcome = Outcome::default();
-        // Accepting first: `follow_commit` leaves own commits alone, their epoch is entered below.
+        // Accepting first: own commits are not followed, their epoch is entered below.
         self.accept_all(space, vec![verified], &mut outcome)?;
         if let Some((_, rule, why)) = outcome.refused.into_iter().next() {
             return Err(CommandError::NotAllowed { rule, why });
         }
-        self.enter_epoch(space, id, &made.next)?;
+        self.enter_epoch(space, id, &made.next);
         self.enqueue(space, &queued);
         self.retry_unopened(space)?;
         let added: BTreeSet<DeviceId> = made.delta.added.iter().map(|entry| entry.device).collect();
@@ -192,23 +204,26 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 }
 
 impl Space {
-    /// The newest key package offered for a device that no epoch has used.
-    fn fresh_key_package(&self, device: &DeviceId) -> Option<Vec<u8>> {
-        let used: BTreeSet<Digest> = self
-            .authority
-            .epochs()
+    /// The newest key package offered for a device, and the op that did.
+    pub(crate) fn newest_offer(&self, device: &DeviceId) -> Option<(Digest, OpId)> {
+        let offers = self.view.key_packages(device).into_iter();
+        let depth = |op: &OpId| self.log.dag().node(op).map(|node| node.depth);
+        offers.max_by_key(|(_, op)| (depth(op), *op))
+    }
+
+    /// The newest key package offered for a device, unless this branch has used it. One that
+    /// another branch used is good: its secrets are kept for that (B1).
+    pub(crate) fn fresh_key_package(&self, device: &DeviceId) -> Option<Vec<u8>> {
+        let (digest, op) = self.newest_offer(device)?;
+        let epochs = self.authority.epochs();
+        let chain = epochs.chain(&self.tip);
+        let mut added = chain
             .iter()
-            .flat_map(|epoch| epoch.delta.added.iter())
-            .filter(|entry| entry.device == *device)
-            .map(|entry| entry.key_package)
-            .collect();
-        let offers = self.view.key_packages(device);
-        let mut fresh: Vec<_> = offers
-            .into_iter()
-            .filter(|(digest, _)| !used.contains(digest))
-            .collect();
-        fresh.sort_by_key(|(_, op)| self.log.dag().node(op).map(|node| (node.depth, *op)));
-        let (digest, op) = fresh.pop()?;
+            .filter_map(|id| epochs.epoch(id))
+            .flat_map(|epoch| epoch.delta.added.iter());
+        if added.any(|entry| entry.device == *device && entry.key_package == digest) {
+            return None;
+        }
         let payload = self.log.dag().node(&op)?.op.payload().ok()??;
         let packages: Vec<ByteVec> = if let Payload::MemberAdd(add) = payload {
             add.members

@@ -94,9 +94,11 @@ pub enum CommandError {
          and this works once one of them is online"
     )]
     Damaged,
-    /// Two commits follow the same epoch; key changes wait until that is healed.
-    #[error("the group's keys have forked; changes of members wait until the fork is healed")]
-    Forked,
+    /// The Space goes on from an epoch whose keys are not here; this device waits to be added again.
+    #[error(
+        "the keys that this Space goes on with are not on this device yet; it asks the members for them"
+    )]
+    KeysBehind,
     /// No relay is configured or reachable.
     #[error("no relay is reachable: {why}")]
     NoRelay {

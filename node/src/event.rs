@@ -119,6 +119,8 @@ pub enum Timer {
     Want(SpaceId),
     /// Our turn to give what somebody lacks.
     Give(SpaceId),
+    /// Our turn to tell another branch of the keys what happened on this one.
+    Letter(SpaceId),
     /// The next slice of an import.
     Import,
 }

@@ -234,6 +234,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for space in spaces {
             self.consider_reconcile(&space)?;
             self.consider_repair(&space);
+            self.letters_due(&space);
         }
         self.consider_applicants()?;
         self.consider_comparing(id)?;
@@ -268,6 +269,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for space in self.spaces.keys().copied().collect::<Vec<_>>() {
             self.mend(&space)?;
         }
+        self.consider_readds()?;
         self.expire()?;
         self.tidy_chunks()?;
         self.set_timer(Timer::Tick, TICK_MS);

@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use minicbor::bytes::ByteVec;
 use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
 use oplog::{
-    Accept, AcceptError, AcceptedOp, Kind, OpId, Refused, Rule, Scope, SignedOp, SpaceId, SpaceNo,
-    Tag, UserId, VerifiedOp, codec,
+    Accept, AcceptError, AcceptedOp, EpochId, Kind, OpId, Refused, Rule, Scope, SignedOp, SpaceId,
+    SpaceNo, Tag, UserId, VerifiedOp, codec,
 };
 use rand_core::CryptoRng;
 
@@ -30,6 +30,12 @@ const UNOPENED: Table = Table("unopened");
 const UNOPENED_MAX: usize = 2_000;
 /// How long they are kept, in days: as long as holdback keeps ops.
 const UNOPENED_DAYS: u64 = 14;
+
+/// What an envelope held for this device.
+enum Opened {
+    Ops(Vec<ByteVec>),
+    Gossip(ByteVec),
+}
 
 /// What became of some ops.
 #[derive(Debug, Default)]
@@ -79,7 +85,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         continue;
                     }
                     match self.open_one(&space, &scope, &bytes) {
-                        Some(Sealed::Ops(list)) => {
+                        Some(Opened::Ops(list)) => {
                             let list = decode_ops(list, &mut outcome);
                             let inside: Vec<OpId> = list.iter().map(SignedOp::id).collect();
                             self.note_arrival(&space, &tag, &id, hour, &inside)?;
@@ -88,7 +94,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                             }
                             ops.extend(list);
                         }
-                        Some(Sealed::Gossip(message)) => self.heard(&space, &message)?,
+                        Some(Opened::Gossip(message)) => self.heard(&space, &message)?,
                         None => {
                             self.note_arrival(&space, &tag, &id, hour, &[])?;
                             self.keep_unopened(&space, tag, &scope, &bytes)?;
@@ -106,11 +112,23 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
     }
 
-    fn open_one(&self, space: &SpaceId, scope: &Scope, envelope: &[u8]) -> Option<Sealed> {
+    fn open_one(&mut self, space: &SpaceId, scope: &Scope, envelope: &[u8]) -> Option<Opened> {
         let keys = self.spaces.get(space)?.seal_keys(scope);
         let (_, plain) = mls::envelope::open(envelope, &keys).ok()?;
         // Sealed by a member: nonsense inside is their fault and nobody's loss.
-        codec::decode("envelope content", &plain).ok()
+        match codec::decode("envelope content", &plain).ok()? {
+            Sealed::Ops(list) => Some(Opened::Ops(list)),
+            Sealed::Gossip(message) => Some(Opened::Gossip(message)),
+            Sealed::Letter(letter) => {
+                let list = self.read_letter(space, &letter);
+                let ids = list.iter().filter_map(|op| SignedOp::decode(op).ok());
+                let ids: Vec<OpId> = ids.map(|op| op.id()).collect();
+                if let Some(s) = self.spaces.get_mut(space) {
+                    s.letters.told(ids);
+                }
+                Some(Opened::Ops(list))
+            }
+        }
     }
 
     /// Takes ops that anybody may have sent: decodes, verifies, accepts.
@@ -228,7 +246,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if ops.is_empty() {
             return Ok(());
         }
-        let before = self.spaces.get(space).map(|s| s.tip);
         let mut governed = false;
         for op in ops {
             self.index(space, op)?;
@@ -237,22 +254,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.note_refs(space, ops)?;
         if governed {
             self.refresh_view(space);
-            for op in ops
+            let commits = ops
                 .iter()
                 .filter(|op| op.header().kind() == Some(Kind::Commit))
-            {
-                self.follow_commit(space, op)?;
-            }
+                .map(|op| EpochId::of_commit(&op.id()));
+            self.follow_commits(space, commits.collect())?;
             self.note_own_standing(space);
         }
         self.notify(Notice::Ops {
             space: *space,
             ops: ops.iter().map(|op| op.id()).collect(),
         });
-        let after = self.spaces.get(space).map(|s| s.tip);
-        if before != after {
-            self.retry_unopened(space)?;
-        }
+        self.retry_unopened(space)?;
         if governed {
             self.consider_reconcile(space)?;
         }
@@ -343,14 +356,31 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    /// Tries the envelopes that no key opened, with the keys there are now.
+    /// Tries the envelopes that no key opened, if keys came since; what is in them may bring the
+    /// next ones. In a loop: who is a thousand commits behind must not need as deep a stack.
     pub(crate) fn retry_unopened(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        while let Some(s) = self.spaces.get_mut(space)
+            && s.keys_are_new
+            && !s.retrying
+        {
+            s.keys_are_new = false;
+            if s.unopened == 0 {
+                break;
+            }
+            s.retrying = true;
+            let tried = self.try_unopened(space);
+            if let Some(s) = self.spaces.get_mut(space) {
+                s.retrying = false;
+            }
+            tried?;
+        }
+        Ok(())
+    }
+
+    fn try_unopened(&mut self, space: &SpaceId) -> Result<(), StoreError> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
-        if s.unopened == 0 {
-            return Ok(());
-        }
         let prefix = s.no.0.to_be_bytes();
         let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         self.store.scan(
@@ -381,7 +411,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 }
             }
             match (sealed, kept) {
-                (Some(Sealed::Ops(list)), Some((_, tag, envelope))) => {
+                (Some(Opened::Ops(list)), Some((_, tag, envelope))) => {
                     let list = decode_ops(list, &mut outcome);
                     let inside: Vec<OpId> = list.iter().map(SignedOp::id).collect();
                     let id = oplog::tag::envelope_hash(envelope);
@@ -390,7 +420,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     }
                     ops.extend(list);
                 }
-                (Some(Sealed::Gossip(message)), _) => self.heard(space, &message)?,
+                (Some(Opened::Gossip(message)), _) => self.heard(space, &message)?,
                 _ => {}
             }
         }

@@ -43,9 +43,9 @@ pub(crate) struct PendingJoin {
     /// By invite: its op and the seed of its key.
     #[n(1)]
     pub(crate) invite: Option<(OpId, Digest)>,
-    /// Back from a backup: the DeviceAdd that our identity key signed.
+    /// Coming back: the op that says so, for whoever has not got it otherwise.
     #[n(2)]
-    pub(crate) device_add: Option<ByteVec>,
+    pub(crate) comes_back: Option<ByteVec>,
     /// Where the Space can be reached.
     #[n(3)]
     pub(crate) relays: Vec<String>,
@@ -61,6 +61,29 @@ pub(crate) struct PendingJoin {
     /// Why it failed, if it did.
     #[n(7)]
     pub(crate) failed: Option<String>,
+    /// When it was begun, in milliseconds.
+    #[n(8)]
+    pub(crate) asked_at: Option<u64>,
+    /// When it was answered, in milliseconds. Kept for a while: two branches may both let us in.
+    #[n(9)]
+    pub(crate) landed_at: Option<u64>,
+}
+
+impl PendingJoin {
+    pub(crate) fn new(space: SpaceId, relays: Vec<String>, key_package: Vec<u8>) -> Self {
+        Self {
+            space,
+            invite: None,
+            comes_back: None,
+            relays,
+            key_package: ByteVec::from(key_package),
+            mailboxes: Vec::new(),
+            bundle: None,
+            failed: None,
+            asked_at: None,
+            landed_at: None,
+        }
+    }
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -81,14 +104,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if link.relays.is_empty() && self.relays.is_empty() {
             return unusable("it names no relay, and none is configured");
         }
-        let by = |join: &PendingJoin| join.invite.as_ref().map(|(invite, _)| *invite);
+        let by = |join: &PendingJoin| {
+            let asks = join.landed_at.is_none();
+            let invite = join.invite.as_ref().filter(|_| asks);
+            invite.map(|(invite, _)| *invite)
+        };
         // An earlier link may have been refused; what still comes for it goes to its own mailbox.
         if self.joins.get(&link.space).and_then(by) != Some(link.invite) {
             let secret = Digest::from_bytes(*link.secret.as_bytes());
             let mut relays = link.relays.clone();
             relays.extend(self.relays.values().map(|r| r.address.clone()));
             relays.dedup();
-            self.begin_join(link.space, Some((link.invite, secret)), None, relays)?;
+            self.begin_join(link.space, (link.invite, secret), relays)?;
         }
         if let Some(join) = self.joins.get_mut(&link.space) {
             join.failed = None;
@@ -120,24 +147,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
-        self.keep_join(PendingJoin {
-            space: *space,
-            invite: None,
-            device_add: Some(ByteVec::from(bytes)),
-            relays,
-            key_package: ByteVec::from(package),
-            mailboxes: Vec::new(),
-            bundle: None,
-            failed: None,
-        });
+        let mut join = PendingJoin::new(*space, relays, package);
+        join.comes_back = Some(ByteVec::from(bytes));
+        join.asked_at = Some(self.now.as_ms());
+        self.keep_join(join);
         Ok(())
     }
 
     fn begin_join(
         &mut self,
         space: SpaceId,
-        invite: Option<(OpId, Digest)>,
-        device_add: Option<ByteVec>,
+        invite: (OpId, Digest),
         relays: Vec<String>,
     ) -> Result<(), CommandError> {
         let me = self.local_device()?;
@@ -146,16 +166,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for address in &relays {
             self.add_relay(address);
         }
-        self.keep_join(PendingJoin {
-            space,
-            invite,
-            device_add,
-            relays,
-            key_package: ByteVec::from(package),
-            mailboxes: Vec::new(),
-            bundle: None,
-            failed: None,
-        });
+        let mut join = PendingJoin::new(space, relays, package);
+        join.invite = Some(invite);
+        join.asked_at = Some(self.now.as_ms());
+        self.keep_join(join);
         Ok(())
     }
 
@@ -250,7 +264,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             reply_to: Digest::from_bytes(reply_to),
             relay: address,
             proof,
-            device_add: join.device_add.clone(),
+            comes_back: join.comes_back.clone(),
         };
         let space = join.space;
         let envelope = mls::envelope::seal(

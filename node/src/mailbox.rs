@@ -54,6 +54,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 continue;
             }
             match join.mailboxes.iter().find(|m| m.relay == key) {
+                None if join.landed_at.is_some() => {}
                 None => self.open_mailbox(id, key, join),
                 Some(mailbox) => {
                     let (Some(recv_id), Some(_)) = (mailbox.recv_id, mailbox.send_id) else {
@@ -77,7 +78,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                             auth,
                         },
                     );
-                    if !mailbox.asked {
+                    if !mailbox.asked && join.landed_at.is_none() {
                         self.ask_to_join(id, &key, join);
                     }
                 }

@@ -11,6 +11,8 @@ use oplog::{
     CodecError, DeviceId, Digest, EpochId, Lane, OpId, Scope, SecretKey, Signature, SpaceId, codec,
 };
 
+use crate::letters::Letter;
+
 /// Longest join request in bytes.
 pub(crate) const JOIN_REQUEST_BYTES_MAX: usize = 8 * 1024;
 /// Longest bundle at all.
@@ -39,9 +41,10 @@ pub(crate) struct JoinRequest {
     /// By invite: the invite key's signature over cert and key package.
     #[n(4)]
     pub(crate) proof: Option<Signature>,
-    /// By a member who restored: the DeviceAdd op, signed by their identity key.
+    /// By a member who comes back: the op that says so. A DeviceAdd signed by their identity key, or
+    /// the ReaddRequest of a device that lost its keys.
     #[n(5)]
-    pub(crate) device_add: Option<ByteVec>,
+    pub(crate) comes_back: Option<ByteVec>,
 }
 
 impl JoinRequest {
@@ -210,4 +213,7 @@ pub(crate) enum Sealed {
     /// [`Gossip`].
     #[n(1)]
     Gossip(#[n(0)] ByteVec),
+    /// Control ops for those on another branch of the keys.
+    #[n(2)]
+    Letter(#[n(0)] Letter),
 }

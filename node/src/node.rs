@@ -283,6 +283,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 self.give_now(&space)?;
                 self.after_exchange()
             }
+            Timer::Letter(space) => {
+                self.write_letters(&space)?;
+                self.after_exchange()
+            }
             Timer::Import => self.import_more(),
         }
     }
@@ -346,7 +350,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     }))
                 }
                 Waiting::Sync { .. } => None,
-                Waiting::Join(space) if self.is_in(space) && !self.joins.contains_key(space) => {
+                Waiting::Join(space)
+                    if self.is_in(space)
+                        && self.joins.get(space).is_none_or(|j| j.landed_at.is_some()) =>
+                {
                     Some(Ok(Answer::Joined { space: *space }))
                 }
                 Waiting::Join(space) => self.join_failure(space).map(Err),

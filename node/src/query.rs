@@ -203,6 +203,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     .forks()
                     .map(|record| record.id)
                     .collect::<Vec<EpochId>>(),
+                behind: s.lacks_keys(&self.me.user(), &self.me.device_id()),
                 reconcile: s.out_of_line(),
                 update_needed: s.log.awaited_features() != oplog::Features::NONE,
                 state_hash,

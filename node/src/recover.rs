@@ -1,16 +1,13 @@
-//! After a crash: records that the log holds and the index does not, and commits not yet followed.
+//! After a crash: records that the log holds and the index does not.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use oplog::store::{Direction, Location, Store, StoreError, prefix_end};
-use oplog::{DeviceId, Kind, OpTable, SpaceId, SpaceNo, codec};
-use rand_core::CryptoRng;
+use oplog::{DeviceId, OpTable, SpaceId, SpaceNo, codec};
 
-use crate::blobs::ChunkStore;
 use crate::identity::{Identity, NODE_TABLE};
-use crate::node::Node;
-use crate::outbox::{Queued, queue};
+use crate::outbox::{Queued, queue_again};
 use crate::space::{SPACE, SpaceRow};
 
 /// Indexes records of the logs again, before a node opens: after a crash, or when the index was
@@ -40,7 +37,7 @@ pub fn index_records<S: Store>(
             fold::content::index::insert(store, &no.0.to_be_bytes(), &op, at);
         }
         if Some(op.header().device) == own {
-            queue(
+            queue_again(
                 store,
                 *no,
                 &Queued {
@@ -72,34 +69,4 @@ fn space_numbers(store: &impl Store) -> Result<BTreeMap<SpaceId, SpaceNo>, Store
         },
     )?;
     Ok(numbers)
-}
-
-impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
-    /// Follows commits that were accepted and not followed when the process ended.
-    pub(crate) fn follow_pending(&mut self) -> Result<(), StoreError> {
-        let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
-        for space in spaces {
-            while let Some(s) = self.spaces.get(&space) {
-                let before = s.tip;
-                let commits: Vec<_> = s
-                    .authority
-                    .epochs()
-                    .children(&before)
-                    .iter()
-                    .filter_map(|epoch| s.authority.epochs().epoch(epoch))
-                    .filter_map(|record| s.log.dag().node(&record.commit))
-                    .filter(|node| node.op.header().kind() == Some(Kind::Commit))
-                    .map(|node| std::sync::Arc::clone(&node.op))
-                    .collect();
-                for commit in commits {
-                    self.follow_commit(&space, &commit)?;
-                }
-                if self.spaces.get(&space).is_none_or(|s| s.tip == before) {
-                    break;
-                }
-            }
-        }
-        self.effects.clear();
-        Ok(())
-    }
 }

@@ -254,7 +254,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// At every tick: what is still missing is asked for again, ever more rarely.
-    pub(crate) fn ask_again(&mut self, space: &SpaceId) {
+    pub(crate) fn ask_for_missing_again(&mut self, space: &SpaceId) {
         let now = self.now.as_ms();
         let online = self.online();
         let Some(s) = self.spaces.get_mut(space).filter(|_| online) else {
@@ -285,7 +285,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Our place among the devices of the group, in an order that differs for every question.
-    fn turn(&self, space: &SpaceId, about: &[OpId]) -> u64 {
+    pub(crate) fn turn(&self, space: &SpaceId, about: &[OpId]) -> u64 {
         let Some(s) = self.spaces.get(space) else {
             return 0;
         };

@@ -196,7 +196,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         };
         let ttl_secs = match sealed {
-            Sealed::Ops(_) => ENVELOPE_TTL_SECS,
+            Sealed::Ops(_) | Sealed::Letter(_) => ENVELOPE_TTL_SECS,
             Sealed::Gossip(_) => GOSSIP_TTL_SECS,
         };
         Ok(Some(PutRequest::sign(writer.secret(), envelope, ttl_secs)))

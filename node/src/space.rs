@@ -20,10 +20,11 @@ use rand_core::CryptoRng;
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
 use crate::flood::Flood;
-use crate::group::load_keys;
 use crate::identity::NODE_TABLE;
+use crate::letters::Letters;
 use crate::node::Node;
 use crate::repair::Repair;
+use crate::retention::load_keys;
 use crate::view::Membership;
 
 /// How long tags of an older generation are still listened to, in milliseconds: 7 days (B13).
@@ -41,12 +42,22 @@ pub(crate) struct Space {
     pub(crate) view: Arc<AuthorityView>,
     /// The epoch this device is in; the last one it was in, once removed.
     pub(crate) tip: EpochId,
+    /// The tip of the canonical branch by all that is known: an op is judged alike by a device that
+    /// cannot follow any more, or not yet, and by one that does.
+    pub(crate) canonical: EpochId,
     /// Keys of the epochs whose root is here.
     pub(crate) keys: BTreeMap<EpochId, EpochKeys>,
-    /// Topic keys of generations, newest last, with the time from which they are old.
+    /// Topic keys of generations, with the time from which they are old.
     pub(crate) generations: Vec<Generation>,
-    /// A commit that could not be followed, and why.
-    pub(crate) stuck: Option<(OpId, String)>,
+    /// Whether keys came since envelopes that no key opened were tried.
+    pub(crate) keys_are_new: bool,
+    /// Whether they are being tried.
+    pub(crate) retrying: bool,
+    /// Epochs whose commits could not be followed, and why; since the start of the process.
+    pub(crate) unfollowable: BTreeMap<EpochId, String>,
+    /// Since when it lacks keys that the Space goes on with, in milliseconds, as far as noticed.
+    pub(crate) behind_since: Option<u64>,
+    pub(crate) letters: Letters,
     pub(crate) repair: Repair,
     /// Ops whose records turned out to be damaged when somebody wanted them, until that is dealt with.
     pub(crate) damaged: RefCell<BTreeSet<OpId>>,
@@ -93,6 +104,50 @@ struct GenerationRow {
 }
 
 impl Space {
+    /// Puts a Space together from its log and fold; keys and tags come after.
+    pub(crate) fn new(
+        no: SpaceNo,
+        id: SpaceId,
+        log: SpaceLog<AuthorityView>,
+        mut authority: AuthorityFold,
+    ) -> Self {
+        let view = authority.view_all(log.dag());
+        let genesis = EpochId::genesis(&id);
+        let mut space = Self {
+            no,
+            id,
+            table: OpTable::new(id, no),
+            log,
+            authority,
+            view,
+            tip: genesis,
+            canonical: genesis,
+            keys: BTreeMap::new(),
+            generations: Vec::new(),
+            keys_are_new: false,
+            retrying: false,
+            unfollowable: BTreeMap::new(),
+            behind_since: None,
+            letters: Letters::default(),
+            repair: Repair::default(),
+            damaged: RefCell::default(),
+            mended: 0,
+            doubted: false,
+            unopened: 0,
+            arrivals: None,
+            flood: Flood::default(),
+        };
+        space.refresh();
+        space
+    }
+
+    /// Recomputes the fold of everything, and where the keys go on from.
+    pub(crate) fn refresh(&mut self) {
+        self.view = self.authority.view_all(self.log.dag());
+        let tip = self.authority.canonical_tip(self.log.dag(), |_| true);
+        self.canonical = tip.unwrap_or_else(|| EpochId::genesis(&self.id));
+    }
+
     pub(crate) fn name(&self) -> String {
         fold::content::text::display_name(&self.view.policies().name)
     }
@@ -114,16 +169,6 @@ impl Space {
             .flat_map(|record| record.roster.keys().copied())
     }
 
-    /// Where the branch that we are on leads, by all that is known: an op is judged alike by a
-    /// device that cannot follow any more, or not yet, and by one that does.
-    pub(crate) fn known_tip(&self) -> EpochId {
-        let epochs = self.authority.epochs();
-        let member = |user: &UserId| self.view.is_member(user);
-        epochs
-            .canonical_tip_after(&self.tip, member, |_| true)
-            .unwrap_or(self.tip)
-    }
-
     pub(crate) fn in_group(&self, device: &DeviceId) -> bool {
         self.authority
             .epoch(&self.tip)
@@ -136,10 +181,6 @@ impl Space {
         let authorised = self.view.authorised_devices();
         self.roster()
             .any(|device| !authorised.contains_key(&device))
-    }
-
-    pub(crate) fn is_forked(&self) -> bool {
-        self.authority.epochs().forks().next().is_some()
     }
 
     /// The epoch that began the generation of this one: the last on its chain that removed a leaf.
@@ -275,28 +316,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .max()
                 .map_or(1, |last| last.saturating_add(1)),
         );
-        let mut authority = AuthorityFold::new();
-        let log = SpaceLog::new(id, no);
-        let view = authority.view(log.dag(), &[]);
-        Space {
-            no,
-            id,
-            table: OpTable::new(id, no),
-            log,
-            authority,
-            view,
-            tip: EpochId::genesis(&id),
-            keys: BTreeMap::new(),
-            generations: Vec::new(),
-            stuck: None,
-            repair: Repair::default(),
-            damaged: RefCell::default(),
-            mended: 0,
-            doubted: false,
-            unopened: 0,
-            arrivals: None,
-            flood: Flood::default(),
-        }
+        Space::new(no, id, SpaceLog::new(id, no), AuthorityFold::new())
     }
 
     pub(crate) fn load_spaces(&mut self) -> Result<(), StoreError> {
@@ -327,7 +347,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     fn load_space(&mut self, no: SpaceNo, row: SpaceRow) -> Result<Space, StoreError> {
         let mut authority = AuthorityFold::new();
         let (log, _) = SpaceLog::resume(row.id, no, self.now, &mut self.store, &mut authority)?;
-        let view = authority.view_all(log.dag());
         let generations = row.generations.iter().filter_map(|g| {
             let topic = self.store.secret(topic_label(&row.id, &g.epoch))?;
             Some(Generation {
@@ -336,26 +355,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 old_since: g.old_since,
             })
         });
-        let keys = load_keys(&self.store, &row.id)?;
-        let mut space = Space {
-            no,
-            id: row.id,
-            table: OpTable::new(row.id, no),
-            view,
-            tip: row.tip,
-            keys,
-            generations: generations.collect(),
-            stuck: None,
-            repair: Repair::default(),
-            damaged: RefCell::default(),
-            mended: 0,
-            doubted: false,
-            unopened: 0,
-            arrivals: None,
-            flood: Flood::default(),
-            log,
-            authority,
-        };
+        let generations = generations.collect();
+        let mut space = Space::new(no, row.id, log, authority);
+        space.tip = row.tip;
+        space.keys = load_keys(&self.store, &row.id)?;
+        space.generations = generations;
         space.unopened = self.count_unopened(no)?;
         space.doubted = self.is_doubted(&row.id)?;
         Ok(space)
@@ -371,7 +375,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.store.put(NODE_TABLE, &key, &row);
     }
 
-    /// Notes the topic key of the generation that an epoch belongs to.
+    /// Keeps the topic key of a generation: its tags are listened to, as those of an older one until
+    /// this device stands in it.
     pub(crate) fn keep_topic(&mut self, id: &SpaceId, generation: EpochId, topic: TopicKey) {
         self.store
             .keep_secret(topic_label(id, &generation), topic.secret());
@@ -379,28 +384,37 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(space) = self.spaces.get_mut(id) else {
             return;
         };
-        if space.generation(&generation).is_some() {
+        if space.generation(&generation).is_none() {
+            space.generations.push(Generation {
+                epoch: generation,
+                topic,
+                old_since: Some(now),
+            });
+            self.tags_changed = true;
+        }
+    }
+
+    /// Makes the generation of an epoch the one whose tags are written under.
+    pub(crate) fn use_generation(&mut self, id: &SpaceId, epoch: &EpochId) {
+        let now = self.now.as_ms();
+        let Some(space) = self.spaces.get_mut(id) else {
             return;
+        };
+        let generation = space.generation_of(epoch);
+        for kept in &mut space.generations {
+            kept.old_since = match kept.old_since {
+                _ if kept.epoch == generation => None,
+                None => Some(now),
+                since => since,
+            };
         }
-        for older in space
-            .generations
-            .iter_mut()
-            .filter(|g| g.old_since.is_none())
-        {
-            older.old_since = Some(now);
-        }
-        space.generations.push(Generation {
-            epoch: generation,
-            topic,
-            old_since: None,
-        });
         self.tags_changed = true;
     }
 
     /// Recomputes the fold of everything after control ops came in.
     pub(crate) fn refresh_view(&mut self, id: &SpaceId) {
         if let Some(space) = self.spaces.get_mut(id) {
-            space.view = space.authority.view_all(space.log.dag());
+            space.refresh();
         }
         self.tags_changed = true;
     }
@@ -430,7 +444,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 self.save_space(&id);
             }
             self.expire_ops(&id)?;
-            self.expire_snapshots(&id);
+            self.expire_epochs(&id)?;
         }
         Ok(())
     }
@@ -451,6 +465,3 @@ pub(crate) fn generation_of(authority: &AuthorityFold, epoch: &EpochId) -> Epoch
 fn topic_label(space: &SpaceId, generation: &EpochId) -> Label {
     Label::new("topic", &[space.as_bytes(), generation.as_bytes()])
 }
-
-/// The roots of the epochs are kept for the retention of relays (B6).
-pub(crate) const ROOT_AGE_MS_MAX: u64 = 30 * 86_400_000;

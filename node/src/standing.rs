@@ -27,7 +27,7 @@ pub(crate) struct SpaceStanding<'a> {
 
 impl<'a> SpaceStanding<'a> {
     pub(crate) fn new(space: &'a Space) -> Self {
-        let chain = space.authority.epochs().chain(&space.known_tip());
+        let chain = space.authority.epochs().chain(&space.canonical);
         Self {
             space,
             chain,

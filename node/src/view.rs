@@ -249,8 +249,10 @@ pub struct SpaceStatus {
     pub unopened: usize,
     /// Own ops no relay has yet.
     pub queued: usize,
-    /// Epochs with more than one commit on them.
+    /// Epochs with more than one commit on them. All members come to one of the branches.
     pub forks: Vec<EpochId>,
+    /// Whether the Space goes on with keys that are not here: the members are asked for them.
+    pub behind: bool,
     /// Devices that should be in the group and are not, and the other way round.
     pub reconcile: usize,
     /// Whether the Space uses a feature this version lacks.

@@ -24,7 +24,7 @@ use crate::kind::Kind;
 use crate::op::SignedOp;
 use crate::payload::{Payload, Verb, Weight};
 
-pub use commit::{DEVICES_PER_GROUP_MAX, roster_hash};
+pub use commit::{DEVICES_PER_GROUP_MAX, READD_SECS, roster_hash};
 pub use error::{AcceptError, Fault};
 pub use permission::{default_least, least_to_give, verb};
 pub(crate) use records::ControlRecords;

@@ -87,7 +87,9 @@ impl Sometimes {
         let what = match error {
             CommandError::NotAllowed { rule, .. } => format!("a command was refused by {rule}"),
             CommandError::Removed => "somebody who was removed tried to write".to_owned(),
-            CommandError::Forked => "a fork kept somebody from changing keys".to_owned(),
+            CommandError::KeysBehind => {
+                "somebody waited for keys of the branch that counts".to_owned()
+            }
             CommandError::Store { .. } => "a command failed with the disk".to_owned(),
             CommandError::Invite { .. } => "an invite could not be used".to_owned(),
             _ => return,

@@ -272,7 +272,7 @@ fn space_status(status: &SpaceStatus) -> Value {
     row.extend(object(json!({
         "type": "space-status", "control_ops": status.control_ops, "held": status.held,
         "lost": status.lost,
-        "unopened": status.unopened, "queued": status.queued, "forks": forks,
+        "unopened": status.unopened, "queued": status.queued, "forks": forks, "behind": status.behind,
         "reconcile": status.reconcile, "update_needed": status.update_needed,
         "state_hash": status.state_hash.to_string(),
     })));

@@ -140,10 +140,11 @@ fn one(space: &SpaceStatus, look: Look) -> String {
             ),
         );
     }
-    for fork in &space.forks {
+    if space.behind {
         warn(
             Tone::Bad,
-            format!("two commits follow epoch {}", fork.short()),
+            "goes on with keys that are not on this device: it asks the members for them"
+                .to_owned(),
         );
     }
     if space.update_needed {

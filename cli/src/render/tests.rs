@@ -244,7 +244,7 @@ fn the_health_report_names_what_needs_attention() {
         2 ops damaged on this disk, asked for again
         2 envelopes waiting for a key
         1 device to bring into or out of the group
-        two commits follow epoch e2e2e2e2
+        goes on with keys that are not on this device: it asks the members for them
         uses a feature that this version does not know: update needed
         what you wrote, newest first:
           03030303  2025-11-22 18:03  Post  saved
@@ -257,7 +257,7 @@ fn the_health_report_names_what_needs_attention() {
     {"device":"d1…","did":"did:key:z6MkAlice","name":"Alice","type":"me","user":"01…"}
     {"address":"/ip4/192.0.2.7/tcp/4001/p2p/12D3KooWA","connected":true,"error":null,"type":"relay"}
     {"address":"/ip4/192.0.2.8/tcp/4001/p2p/12D3KooWB","connected":false,"error":"connection refused","type":"relay"}
-    {"channels":1,"control_ops":34,"epoch":"e1…","epoch_number":4,"forks":["e2…"],"held":1,"id":"01…","lost":2,"members":3,"name":"Allotment","queued":3,"reconcile":1,"removal":null,"standing":"member","state_hash":"5a…","type":"space-status","unopened":2,"update_needed":true,"weight":100}
+    {"behind":true,"channels":1,"control_ops":34,"epoch":"e1…","epoch_number":4,"forks":["e2…"],"held":1,"id":"01…","lost":2,"members":3,"name":"Allotment","queued":3,"reconcile":1,"removal":null,"standing":"member","state_hash":"5a…","type":"space-status","unopened":2,"update_needed":true,"weight":100}
     {"delivery":"saved","delivery_count":0,"kind":"Post","op":"03…","space":"01…","type":"own-op","wall_ms":1763834580000}
     {"delivery":"on-relay","delivery_count":2,"kind":"Post","op":"02…","space":"01…","type":"own-op","wall_ms":1763834520000}
     {"delivery":"seen","delivery_count":2,"kind":"Post","op":"01…","space":"01…","type":"own-op","wall_ms":1763834460000}

@@ -2,15 +2,15 @@
 
 use openmls::prelude::{
     Capabilities, CredentialWithKey, Extension, Extensions, KeyPackage, LeafNodeIndex,
-    LeafNodeParameters, Lifetime, MlsGroup, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn,
-    NewSignerBundle, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, PreSharedKeyProposal, Proposal,
+    LeafNodeParameters, Lifetime, MlsGroup, MlsGroupJoinConfig, NewSignerBundle,
+    PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, PreSharedKeyProposal, Proposal,
     RequiredCapabilitiesExtension,
 };
 use openmls::schedule::{ExternalPsk, PreSharedKeyId, Psk};
 use openmls_traits::OpenMlsProvider as _;
 use oplog::payload::RosterDelta;
 use oplog::{Digest, UserId};
-use tls_codec::{Deserialize as _, Serialize as _};
+use tls_codec::Serialize as _;
 
 use super::cases::*;
 use super::forge::{Parts, Weak, cheat, varint};
@@ -18,8 +18,8 @@ use super::world::{AAD, GROUP, World, certified, certs, device, expected, id, rn
 use crate::leaf::{capabilities, lifetime};
 use crate::provider::{CIPHERSUITE, MlsSigner};
 use crate::{
-    COMMIT_BYTES_MAX, Change, Error, GroupState, LocalDevice, Provider, Refusal, Rows,
-    check_key_package, commit, found, key_package, process,
+    COMMIT_BYTES_MAX, Change, Error, GroupState, Refusal, Rows, check_key_package, commit, found,
+    key_package, process,
 };
 
 #[test]
@@ -365,11 +365,8 @@ fn only_commits_of_members_in_plain_form_are_processed() {
         let commit = finish_raw(group, provider, signer, |b| b);
         (lone.to_bytes().unwrap(), commit)
     });
-    let info = cheat(&from, &two, |group, provider, signer| {
-        let info = group.export_group_info(provider.crypto(), signer, true);
-        info.unwrap().to_bytes().unwrap()
-    });
-    let outside = external_commit(&info, &device(4));
+    let (info, _) = super::external::public(&from, &two);
+    let (outside, _) = super::external::enter(&from, &device(4));
     let update = raw(&from, |b| b.force_self_update(true));
     let foreign = {
         let other = found(&two, &Digest::from_bytes([1; 32]), &mut rng(3)).unwrap();
@@ -431,28 +428,6 @@ fn only_commits_of_members_in_plain_form_are_processed() {
             invalid,
         )],
     );
-}
-
-fn external_commit(info: &[u8], who: &LocalDevice) -> Vec<u8> {
-    let info = MlsMessageIn::tls_deserialize_exact(info).unwrap().extract();
-    let MlsMessageBodyIn::GroupInfo(info) = info else {
-        panic!("not a GroupInfo");
-    };
-    let provider = Provider::new(&Rows::default(), &mut rng(66));
-    let signer = MlsSigner(who.mls_key());
-    let parameters = LeafNodeParameters::builder().with_capabilities(capabilities());
-    let (_, bundle) = MlsGroup::external_commit_builder()
-        .with_aad(AAD.to_vec())
-        .build_group(&provider, info, who.credential())
-        .unwrap()
-        .leaf_node_parameters(parameters.build())
-        .load_psks(provider.storage())
-        .unwrap()
-        .build(provider.rand(), provider.crypto(), &signer, |_| true)
-        .unwrap()
-        .finalize(&provider)
-        .unwrap();
-    bundle.commit().to_bytes().unwrap()
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl Space {
             ops,
             end,
             authority_hash: Digest::from_bytes(*self.view.state_hash().as_bytes()),
-            epoch: self.known_tip(),
+            epoch: self.canonical,
             at: Hlc::from_wall(now),
         })
     }

@@ -1,15 +1,10 @@
 //! A Space run again from nothing but ops, in memory: what proofs and replays stand on.
 
 use oplog::store::{MemStore, Store, StoreError};
-use oplog::{
-    Accept, AcceptError, EpochId, OpId, OpTable, SignedOp, SpaceId, SpaceLog, SpaceNo, Timestamp,
-};
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use oplog::{Accept, AcceptError, OpId, OpTable, SignedOp, SpaceId, SpaceLog, SpaceNo, Timestamp};
 
 use fold::AuthorityFold;
 
-use crate::repair::Repair;
 use crate::space::Space;
 
 /// A Space without keys, and its ops.
@@ -76,27 +71,8 @@ impl Scratch {
             }
         }
         store.commit()?;
-        let view = authority.view_all(log.dag());
-        let tip = authority.canonical_tip(log.dag(), |_| true);
-        let space = Space {
-            no,
-            id,
-            table,
-            view,
-            tip: tip.unwrap_or_else(|| EpochId::genesis(&id)),
-            keys: BTreeMap::new(),
-            generations: Vec::new(),
-            stuck: None,
-            repair: Repair::default(),
-            damaged: RefCell::default(),
-            mended: 0,
-            doubted: false,
-            unopened: 0,
-            arrivals: None,
-            flood: crate::flood::Flood::default(),
-            log,
-            authority,
-        };
+        let mut space = Space::new(no, id, log, authority);
+        space.tip = space.canonical;
         Ok(Self { space, store })
     }
 }

@@ -14,6 +14,7 @@
 mod audit;
 mod chunks;
 mod compare;
+mod forks;
 mod import;
 mod mend;
 mod room;

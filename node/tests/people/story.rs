@@ -455,32 +455,6 @@ fn a_damaged_log_is_given_again_by_members() {
 }
 
 #[test]
-fn two_commits_at_once_are_reported_and_nobody_loses_posts_of_their_branch() {
-    let mut scene = scene();
-    scene.world.disconnect(BOB);
-    scene.world.disconnect(ALICE);
-    for who in [ALICE, BOB] {
-        scene
-            .world
-            .command(who, Command::UpdateKeys { space: scene.space })
-            .unwrap();
-    }
-    scene.world.connect(BOB);
-    scene.world.connect(ALICE);
-    scene.world.pass(10_000);
-    for who in [ALICE, BOB, JOHN] {
-        let status = scene.world.people[who].node.status().unwrap();
-        assert_eq!(status.spaces[0].forks.len(), 1, "{who}");
-        let update = scene
-            .world
-            .command(who, Command::UpdateKeys { space: scene.space });
-        assert!(update.is_err(), "{who} must not commit on a fork");
-    }
-    scene.post(BOB, "still here");
-    assert_eq!(scene.texts(BOB), ["still here"]);
-}
-
-#[test]
 fn a_newcomer_begins_in_the_channel_that_the_invite_named() {
     let mut world = World::new(&["Alice", "Bob", "John"]);
     for who in [ALICE, BOB, JOHN] {

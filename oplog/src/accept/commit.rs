@@ -19,7 +19,7 @@ const UPDATE_EPOCHS: u64 = 8;
 /// How many seconds apart two updates of one person are, unless [`UPDATE_EPOCHS`] passed: 6 hours (K5).
 const UPDATE_SECS: u32 = 6 * 3_600;
 /// How many seconds apart two re-adds of one device are: 6 hours (K6).
-const READD_SECS: u32 = 6 * 3_600;
+pub const READD_SECS: u32 = 6 * 3_600;
 
 /// Who is in a group: device, its user, and the hash of the key package it came with.
 type Roster = BTreeMap<DeviceId, (UserId, Digest)>;

@@ -547,6 +547,15 @@ pub struct RosterDelta {
     pub removed: Vec<DeviceId>,
 }
 
+impl RosterDelta {
+    /// Returns whether it puts exactly this device in, and takes out at most its old leaf.
+    #[must_use]
+    pub fn is_of_itself(&self, device: &DeviceId) -> bool {
+        matches!(self.added.as_slice(), [leaf] if leaf.device == *device)
+            && self.removed.iter().all(|removed| removed == device)
+    }
+}
+
 /// Carries an MLS commit and begins an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -582,8 +591,7 @@ impl Commit {
     /// member can add its own leaf by any other commit.
     #[must_use]
     pub fn is_external(&self, author: &DeviceId) -> bool {
-        matches!(self.delta.added.as_slice(), [leaf] if leaf.device == *author)
-            && self.delta.removed.iter().all(|device| device == author)
+        self.delta.is_of_itself(author)
     }
 
     pub(super) fn check_limits(&self) -> Limit {

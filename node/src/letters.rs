@@ -1,0 +1,286 @@
+//! Letters: how two branches of the group's keys hear of each other.
+//!
+//! Each commit travels under the keys of the epoch it follows, so of a branch whose first commit
+//! a device cannot process it could read nothing further, and each side would take its own
+//! branch for the canonical one for good. So whoever sees a fork tells the other side its control
+//! ops. A letter lies under the keys of the epoch where the branches part, which both sides have,
+//! and inside it only devices that the Space has not removed can open it: those keys are also
+//! those of people whom one side removed.
+//!
+//! Content needs no letters: once all stand on one branch, everybody sends what is missing there.
+//!
+//! # Invariants
+//! - A letter is opened by devices of `authorised_devices(fold(all))` at its writer, and no others.
+
+use std::collections::BTreeSet;
+
+use minicbor::bytes::ByteVec;
+use minicbor::{Decode, Encode};
+use mls::sealed_box::{self, BoxKey, WRAPPED_LEN};
+use oplog::aead::{self, NONCE_LEN};
+use oplog::authority::{Authority, View};
+use oplog::store::{Store, StoreError};
+use oplog::{DeviceId, EpochId, OpId, Scope, Secret, SpaceId, codec};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::event::Timer;
+use crate::message::Sealed;
+use crate::node::Node;
+use crate::space::Space;
+
+const LETTER_INFO: &[u8] = b"decent letter v1";
+/// Most bytes of ops in one letter: with the keys of 1,000 devices it still fits an envelope.
+const LETTER_OPS_BYTES_MAX: usize = 240 * 1024;
+/// Most devices that one letter is for: those of a group (B16).
+const RECIPIENTS_MAX: usize = mls::DEVICES_MAX;
+/// How long a node waits for its turn to write, for each place in the order, in milliseconds.
+const TURN_MS: u64 = 700;
+/// Most ops remembered as told; beyond that all are told again.
+const TOLD_MAX: usize = 20_000;
+
+/// Control ops for devices of another branch.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct Letter {
+    /// The key of the content, sealed to each device; sorted by device.
+    #[n(0)]
+    keys: Vec<LetterKey>,
+    /// Nonce ‖ ciphertext of a list of ops, parents first.
+    #[n(1)]
+    sealed: ByteVec,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+struct LetterKey {
+    #[n(0)]
+    device: DeviceId,
+    #[n(1)]
+    wrapped: ByteVec,
+}
+
+/// What one Space has told, and has to tell, across branches. Not kept: telling again is harmless.
+#[derive(Debug, Default)]
+pub(crate) struct Letters {
+    /// Epochs where branches part, of which the other side may not have heard.
+    due: BTreeSet<EpochId>,
+    /// Ops that letters held, our own or of others.
+    told: BTreeSet<OpId>,
+}
+
+impl Letters {
+    pub(crate) fn told(&mut self, ops: impl IntoIterator<Item = OpId>) {
+        if self.told.len() > TOLD_MAX {
+            self.told.clear();
+        }
+        self.told.extend(ops);
+    }
+}
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// A commit came that is not on the branch that counts, or took its place: whoever is on either
+    /// side should know both.
+    pub(crate) fn consider_letter(&mut self, space: &SpaceId, epoch: &EpochId) {
+        let Some(s) = self.spaces.get(space) else {
+            return;
+        };
+        let Some(parting) = s.parting_of(epoch) else {
+            return;
+        };
+        let wait = self.turn(space, &[]) * TURN_MS;
+        if let Some(s) = self.spaces.get_mut(space) {
+            s.letters.due.insert(parting);
+        }
+        self.set_timer(Timer::Letter(*space), wait);
+    }
+
+    /// Our turn: tells what nobody told meanwhile.
+    pub(crate) fn write_letters(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        if !self.online() {
+            // Kept for when a relay is there; catching up asks again.
+            return Ok(());
+        }
+        let Some(s) = self.spaces.get_mut(space) else {
+            return Ok(());
+        };
+        for parting in std::mem::take(&mut s.letters.due) {
+            self.write_letter(space, &parting)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a letter is still to be written.
+    pub(crate) fn letters_due(&mut self, space: &SpaceId) {
+        if self
+            .spaces
+            .get(space)
+            .is_some_and(|s| !s.letters.due.is_empty())
+        {
+            let wait = self.turn(space, &[]) * TURN_MS;
+            self.set_timer(Timer::Letter(*space), wait);
+        }
+    }
+
+    fn write_letter(&mut self, space: &SpaceId, parting: &EpochId) -> Result<(), StoreError> {
+        let Some(s) = self.spaces.get(space) else {
+            return Ok(());
+        };
+        // Who came in after the branches parted has no keys there; others of their branch do.
+        let (Some(record), true) = (s.authority.epoch(parting), s.keys.contains_key(parting))
+        else {
+            return Ok(());
+        };
+        let dag = s.log.dag();
+        let news: Vec<(OpId, Vec<u8>)> = dag
+            .iter()
+            .filter(|node| !s.letters.told.contains(&node.op.id()))
+            .filter(|node| {
+                node.op.id() != record.commit && !dag.precedes(&node.op.id(), &record.commit)
+            })
+            .map(|node| (node.op.id(), node.op.encode()))
+            .collect();
+        let authorised = s.view.authorised_devices();
+        let own = self.me.device_id();
+        let recipients: Vec<_> = record
+            .roster
+            .keys()
+            .filter(|device| **device != own && authorised.contains_key(*device))
+            .filter_map(|device| Some((*device, s.view.device(device)?.cert.hpke_key)))
+            .take(RECIPIENTS_MAX)
+            .collect();
+        if news.is_empty() || recipients.is_empty() {
+            return Ok(());
+        }
+        let mut rest = news.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fit = rest.iter().take_while(|(_, op)| {
+                bytes += op.len();
+                bytes <= LETTER_OPS_BYTES_MAX
+            });
+            let (now, later) = rest.split_at(fit.count().max(1).min(rest.len()));
+            let ops: Vec<ByteVec> = now
+                .iter()
+                .map(|(_, op)| ByteVec::from(op.clone()))
+                .collect();
+            let letter = Letter::seal(space, &recipients, &ops, &mut self.rng);
+            let sealed = Sealed::Letter(letter);
+            if let Some(put) = self.seal_under(space, Scope::Control, parting, &sealed)? {
+                self.publish(&put);
+            }
+            if let Some(s) = self.spaces.get_mut(space) {
+                s.letters.told(now.iter().map(|(id, _)| *id));
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Opens a letter; nothing in it, if it is for others.
+    pub(crate) fn read_letter(&self, space: &SpaceId, letter: &Letter) -> Vec<ByteVec> {
+        let key = BoxKey::from_seed(&self.me.hpke);
+        letter
+            .open(space, &self.me.device_id(), &key)
+            .unwrap_or_default()
+    }
+}
+
+impl Letter {
+    fn seal(
+        space: &SpaceId,
+        recipients: &[(DeviceId, oplog::Digest)],
+        ops: &[ByteVec],
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let key = Secret::generate(rng);
+        let mut nonce = [0; NONCE_LEN];
+        rng.fill_bytes(&mut nonce);
+        let plain = codec::encode(&ops.to_vec());
+        let sealed = aead::seal(key.as_bytes(), &nonce, space.as_bytes(), &plain);
+        let mut keys: Vec<LetterKey> = recipients
+            .iter()
+            .filter_map(|(device, hpke)| {
+                // A device with an unusable key is left out (A21).
+                let wrapped =
+                    sealed_box::wrap_key(hpke, LETTER_INFO, space.as_bytes(), &key, rng).ok()?;
+                Some(LetterKey {
+                    device: *device,
+                    wrapped: ByteVec::from(wrapped),
+                })
+            })
+            .collect();
+        keys.sort_unstable();
+        Self {
+            keys,
+            sealed: ByteVec::from([nonce.as_slice(), &sealed].concat()),
+        }
+    }
+
+    fn open(&self, space: &SpaceId, device: &DeviceId, key: &BoxKey) -> Option<Vec<ByteVec>> {
+        let at = self
+            .keys
+            .binary_search_by_key(device, |key| key.device)
+            .ok()?;
+        let wrapped = &self.keys.get(at)?.wrapped;
+        if wrapped.len() != WRAPPED_LEN {
+            return None;
+        }
+        let key = sealed_box::unwrap_key(key, LETTER_INFO, space.as_bytes(), wrapped).ok()?;
+        let (nonce, sealed) = self.sealed.split_first_chunk::<NONCE_LEN>()?;
+        let plain = aead::open(key.as_bytes(), nonce, space.as_bytes(), sealed).ok()?;
+        codec::decode("letter", &plain).ok()
+    }
+}
+
+impl Space {
+    /// Where the branch of an epoch parts from another: from the canonical one, or, for an epoch of
+    /// the canonical one itself, from a sibling beside it. `None` where nothing parts.
+    fn parting_of(&self, epoch: &EpochId) -> Option<EpochId> {
+        let epochs = self.authority.epochs();
+        let mut at = epochs.epoch(epoch)?;
+        loop {
+            let parent = at.parent?;
+            let beside = epochs.children(&parent).len() > 1;
+            if beside && epochs.is_ancestor(&parent, &self.canonical) {
+                return Some(parent);
+            }
+            if epochs.is_ancestor(&at.id, &self.canonical) {
+                return None;
+            }
+            at = epochs.epoch(&parent)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn only_those_a_letter_is_for_open_it() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let space = SpaceId::from_bytes([1; 32]);
+        let device = |n: u8| DeviceId::from_bytes([n; 32]);
+        let keys: Vec<BoxKey> = (0..4).map(|_| BoxKey::generate(&mut rng)).collect();
+        let recipients: Vec<_> = [2u8, 0, 1]
+            .map(|n| (device(n), *keys[usize::from(n)].public()))
+            .to_vec();
+        let ops = vec![ByteVec::from(vec![1, 2, 3])];
+        let letter = Letter::seal(&space, &recipients, &ops, &mut rng);
+        let back: Letter = codec::decode("letter", &codec::encode(&letter)).unwrap();
+        for n in 0..4u8 {
+            let opened = back.open(&space, &device(n), &keys[usize::from(n)]);
+            assert_eq!(opened, (n < 3).then(|| ops.clone()), "{n}");
+        }
+        assert_eq!(back.open(&space, &device(0), &keys[1]), None, "another key");
+        let other = SpaceId::from_bytes([2; 32]);
+        assert_eq!(back.open(&other, &device(0), &keys[0]), None);
+        let mut bad = back;
+        let at = bad.sealed.len() - 1;
+        bad.sealed[at] ^= 1;
+        assert_eq!(bad.open(&space, &device(0), &keys[0]), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! Asking to be added again: when the Space goes on with keys that cannot come here otherwise.
+//!
+//! A device gets there by losing its group state, by being behind for longer than states are
+//! kept, or on a branch that lost while nobody here could process the one that won. Its ops are
+//! good all the same; only keys are missing. So it asks, in an op and at the return tag, and any
+//! member takes its leaf out and puts it in again in one commit (B5). No person has to do anything.
+
+use minicbor::bytes::ByteVec;
+use mls::stored;
+use oplog::accept::READD_SECS;
+use oplog::authority::{Authority, View};
+use oplog::payload::{Payload, ReaddRequest};
+use oplog::store::{Store, StoreError};
+use oplog::{DeviceId, Digest, Hlc, Kind, Scope, SpaceId, UserId};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::error::CommandError;
+use crate::group::group_error;
+use crate::join::PendingJoin;
+use crate::node::Node;
+use crate::space::Space;
+
+/// How long a device is behind before it asks, in milliseconds: keys may be on their way.
+const PATIENCE_MS: u64 = 15_000;
+/// How long an answer is waited for before asking anew, in milliseconds: a device is re-added at
+/// most every 6 h (K6).
+const ASK_EVERY_MS: u64 = READD_SECS as u64 * 1_000;
+/// How long after an answer others are still read, in milliseconds: another branch may have added
+/// this device too, and count. As long as key packages live: 7 days (B1).
+const LANDED_MS: u64 = 7 * 86_400_000;
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Housekeeping: asks where keys are missing for some time, and forgets answers that are old.
+    pub(crate) fn consider_readds(&mut self) -> Result<(), StoreError> {
+        let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
+        for space in spaces {
+            self.end_old_landing(&space);
+            let (user, device, now) = (self.me.user(), self.me.device_id(), self.now.as_ms());
+            let Some(s) = self.spaces.get_mut(&space) else {
+                continue;
+            };
+            if !s.lacks_keys(&user, &device) {
+                s.behind_since = None;
+                continue;
+            }
+            let since = *s.behind_since.get_or_insert(now);
+            let waits = self.joins.get(&space).is_some_and(|join| join.waits(now));
+            if waits || !self.online() || now.saturating_sub(since) < PATIENCE_MS {
+                continue;
+            }
+            match self.ask_again(&space) {
+                Ok(()) => {}
+                Err(CommandError::Store { source }) => return Err(source),
+                Err(error) => tracing::debug!(%error, "cannot ask to be added again"),
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_again(&mut self, space: &SpaceId) -> Result<(), CommandError> {
+        let me = self.local_device()?;
+        let (package, secret) = mls::key_package(&me, &mut self.rng).map_err(group_error)?;
+        let mut nonce = [0; 32];
+        self.rng.fill_bytes(&mut nonce);
+        let header = self.next_header(space, Kind::ReaddRequest, Scope::Control, &[])?;
+        let payload = Payload::ReaddRequest(ReaddRequest {
+            key_package: ByteVec::from(package.clone()),
+            nonce: Digest::from_bytes(nonce),
+        });
+        let op = self.sign_and_take(space, header, &payload)?;
+        let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
+        self.forget_landing(space);
+        stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
+        let relays = self.relays.values().map(|r| r.address.clone()).collect();
+        let mut join = PendingJoin::new(*space, relays, package);
+        join.comes_back = Some(ByteVec::from(bytes));
+        join.asked_at = Some(self.now.as_ms());
+        self.keep_join(join);
+        for relay in self.relays.keys().copied().collect::<Vec<_>>() {
+            self.continue_joins(relay)?;
+        }
+        Ok(())
+    }
+
+    fn end_old_landing(&mut self, space: &SpaceId) {
+        let now = self.now.as_ms();
+        let landed = self.joins.get(space).and_then(|join| join.landed_at);
+        if landed.is_some_and(|at| now.saturating_sub(at) > LANDED_MS) {
+            self.forget_landing(space);
+        }
+    }
+
+    /// Lets an earlier request go, and the secrets of its key package.
+    fn forget_landing(&mut self, space: &SpaceId) {
+        if let Some(join) = self.joins.get(space) {
+            let package = mls::key_package_digest(&join.key_package);
+            stored::erase_key_package(&mut self.store, space, &package);
+            self.end_join(space);
+        }
+    }
+}
+
+impl PendingJoin {
+    /// Whether asking again is of no use yet: an answer may come, or the last one was a re-add, and
+    /// the next may not be so soon.
+    fn waits(&self, now: u64) -> bool {
+        let recent = |at: u64| now.saturating_sub(at) < ASK_EVERY_MS;
+        match self.landed_at {
+            Some(at) => self.comes_back.is_some() && recent(at),
+            None => self.failed.is_none() && self.asked_at.is_none_or(recent),
+        }
+    }
+}
+
+impl Space {
+    /// Whether the Space goes on with keys that this device should have, and has not.
+    pub(crate) fn lacks_keys(&self, user: &UserId, device: &DeviceId) -> bool {
+        let authorised = self.view.authorised_devices().get(device) == Some(user);
+        // Where damage took the record of the present epoch, ops are missing, not keys.
+        let whole = self.authority.epoch(&self.tip).is_some();
+        authorised && whole && (!self.is_canonical() || !self.keys.contains_key(&self.tip))
+    }
+
+    /// The key package with which a device that is in the group asks to be put in again, if the
+    /// newest thing it offered is that and no epoch of this branch has used it.
+    pub(crate) fn asked_again(&self, device: &DeviceId, now: Hlc) -> Option<Vec<u8>> {
+        let (_, op) = self.newest_offer(device)?;
+        let kind = self.log.dag().node(&op)?.op.header().kind();
+        if kind != Some(Kind::ReaddRequest) || self.readded_lately(device, now) {
+            return None;
+        }
+        self.fresh_key_package(device)
+    }
+
+    /// K6: whether this branch re-added a device within the last 6 h.
+    fn readded_lately(&self, device: &DeviceId, now: Hlc) -> bool {
+        let epochs = self.authority.epochs();
+        let time = |commit| self.log.dag().node(commit).map(|node| node.op.header().hlc);
+        // Times fall strictly along the branch (R2), so the walk ends with the span.
+        let mut at = epochs.epoch(&self.tip);
+        while let Some(record) = at
+            && time(&record.commit).is_some_and(|then| now < then.plus_secs(READD_SECS))
+        {
+            let delta = &record.delta;
+            if delta.removed.contains(device) && delta.added.iter().any(|e| e.device == *device) {
+                return true;
+            }
+            at = record.parent.and_then(|parent| epochs.epoch(&parent));
+        }
+        false
+    }
+}

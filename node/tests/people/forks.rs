@@ -1,0 +1,324 @@
+//! Members who change the group's keys without having seen each other's commits.
+
+use std::collections::BTreeSet;
+
+use node::view::Notice;
+use node::{Answer, Command};
+use oplog::EpochId;
+
+use crate::scene::{ALICE, BOB, JOHN, Scene, invite, join, scene};
+use crate::world::World;
+
+const CAROL: usize = 3;
+const DAVE: usize = 4;
+
+/// Five people and two relays, all online: Alice founded, Bob is an admin.
+fn five() -> Scene {
+    let mut world = World::with_relays(&["Alice", "Bob", "John", "Carol", "Dave"], 2);
+    for who in 0..5 {
+        world.connect(who);
+    }
+    let name = "Allotment".to_owned();
+    let Answer::Space(space) = world.command(ALICE, Command::CreateSpace { name }).unwrap() else {
+        panic!("no Space");
+    };
+    let link = invite(&mut world, ALICE, space);
+    for who in [BOB, JOHN, CAROL, DAVE] {
+        join(&mut world, who, link.clone());
+    }
+    let channels = world.people[ALICE].node.channels(space).unwrap();
+    let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
+    let (general, forum) = (find("general"), find("forum"));
+    let role = Command::SetRole {
+        space,
+        user: world.people[BOB].node.me().user,
+        weight: oplog::payload::Weight::ADMIN,
+        reason: String::new(),
+    };
+    world.command(ALICE, role).unwrap();
+    world.pass(10_000);
+    Scene {
+        world,
+        space,
+        general,
+        forum,
+    }
+}
+
+impl Scene {
+    fn epochs(&self, who: &[usize]) -> BTreeSet<EpochId> {
+        let epoch = |w: &usize| self.world.people[*w].node.spaces()[0].epoch;
+        who.iter().map(epoch).collect()
+    }
+
+    fn update_keys(&mut self, who: usize) -> Result<Answer, node::CommandError> {
+        let space = self.space;
+        self.world.command(who, Command::UpdateKeys { space })
+    }
+
+    fn kick(&mut self, by: usize, whom: usize) {
+        let user = self.world.people[whom].node.me().user;
+        let kick = Command::Kick {
+            space: self.space,
+            user,
+            reason: String::new(),
+            late: None,
+            purge: vec![],
+        };
+        self.world.command(by, kick).unwrap();
+    }
+
+    /// Each group of people sees only its own relay.
+    fn tear(&mut self, first: &[usize], second: &[usize]) {
+        for who in 0..self.world.people.len() {
+            self.world.disconnect(who);
+        }
+        for (relay, side) in [first, second].into_iter().enumerate() {
+            for who in side {
+                self.world.connect_to(*who, relay);
+            }
+        }
+    }
+
+    /// Everybody sees both relays again.
+    fn mend(&mut self, who: &[usize]) {
+        for who in 0..self.world.people.len() {
+            self.world.disconnect(who);
+        }
+        for who in who {
+            self.world.connect(*who);
+        }
+        self.world.pass(120_000);
+    }
+
+    fn sorted_texts(&self, who: usize) -> Vec<String> {
+        let mut texts = self.texts(who);
+        texts.sort();
+        texts
+    }
+}
+
+#[test]
+fn two_commits_at_once_end_in_one_epoch() {
+    let mut scene = scene();
+    scene.world.disconnect(BOB);
+    scene.world.disconnect(ALICE);
+    for who in [ALICE, BOB] {
+        scene.update_keys(who).unwrap();
+        scene.post(who, "under my own keys");
+    }
+    assert_eq!(scene.epochs(&[ALICE, BOB]).len(), 2, "they forked");
+    scene.world.connect(BOB);
+    scene.world.connect(ALICE);
+    scene.world.pass(60_000);
+    let everybody = [ALICE, BOB, JOHN];
+    assert_eq!(scene.epochs(&everybody).len(), 1);
+    for who in everybody {
+        let notices = &scene.world.people[who].notices;
+        let told = notices.iter().any(|n| matches!(n, Notice::Fork { .. }));
+        assert!(told, "{who} was told");
+        assert_eq!(scene.texts(who), ["under my own keys", "under my own keys"]);
+    }
+    // The group goes on: keys change, people come and go.
+    scene.world.sleep(7 * 3_600_000);
+    scene.update_keys(JOHN).unwrap();
+    scene.world.pass(5_000);
+    scene.post(BOB, "and on");
+    assert_eq!(scene.epochs(&everybody).len(), 1);
+    assert_eq!(scene.texts(JOHN).last().unwrap(), "and on");
+    scene.assert_converged(&everybody);
+}
+
+#[test]
+fn a_partition_heals_and_no_post_of_either_side_is_lost() {
+    let mut scene = five();
+    let (left, right) = ([ALICE, CAROL], [BOB, JOHN]);
+    scene.tear(&left, &right);
+    let mut said = Vec::new();
+    for round in 0..6 {
+        for who in left.into_iter().chain(right) {
+            let text = format!("{round} of {who}");
+            scene.post(who, &text);
+            said.push(text);
+            scene.update_keys(who).unwrap();
+            scene.world.pass(3_000);
+        }
+        scene.world.sleep(7 * 3_600_000);
+    }
+    assert_eq!(scene.epochs(&left).len(), 1);
+    assert_eq!(scene.epochs(&right).len(), 1);
+    assert_eq!(scene.epochs(&[ALICE, BOB]).len(), 2, "two branches");
+    let everybody = [ALICE, BOB, JOHN, CAROL];
+    scene.mend(&everybody);
+    said.sort();
+    for who in everybody {
+        assert_eq!(scene.sorted_texts(who), said, "{who}");
+    }
+    assert_eq!(scene.epochs(&everybody).len(), 1);
+    scene.assert_converged(&everybody);
+}
+
+#[test]
+fn a_removal_on_the_losing_branch_holds_on_the_winning_one() {
+    let mut scene = five();
+    // The kick makes its side's commit weigh more; whoever loses, Dave is out of both.
+    for (kicker, other) in [(ALICE, BOB), (BOB, ALICE)] {
+        let mut scene = five();
+        scene.tear(&[kicker], &[other, JOHN, CAROL, DAVE]);
+        scene.kick(kicker, DAVE);
+        for who in [other, JOHN, CAROL] {
+            scene.update_keys(who).unwrap();
+            scene.world.pass(3_000);
+        }
+        scene.post(other, "not seen by the kicker");
+        let everybody = [ALICE, BOB, JOHN, CAROL];
+        scene.mend(&[ALICE, BOB, JOHN, CAROL, DAVE]);
+        assert_eq!(scene.epochs(&everybody).len(), 1, "{kicker}");
+        let after = scene.post(JOHN, "without Dave");
+        scene.world.pass(10_000);
+        for who in everybody {
+            let node = &scene.world.people[who].node;
+            assert!(node.post(scene.space, after).is_ok(), "{who}");
+            let status = node.status().unwrap();
+            assert_eq!(status.spaces[0].reconcile, 0, "{who}: nobody is left in");
+        }
+        let dave = &scene.world.people[DAVE].node;
+        assert!(dave.post(scene.space, after).is_err(), "Dave reads on");
+        scene.assert_converged(&everybody);
+    }
+    // Two removals at once: both hold.
+    scene.tear(&[ALICE, CAROL], &[BOB, JOHN]);
+    scene.kick(ALICE, DAVE);
+    scene.kick(BOB, CAROL);
+    scene.mend(&[ALICE, BOB, JOHN, CAROL, DAVE]);
+    let left = [ALICE, BOB, JOHN];
+    assert_eq!(scene.epochs(&left).len(), 1);
+    for who in left {
+        let members = scene.world.people[who].node.members(scene.space).unwrap();
+        assert_eq!(members.iter().filter(|m| m.weight.is_some()).count(), 3);
+    }
+    scene.assert_converged(&left);
+}
+
+#[test]
+fn who_is_hundreds_of_commits_behind_catches_up() {
+    let mut scene = scene();
+    scene.world.disconnect(JOHN);
+    for at in 0..100 {
+        scene.world.sleep(3 * 3_600_000 + 60_000);
+        scene.update_keys([ALICE, BOB][at % 2]).unwrap();
+        scene.world.pass(3_000);
+    }
+    scene.post(ALICE, "a hundred epochs later");
+    scene.world.connect(JOHN);
+    scene.world.pass(60_000);
+    assert_eq!(scene.texts(JOHN), ["a hundred epochs later"]);
+    assert_eq!(scene.epochs(&[ALICE, BOB, JOHN]).len(), 1);
+}
+
+#[test]
+fn a_restart_in_the_middle_of_a_fork_loses_nothing() {
+    let mut scene = scene();
+    scene.world.disconnect(BOB);
+    scene.world.disconnect(ALICE);
+    for who in [ALICE, BOB] {
+        scene.update_keys(who).unwrap();
+        scene.post(who, "mine");
+        scene.world.restart(who);
+    }
+    scene.world.connect(BOB);
+    scene.world.restart(JOHN);
+    scene.world.connect(JOHN);
+    scene.world.connect(ALICE);
+    for who in [ALICE, BOB, JOHN] {
+        scene.world.restart(who);
+        scene.world.connect(who);
+    }
+    scene.world.pass(60_000);
+    let everybody = [ALICE, BOB, JOHN];
+    assert_eq!(scene.epochs(&everybody).len(), 1);
+    for who in everybody {
+        assert_eq!(scene.texts(who), ["mine", "mine"], "{who}");
+    }
+    scene.assert_converged(&everybody);
+}
+
+#[test]
+fn a_newcomer_of_the_losing_branch_is_let_in_on_the_other_without_asking_anybody() {
+    let mut world = World::with_relays(&["Alice", "Bob", "John", "Carol", "Dave", "Erin"], 2);
+    for who in 0..5 {
+        world.connect(who);
+    }
+    let name = "Allotment".to_owned();
+    let Answer::Space(space) = world.command(ALICE, Command::CreateSpace { name }).unwrap() else {
+        panic!("no Space");
+    };
+    let link = invite(&mut world, ALICE, space);
+    for who in [BOB, JOHN, CAROL, DAVE] {
+        join(&mut world, who, link.clone());
+    }
+    let channels = world.people[ALICE].node.channels(space).unwrap();
+    let general = channels.iter().find(|c| c.name == "general").unwrap().id;
+    let mut scene = Scene {
+        world,
+        space,
+        general,
+        forum: general,
+    };
+    // Three commit on one side, so that it counts; Erin comes in on the other.
+    scene.tear(&[ALICE], &[BOB, JOHN, CAROL, DAVE]);
+    scene.world.connect_to(5, 0);
+    join(&mut scene.world, 5, link);
+    scene.post(5, "Erin is here");
+    for who in [BOB, JOHN, CAROL, DAVE] {
+        scene.update_keys(who).unwrap();
+        scene.world.pass(3_000);
+    }
+    scene.mend(&[ALICE, BOB, JOHN, CAROL, DAVE, 5]);
+    let everybody = [ALICE, BOB, JOHN, CAROL, DAVE, 5];
+    assert_eq!(scene.epochs(&everybody).len(), 1);
+    scene.post(BOB, "welcome, Erin");
+    scene.world.pass(10_000);
+    for who in everybody {
+        assert_eq!(scene.texts(who), ["Erin is here", "welcome, Erin"], "{who}");
+    }
+    scene.assert_converged(&everybody);
+}
+
+#[test]
+fn a_device_whose_group_state_is_gone_is_added_again_by_itself() {
+    let mut scene = scene();
+    scene.world.restart_after(JOHN, |store| {
+        use oplog::store::{Direction, Store as _, prefix_end};
+        let mut keys = Vec::new();
+        let visit = &mut |key: &[u8], _: &[u8]| {
+            keys.push(key.to_vec());
+            std::ops::ControlFlow::Continue(())
+        };
+        let table = mls::stored::TABLE;
+        store
+            .scan(table, b"s", &prefix_end(b"s"), Direction::Forward, visit)
+            .unwrap();
+        assert!(!keys.is_empty(), "there was a state");
+        for key in keys {
+            store.delete(table, &key);
+        }
+        store.commit().unwrap();
+    });
+    scene.world.connect(JOHN);
+    // Nothing shows until the keys change; then John cannot follow.
+    scene.update_keys(ALICE).unwrap();
+    scene.post(ALICE, "under new keys");
+    scene.world.pass(120_000);
+    assert_eq!(scene.epochs(&[ALICE, BOB, JOHN]).len(), 1);
+    scene.post(JOHN, "I am whole again");
+    scene.world.pass(10_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(
+            scene.texts(who),
+            ["under new keys", "I am whole again"],
+            "{who}"
+        );
+    }
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
