@@ -1,8 +1,7 @@
 //! L1–L5: once a core is healed it comes to one state, in one epoch, with nothing left to send.
 //!
-//! Until forks of the group's keys are healed by choosing a branch (a later issue), a core
-//! that holds two branches cannot read all of each other's envelopes; then only S1 is demanded,
-//! and the run counts as forked.
+//! A core whose keys forked is excused, and the run counts as forked: nodes choose a branch now, and
+//! this goes once the worlds that fail without it are looked into (`docs/simulator.md`).
 
 use std::collections::BTreeSet;
 
