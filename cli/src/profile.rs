@@ -36,7 +36,8 @@ pub(crate) async fn open(globals: &Globals) -> Result<Handle, CliError> {
     match api::open(&dir, &key, options).await {
         Err(StartError::WrongPassphrase) if globals.insecure_plaintext_key => {
             Err(CliError::Locked {
-                what: "this profile has a passphrase: leave out --insecure-plaintext-key"
+                what: "this profile has a passphrase, or its key file is damaged: leave out \
+                       --insecure-plaintext-key, or restore from a backup with the recovery phrase"
                     .to_owned(),
             })
         }

@@ -387,7 +387,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 let lane: Lane = head.lane;
                 for seq in 0..=head.seq {
                     for op in s.table.at(&self.store, &lane, seq)? {
-                        let Some(op) = s.table.op(&self.store, &op)? else {
+                        let Some(op) = s.op(&self.store, &op)? else {
                             continue;
                         };
                         let op: SignedOp = (*op).clone();

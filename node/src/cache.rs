@@ -81,7 +81,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for head in s.table.all_lanes(&self.store)? {
             let lane = &head.lane;
             for (_, id) in s.table.range(&self.store, lane, 0, None, usize::MAX)? {
-                let Some(op) = s.table.op(&self.store, &id)? else {
+                let Some(op) = s.op(&self.store, &id)? else {
                     continue;
                 };
                 let attachments = match op.payload() {

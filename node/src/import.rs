@@ -185,7 +185,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .table
                 .range(&self.store, &head.lane, 0, None, usize::MAX)?
             {
-                if let Some(op) = s.table.op(&self.store, &id)? {
+                if let Some(op) = s.op(&self.store, &id)? {
                     ops.push((op.header().hlc, id));
                 }
             }

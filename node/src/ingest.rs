@@ -281,7 +281,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            let Some(op) = s.table.op(&self.store, &id)? else {
+            let Some(op) = s.op(&self.store, &id)? else {
                 continue;
             };
             let (lane, seq) = (op.header().lane(), op.header().seq);
@@ -446,7 +446,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            if let Some(op) = s.table.op(&self.store, id)? {
+            if let Some(op) = s.op(&self.store, id)? {
                 self.index(space, &op)?;
             }
         }

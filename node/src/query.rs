@@ -212,6 +212,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             spaces,
             recovered: {
                 let mut found = self.recovered.clone();
+                found.extend(self.spaces.values().filter_map(Space::damage));
                 found.extend(self.room.words().map(str::to_owned));
                 found
             },
@@ -240,7 +241,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .table
                 .range(&self.store, &head.lane, first, None, usize::MAX)?
             {
-                let Some(op) = s.table.op(&self.store, &id)? else {
+                let Some(op) = s.op(&self.store, &id)? else {
                     continue;
                 };
                 let h = op.header();
@@ -380,7 +381,10 @@ impl Space {
         let prefix = self.no.0.to_be_bytes();
         let bodies = SpaceBodies { space: self, store };
         let standing = SpaceStanding::new(self);
-        query(&ContentView::new(&prefix, store, &bodies, &standing))
+        let content = ContentView::new(&prefix, store, &bodies, &standing);
+        let found = query(&content);
+        self.note_damaged(content.damaged());
+        found
     }
 
     /// Returns a post as people are shown it.

@@ -14,6 +14,7 @@ mod driver;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use net::driver::RelayAddr;
 use oplog::store::{Store, StoreError};
@@ -261,13 +262,34 @@ pub fn check_relay(address: &str) -> Result<(), AddrError> {
 }
 
 fn open_node(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
+    let opened = try_open(dir, key);
+    let damaged = match &opened {
+        // A node takes a row that it cannot read for a lost op, and does not say so.
+        Ok(node) => node.store().is_poisoned(),
+        Err(error) => matches!(
+            error,
+            StartError::Store {
+                source: StoreError::Damaged { .. }
+            }
+        ),
+    };
+    if damaged {
+        // The index is condemned by now, if it is its fault: the next opening makes another.
+        drop(opened);
+        return try_open(dir, key);
+    }
+    opened
+}
+
+fn try_open(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
     let mut store = DiskStore::open(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
     let indexed = index_rest(&mut store)?;
     let report = recovery_report(&store, indexed);
     let node = Node::open(store, chunks(dir)?, fresh_rng()?, now())?;
     let mut node = node.ok_or_else(|| StartError::Damaged {
-        why: "the profile holds no identity; restore it from a backup with the recovery phrase"
+        why: "the profile holds no identity; restore from a backup with the recovery phrase, into \
+              another folder"
             .to_owned(),
     })?;
     for line in report {
@@ -308,7 +330,12 @@ fn recovery_report(store: &DiskStore, indexed: usize) -> Vec<String> {
             found.bad_records.len()
         ));
     }
-    if found.index_rebuilt {
+    if found.log_cut {
+        report.push(
+            "part of the log is gone; what the relays still have is fetched again".to_owned(),
+        );
+    }
+    if found.index_rebuilt && !found.log_cut {
         report.push(format!(
             "the index was damaged and made again from the log ({indexed} records)"
         ));
@@ -318,7 +345,11 @@ fn recovery_report(store: &DiskStore, indexed: usize) -> Vec<String> {
         ));
     }
     if found.kept_rows_damaged {
-        report.push("settings or group states were damaged".to_owned());
+        report.push(
+            "settings or group states were damaged; restore from a backup with the recovery phrase, \
+             into another folder"
+                .to_owned(),
+        );
     }
     if found.rolled_back {
         report.push("this profile is older than it was: restored from a copy?".to_owned());
@@ -355,6 +386,18 @@ impl Handle {
         self.with_node(move |node| read(node)).await
     }
 
+    /// Asks something that can fail. Where the answer lies in the index and is damaged, the index
+    /// is made again and asked once more.
+    ///
+    /// # Errors
+    /// Those of the question, or when the node is stopping.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl Fn(&LiveNode) -> Result<T, CommandError> + Send + Sync + 'static,
+    ) -> Result<T, CommandError> {
+        self.try_twice(move |node| question(node)).await
+    }
+
     /// Returns what changes from now on.
     #[must_use]
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
@@ -366,7 +409,7 @@ impl Handle {
     /// # Errors
     /// When storage fails.
     pub async fn backup(&self) -> Result<Vec<u8>, CommandError> {
-        self.with_node(LiveNode::backup).await?
+        self.try_twice(LiveNode::backup).await
     }
 
     /// Returns everything this device holds of a Space, as one file.
@@ -374,7 +417,7 @@ impl Handle {
     /// # Errors
     /// When the Space is not here, or storage fails.
     pub async fn export(&self, space: SpaceId) -> Result<Vec<u8>, CommandError> {
-        self.with_node(move |node| node.export(&space)).await?
+        self.ask(move |node| node.export(&space)).await
     }
 
     /// Ends the node: flushes and closes everything. Returns when the profile is free.
@@ -383,6 +426,21 @@ impl Handle {
         if self.jobs.send(driver::Job::Shutdown(done)).await.is_ok() {
             // An error means that it has ended already.
             let _ = ended.await;
+        }
+    }
+
+    /// What is found damaged in the index is made again by the node's thread before it takes
+    /// anything else.
+    async fn try_twice<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut LiveNode) -> Result<T, CommandError> + Send + Sync + 'static,
+    ) -> Result<T, CommandError> {
+        let work = Arc::new(work);
+        let once = Arc::clone(&work);
+        let first = move |node: &mut LiveNode| (once(node), node.store().is_poisoned());
+        match self.with_node(first).await? {
+            (_, true) => self.with_node(move |node| work(node)).await?,
+            (done, false) => done,
         }
     }
 
@@ -459,7 +517,8 @@ fn start_error(error: OpenError, dir: &Path) -> StartError {
         OpenError::WrongPassphrase => StartError::WrongPassphrase,
         OpenError::Vault(source) => StartError::Damaged {
             why: format!(
-                "the vault does not open ({source}); restore from a backup with the recovery phrase"
+                "the vault does not open ({source}); restore from a backup with the recovery phrase, \
+                 into another folder"
             ),
         },
         OpenError::Store(source) => StartError::Store { source },

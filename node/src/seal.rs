@@ -50,7 +50,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let mut ops: Vec<(Queued, AcceptedOp)> = Vec::with_capacity(queued.len());
         for q in queued {
             // A damaged record is found and fetched again elsewhere; here it only cannot be sent.
-            ops.extend(s.table.op(&self.store, &q.op)?.map(|op| (*q, op)));
+            ops.extend(s.op(&self.store, &q.op)?.map(|op| (*q, op)));
         }
         // Until the relay has our last commit, its readers are in the epoch before it.
         let last_commit = ops
@@ -114,7 +114,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         let mut lists: BTreeMap<(Scope, EpochId), Vec<DatedOp>> = BTreeMap::new();
         for id in ops {
-            if let Some(op) = s.table.op(&self.store, id)? {
+            if let Some(op) = s.op(&self.store, id)? {
                 let h = op.header();
                 let written_in = Some(h.epoch).filter(|e| h.is_control() && s.keys.contains_key(e));
                 let epochs: BTreeSet<EpochId> = written_in.into_iter().chain([s.tip]).collect();

@@ -1,6 +1,7 @@
 //! One Space on this device: its log, its fold, its place in the group, its tags.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fold::{AuthorityFold, AuthorityView};
@@ -11,7 +12,8 @@ use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
 use oplog::{
-    DeviceId, EpochId, Header, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo, UserId, codec,
+    AcceptedOp, DeviceId, EpochId, Header, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo,
+    UserId, codec,
 };
 use rand_core::CryptoRng;
 
@@ -26,6 +28,9 @@ use crate::view::Membership;
 
 /// How long tags of an older generation are still listened to, in milliseconds: 7 days (B13).
 const OLD_GENERATION_MS: u64 = 7 * 86_400_000;
+/// How many damaged ops are remembered for the health report, and how many it names. Guesses.
+const DAMAGED_MAX: usize = 4096;
+const DAMAGED_NAMED: usize = 8;
 pub(crate) const SPACE: &[u8] = b"space/";
 /// A Space that this device is in, or was.
 #[derive(Debug)]
@@ -51,6 +56,8 @@ pub(crate) struct Space {
     /// How many envelopes are remembered, once counted.
     pub(crate) arrivals: Option<usize>,
     pub(crate) flood: Flood,
+    /// Ops whose records were found damaged.
+    pub(crate) damaged: RefCell<BTreeSet<OpId>>,
 }
 
 /// A stretch of epochs between two removals: its topic key names the tags (B13).
@@ -85,6 +92,52 @@ struct GenerationRow {
 }
 
 impl Space {
+    /// Returns an op; `None` when it is not here, or its record is damaged. One bad record costs
+    /// one op, whatever it is wanted for.
+    pub(crate) fn op<S: Store>(
+        &self,
+        store: &S,
+        id: &OpId,
+    ) -> Result<Option<AcceptedOp>, StoreError> {
+        match self.table.op(store, id) {
+            Err(StoreError::Damaged { .. }) => {
+                self.note_damaged(vec![*id]);
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    /// Notes ops whose records are damaged, for the health report.
+    pub(crate) fn note_damaged(&self, ops: Vec<OpId>) {
+        let mut damaged = self.damaged.borrow_mut();
+        let room = DAMAGED_MAX.saturating_sub(damaged.len());
+        damaged.extend(ops.into_iter().take(room));
+    }
+
+    /// Says which ops were found damaged, if any.
+    pub(crate) fn damage(&self) -> Option<String> {
+        let damaged = self.damaged.borrow();
+        let named: Vec<String> = damaged
+            .iter()
+            .take(DAMAGED_NAMED)
+            .map(OpId::short)
+            .collect();
+        let more = if damaged.len() > named.len() {
+            ", …"
+        } else {
+            ""
+        };
+        (!named.is_empty()).then(|| {
+            format!(
+                "ops of {} that are damaged on the disk are left out ({}): {}{more}",
+                self.name(),
+                damaged.len(),
+                named.join(", ")
+            )
+        })
+    }
+
     pub(crate) fn name(&self) -> String {
         fold::content::text::display_name(&self.view.policies().name)
     }
@@ -268,6 +321,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             unopened: 0,
             arrivals: None,
             flood: Flood::default(),
+            damaged: RefCell::default(),
         }
     }
 
@@ -329,6 +383,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             unopened: 0,
             arrivals: None,
             flood: Flood::default(),
+            damaged: RefCell::default(),
             log,
             authority,
         };

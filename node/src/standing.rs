@@ -190,7 +190,7 @@ impl<S: Store> Bodies for SpaceBodies<'_, S> {
     }
 
     fn op(&self, id: &OpId) -> Result<Option<AcceptedOp>, StoreError> {
-        self.space.table.op(self.store, id)
+        self.space.op(self.store, id)
     }
 
     fn lane(

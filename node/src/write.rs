@@ -205,7 +205,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(None);
         };
-        Ok(s.table.op(&self.store, op)?.map(|op| op.encode()))
+        Ok(s.op(&self.store, op)?.map(|op| op.encode()))
     }
 }
 

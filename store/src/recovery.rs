@@ -59,6 +59,8 @@ pub struct Recovery {
     /// The index was missing, damaged, of another schema or ahead of the log: it is empty now,
     /// and every record waits in [`Profile::take_unindexed`].
     pub index_rebuilt: bool,
+    /// A log ends before what it once held for certain: somebody cut or removed its files.
+    pub log_cut: bool,
     /// An interrupted commit was completed.
     pub completed: bool,
     /// The journal of kept rows lost some of them to damage: MLS groups may need a re-add.
@@ -74,7 +76,7 @@ impl Recovery {
     /// Says whether no record was missing: none torn, none bad.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.truncated.is_empty() && self.bad_records.is_empty()
+        self.truncated.is_empty() && self.bad_records.is_empty() && !self.log_cut
     }
 
     /// Says whether there is nothing to show.
@@ -185,7 +187,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         profile.catch_up(marks)?;
         profile.erase_orphans()?;
         let reserve = profile.options.reserve_bytes;
-        profile.reserve_held = Self::reserve_is_there(&profile.disk, reserve)?;
+        profile.reserve_held = Self::reserve_is_there(&profile.disk, reserve);
         profile.hold_reserve();
         Ok(profile)
     }
@@ -215,9 +217,11 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         }
         // Rows that point into a log that is gone.
         let spaces = self.spaces();
-        trusted &= known
-            .iter()
-            .all(|(space, (indexed, _))| *indexed == Mark::default() || spaces.contains(space));
+        for (space, (indexed, durable)) in &known {
+            let there = spaces.contains(space);
+            trusted &= *indexed == Mark::default() || there;
+            self.recovery.log_cut |= *durable > Mark::default() && !there;
+        }
         if !trusted || self.rows.is_none() {
             let fresh = self.seq == 0 && spaces.is_empty() && self.rows.is_some();
             self.rows = None;
@@ -309,6 +313,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
                 self.log.distrust(space, number, begins)?;
             }
         }
+        self.recovery.log_cut |= durable > self.log.end(space);
         Ok(gone || indexed > self.log.end(space))
     }
 

@@ -71,6 +71,62 @@ fn a_folder_of_something_else_is_left_alone() {
     carl.ok(&["whoami"]);
 }
 
+/// Returns where the records of a segment begin, and how long they are (`docs/storage.md`).
+fn records(segment: &[u8]) -> Vec<(usize, usize)> {
+    let (mut at, mut found) = (8192, Vec::new());
+    while let Some(len) = segment.get(at..at + 4) {
+        let len = u32::from_le_bytes(len.try_into().unwrap());
+        let len = usize::try_from(len).unwrap() + 48;
+        found.push((at, len));
+        at += len;
+    }
+    found
+}
+
+#[test]
+fn a_damaged_log_costs_what_was_hit_and_says_so() {
+    let world = World::new();
+    let alice = world.person("Alice");
+    alice.ok(&["space", "create", "Club", "--offline"]);
+    for body in ["first", "middle", "last"] {
+        alice.ok(&["post", body, "--offline"]);
+    }
+    let named = |words: &str| {
+        let rows = alice.ok(&["status", "--offline"]);
+        let mended = rows.iter().filter(|row| row["type"] == "mended");
+        let said: Vec<String> = mended.map(|row| text(&row["what"])).collect();
+        assert!(said.iter().any(|what| what.contains(words)), "{said:?}");
+    };
+    let log = fs::read_dir(alice.profile.join("log")).unwrap().next();
+    let segment = log.unwrap().unwrap().path().join("00000000.seg");
+    let whole = fs::read(&segment).unwrap();
+    let records = records(&whole);
+    let (at, len) = records[records.len() - 2];
+
+    let mut bytes = whole.clone();
+    bytes[at + len - 1] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    for _ in 0..2 {
+        named("ops of Club that are damaged on the disk are left out (1)");
+        assert_eq!(alice.texts("general"), ["first", "last"]);
+    }
+    let file = |name: &str| world.path(name).display().to_string();
+    alice.ok(&["backup", &file("alice.backup"), "--offline"]);
+    alice.ok(&["export", &file("club.bundle"), "--offline"]);
+    assert!(!alice.ok(&["audit", "log", "--offline"]).is_empty());
+    alice.ok(&["post", "more", "--offline"]);
+    assert_eq!(alice.texts("general"), ["first", "last", "more"]);
+
+    // Cut before that record.
+    let bytes = fs::read(&segment).unwrap();
+    fs::write(&segment, &bytes[..at]).unwrap();
+    named("part of the log is gone");
+    assert_eq!(alice.texts("general"), ["first"]);
+    fs::remove_file(&segment).unwrap();
+    named("part of the log is gone");
+    assert!(alice.texts("general").is_empty());
+}
+
 #[test]
 fn damage_is_mended_or_named() {
     let world = World::new();
@@ -87,6 +143,9 @@ fn damage_is_mended_or_named() {
     // The index can be made again from the log.
     fs::remove_dir_all(alice.profile.join("index")).unwrap();
     status("the index was damaged and made again");
+    assert_eq!(alice.texts("general"), ["hello"]);
+    assert_eq!(alice.state(), state);
+    fs::remove_file(alice.profile.join("index/version")).unwrap();
     assert_eq!(alice.texts("general"), ["hello"]);
     assert_eq!(alice.state(), state);
     // A torn end of the log is cut off: nobody was told of it.

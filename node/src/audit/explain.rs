@@ -75,7 +75,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         let mut deciding = Vec::new();
         for id in &outcome.deciding {
-            if let Some(by) = s.table.op(&self.store, id)? {
+            if let Some(by) = s.op(&self.store, id)? {
                 let h = by.header();
                 deciding.push(Party {
                     op: *id,

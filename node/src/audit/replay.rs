@@ -46,7 +46,7 @@ impl Space {
         let mut ops = Vec::new();
         for head in self.table.all_lanes(store)? {
             for (_, id) in self.table.range(store, &head.lane, 0, None, usize::MAX)? {
-                ops.extend(self.table.op(store, &id)?);
+                ops.extend(self.op(store, &id)?);
             }
         }
         // Times grow along references (R2).

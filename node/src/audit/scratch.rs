@@ -90,6 +90,7 @@ impl Scratch {
             unopened: 0,
             arrivals: None,
             flood: crate::flood::Flood::default(),
+            damaged: std::cell::RefCell::default(),
             log,
             authority,
         };
