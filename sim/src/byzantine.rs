@@ -424,9 +424,13 @@ impl World {
                 let mut header = header(node, Kind::Post, scope, &[])?;
                 let own = node.me().device;
                 let dump = node.dump(space).ok()?;
-                let mut lane = dump.ops.iter().map(|op| (op.outcome.op, &op.header));
-                let back = lane.clone().find(|(op, _)| Some(*op) == header.back)?.1;
-                let first = lane.find(|(_, h)| h.device == own && !h.is_control())?.1;
+                // Down the own lane its author had seen less and less.
+                let at = |id| dump.ops.iter().find(|op| Some(op.outcome.op) == id);
+                let back = &at(header.back).filter(|op| op.header.device == own)?.header;
+                let mut first = back;
+                while let Some(before) = at(first.back) {
+                    first = &before.header;
+                }
                 if back.ctl == first.ctl {
                     return None;
                 }

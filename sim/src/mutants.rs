@@ -47,7 +47,6 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         | M::NothingChanges
         | M::UndoByAnyone
         | M::BannedComesBack
-        | M::InviteForAll
         | M::UpdatesAnytime
         | M::RevokesPast
         | M::GrantNotNeeded
@@ -66,6 +65,7 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         M::SyncSkipped | M::JournalUnsynced | M::LogUnsynced | M::RedoSkipped | M::AheadTrusted => {
             Theme(Storage, CRASHES)
         }
+        M::InviteForAll => Scenario("invite-used-up"),
         M::LastOwnerGoes => Scenario("owner-stays"),
         M::RevokesNothing => Scenario("admin-duel"),
         M::LateSwapped => Scenario("john-bob-b"),
@@ -73,12 +73,11 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         M::OpenAsListed => Scenario("open-scope"),
         M::OneMoreLate => Scenario("late-posts"),
         M::HaveLies | M::GivesNothing => Scenario("relay-loses-all"),
+        M::PageSkips => Scenario("phone"),
         M::StateKept => Scenario("onboarding-30"),
-        M::OutboxForgets
-        | M::CommitSealedAhead
-        | M::CursorRepeats
-        | M::PageSkips
-        | M::NobodyTold => Scenario("quiet"),
+        M::OutboxForgets | M::CommitSealedAhead | M::CursorRepeats | M::NobodyTold => {
+            Scenario("quiet")
+        }
     }
 }
 

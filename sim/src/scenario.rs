@@ -33,6 +33,7 @@ pub(crate) struct Scenario {
 pub(crate) const ALL: &[Scenario] = &[
     crowds::QUIET,
     crowds::ONBOARDING,
+    crowds::INVITE_USED_UP,
     crowds::RAID,
     crowds::STORM,
     crowds::BYZANTINE,

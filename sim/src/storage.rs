@@ -180,7 +180,9 @@ impl Machine {
             (Self::Mem, SimStore::Mem(store)) => store.crash(),
             (Self::Disk { disk, index, .. }, _) if power => {
                 disk.power_cut(rng.raw());
-                index.power_cut();
+                // Of what the index was not told to sync a part may be there, ahead of the log.
+                let unsynced = index.unsynced_count();
+                index.power_cut_keeping(disk.changes() as usize % (unsynced + 1));
             }
             (Self::Disk { disk, index, .. }, _) => {
                 disk.kill();

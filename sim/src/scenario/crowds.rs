@@ -17,6 +17,10 @@ pub(super) const QUIET: Scenario = Scenario {
         for at in 0..60 {
             script.post(start + at * 7, (at % 6) as u16);
         }
+        // All at one moment, of which a clock tells no order.
+        for who in 0..6 {
+            script.post(start + 450, who);
+        }
         script.act(start + 40, 1, Act::UpdateKeys);
         script.act(
             start + 80,
@@ -55,6 +59,23 @@ pub(super) const ONBOARDING: Scenario = Scenario {
         world.members_are(&world.all_but(&[]), &world.all_but(&[]))?;
         world.all_alike(&world.all_but(&[]))
     },
+};
+
+pub(super) const INVITE_USED_UP: Scenario = Scenario {
+    name: "invite-used-up",
+    what: "four people have a link for two: two come in",
+    script: |seed| {
+        let mut script = Script::empty(seed, 5, 1, 15);
+        script.act(1, 0, Act::Found);
+        let (uses, approval) = (2, false);
+        script.act(3, 0, Act::Invite { uses, approval });
+        for who in 1..5 {
+            script.act(6 + u64::from(who) * 20, who, Act::Join);
+        }
+        script.done()
+    },
+    before: nothing,
+    end: |world| world.members_are(&[0, 1, 2], &[0, 1, 2]),
 };
 
 /// The first of the raiders.
