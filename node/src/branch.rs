@@ -206,7 +206,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             for seq in (0..=head.seq).rev() {
                 let mut on_branch = true;
                 for id in s.table.at(&self.store, &head.lane, seq)? {
-                    let Some(op) = s.table.op(&self.store, &id)? else {
+                    let Some(op) = s.op(&self.store, &id)? else {
                         continue;
                     };
                     let h = op.header();

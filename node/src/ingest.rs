@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use minicbor::bytes::ByteVec;
 use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
 use oplog::{
-    Accept, AcceptError, AcceptedOp, EpochId, Kind, OpId, Refused, Rule, Scope, SignedOp, SpaceId,
-    SpaceNo, Tag, UserId, VerifiedOp, codec,
+    Accept, AcceptError, AcceptedOp, EpochId, Kind, OpId, Rule, Scope, SignedOp, SpaceId, SpaceNo,
+    Tag, UserId, VerifiedOp, codec,
 };
 use rand_core::CryptoRng;
 
@@ -45,8 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) held: u64,
     /// Refused, with the rule and its words.
     pub(crate) refused: Vec<(OpId, &'static str, String)>,
-    /// Those of them whose refusal is a verdict on the op.
-    pub(crate) verdicts: Vec<(OpId, Rule)>,
+    /// Those of them whose refusal is a verdict on the op, as they came.
+    pub(crate) verdicts: Vec<(OpId, Rule, Vec<u8>)>,
     /// Not even ops.
     pub(crate) malformed: u64,
 }
@@ -181,8 +181,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             verified = self.pace(space, verified)?;
         }
         self.accept_all(space, verified, &mut outcome)?;
-        for (op, rule) in &outcome.verdicts {
-            self.note_refusal(space, op, *rule)?;
+        for (op, rule, bytes) in &outcome.verdicts {
+            self.note_refusal(space, op, *rule, bytes)?;
         }
         for (op, rule, why) in &outcome.refused {
             self.notify(Notice::Refused {
@@ -208,6 +208,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let lost_before = lost_count(self);
         for op in ops {
             let id = op.id();
+            // Should it be refused, an outsider must be able to judge it too.
+            let bytes = op.encode();
             let Some(s) = self.spaces.get_mut(space) else {
                 return Ok(());
             };
@@ -222,14 +224,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     accepted.extend(applied);
                     refused
                         .into_iter()
-                        .for_each(|refused| outcome.refuse(refused));
+                        .for_each(|r| outcome.refuse(r.id, &r.error, || r.op.encode()));
                 }
                 Ok(Accept::Held { .. } | Accept::Deferred { .. } | Accept::Waiting(_)) => {
                     outcome.held += 1
                 }
                 Ok(Accept::Duplicate) => outcome.duplicates += 1,
                 Err(AcceptError::Store(source)) => return Err(source),
-                Err(error) => outcome.refuse(Refused { id, error }),
+                Err(error) => outcome.refuse(id, &error, || bytes),
             }
         }
         outcome.accepted.extend(accepted.iter().map(|op| op.id()));
@@ -470,15 +472,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     accepted.extend(applied);
                     refused
                         .into_iter()
-                        .for_each(|refused| outcome.refuse(refused));
+                        .for_each(|r| outcome.refuse(r.id, &r.error, || r.op.encode()));
                 }
                 Err(AcceptError::Store(source)) => return Err(source),
-                Err(error) => outcome.refuse(Refused { id, error }),
+                Err(error) => outcome.refuse(id, &error, Vec::new),
                 Ok(_) => {}
             }
         }
-        for (op, rule) in &outcome.verdicts {
-            self.note_refusal(space, op, *rule)?;
+        for (op, rule, bytes) in &outcome.verdicts {
+            self.note_refusal(space, op, *rule, bytes)?;
         }
         self.applied(space, &accepted)?;
         self.take_slowed(space)
@@ -502,14 +504,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 }
 
 impl Outcome {
-    fn refuse(&mut self, refused: Refused) {
-        let rule = refused.error.rule();
-        if let Some(rule) = rule.filter(|_| refused.error.is_verdict()) {
-            self.verdicts.push((refused.id, rule));
+    /// Notes that an op was refused. `bytes` gives it as it came, empty when nobody has it any more.
+    fn refuse(&mut self, op: OpId, error: &AcceptError, bytes: impl FnOnce() -> Vec<u8>) {
+        let rule = error.rule();
+        if let Some(rule) = rule.filter(|_| error.is_verdict()) {
+            self.verdicts.push((op, rule, bytes()));
         }
         let rule = rule.map_or("local", Rule::id);
-        self.refused
-            .push((refused.id, rule, refused.error.to_string()));
+        self.refused.push((op, rule, error.to_string()));
     }
 }
 

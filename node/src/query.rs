@@ -16,8 +16,8 @@ use crate::node::Node;
 use crate::space::Space;
 use crate::standing::{SpaceBodies, SpaceStanding};
 use crate::view::{
-    ChannelView, Delivery, InviteView, MemberView, OwnOp, PostState, PostView, Rooms, SpaceStatus,
-    SpaceSummary, Status, ThreadSummary,
+    ChannelView, DamagedOp, Delivery, InviteView, MemberView, OwnOp, PostState, PostView, Rooms,
+    SpaceStatus, SpaceSummary, Status, ThreadSummary,
 };
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -288,6 +288,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         }
         Ok(ops.into_values().rev().take(limit).collect())
+    }
+
+    /// Returns the ops of a Space that were accepted here and that the disk has damaged since.
+    ///
+    /// # Errors
+    /// When the Space is not here, or storage fails.
+    pub fn damaged(&self, space: SpaceId) -> Result<Vec<DamagedOp>, CommandError> {
+        Ok(self.known_space(&space)?.damaged(&self.store)?)
     }
 
     pub(crate) fn delivery(

@@ -274,7 +274,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             owed.extend(s.to_give(&self.store, lane, ours, theirs, room)?);
         }
         // Most heads tell nothing new: then nothing follows from them, whoever signed.
-        let tells = returns || behind || !owed.is_empty() || !seen.is_empty();
+        let caught_up = !behind && last.is_some_and(|last| last.between.is_some());
+        let tells = returns || behind || caught_up || !owed.is_empty() || !seen.is_empty();
         if !tells || !have.is_signed(space) {
             return Ok(());
         }
@@ -292,6 +293,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         s.repair.heard.insert(have.device, heard);
+        s.repair.behind &= s.repair.heard.values().any(|heard| heard.between.is_some());
         if returns {
             // Whoever comes back finds no heads of ours at the relays: tell them.
             self.consider_repair(space);

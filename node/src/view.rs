@@ -4,7 +4,7 @@
 //! characters); ids are whole.
 
 use oplog::payload::{Attachment, ChannelKind, LatePolicy, Weight};
-use oplog::{ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, SpaceId, Timestamp, UserId};
+use oplog::{ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, Scope, SpaceId, Timestamp, UserId};
 
 /// Who this profile is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -272,6 +272,19 @@ pub struct SpaceStatus {
     pub update_needed: bool,
     /// Hash of everything visible: equal on every replica with the same ops.
     pub state_hash: Digest,
+}
+
+/// An op that was accepted here and that the disk has damaged since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DamagedOp {
+    /// Which.
+    pub op: OpId,
+    /// Whose lane it stands in.
+    pub device: DeviceId,
+    /// The control plane, or a channel.
+    pub scope: Scope,
+    /// Its place in the lane.
+    pub seq: u64,
 }
 
 /// One relay in the health report.

@@ -179,6 +179,9 @@ pub trait Store {
     /// When storage fails; then nothing staged was taken, and it is dropped.
     fn commit(&mut self) -> Result<(), StoreError>;
 
+    /// Forgets everything staged: for when what belongs to a step cannot all be staged.
+    fn abandon(&mut self);
+
     /// Makes everything committed survive a power cut.
     ///
     /// # Errors
@@ -234,8 +237,7 @@ impl MemStore {
 
     /// The process dies: what was staged and not committed is gone.
     pub fn crash(&mut self) {
-        let staged = core::mem::take(&mut self.staged);
-        self.undo(staged);
+        self.abandon();
     }
 
     /// The power goes: what was not synced is gone too.
@@ -370,6 +372,11 @@ impl Store for MemStore {
     fn commit(&mut self) -> Result<(), StoreError> {
         self.unsynced.append(&mut self.staged);
         Ok(())
+    }
+
+    fn abandon(&mut self) {
+        let staged = core::mem::take(&mut self.staged);
+        self.undo(staged);
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {

@@ -94,6 +94,10 @@ impl Store for SimStore {
         either!(self, s => s.commit())
     }
 
+    fn abandon(&mut self) {
+        either!(self, s => s.abandon());
+    }
+
     fn sync(&mut self) -> Result<(), StoreError> {
         either!(self, s => s.sync())
     }
@@ -283,7 +287,7 @@ impl Machine {
 
 impl SimStore {
     /// Says whether a write failed for good and nothing has been read again since.
-    pub(crate) const fn is_poisoned(&self) -> bool {
+    pub(crate) fn is_poisoned(&self) -> bool {
         match self {
             Self::Mem(_) => false,
             Self::Disk(profile) => profile.is_poisoned(),
@@ -302,6 +306,8 @@ impl SimStore {
         let poisoned = profile.is_poisoned();
         if poisoned {
             profile.resume()?;
+        } else {
+            profile.abandon();
         }
         index_rest(profile)?;
         Ok(poisoned)
@@ -324,7 +330,7 @@ impl SimStore {
     }
 }
 
-/// Indexes the records that the index lacks.
+/// Indexes what the index lacks, as the driver does before a node reads anything.
 fn index_rest(profile: &mut DiskProfile) -> Result<(), StoreError> {
     loop {
         let records = profile.take_unindexed(REBUILD_BATCH)?;

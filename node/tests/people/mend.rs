@@ -150,6 +150,8 @@ fn everybody_comes_to_hold_both_branches_of_a_cloned_device_and_then_it_is_quiet
         }
         scene.assert_converged(&[ALICE, BOB]);
         let sent = |scene: &Scene| scene.world.relays[0].requests.values().sum::<u64>();
+        // Who told of more and is gone is asked for it ever more rarely, and then no more.
+        scene.world.pass(4_000_000);
         let before = sent(&scene);
         scene.world.pass(600_000);
         assert_eq!(sent(&scene), before, "they went on talking");

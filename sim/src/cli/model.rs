@@ -25,15 +25,16 @@ impl Model {
         match main_check(&self.file, self.crypto.signatures()) {
             Ok(found) if as_json => {
                 let row = json!({
-                    "type": "model", "agrees": true, "ops": found.ops, "states": found.states,
+                    "type": "model", "agrees": true, "ops": found.ops,
+                    "refused": found.refused, "states": found.states,
                     "channels": found.channels, "members": found.members, "posts": found.posts,
                 });
                 println!("{row}");
             }
             Ok(found) => {
                 println!(
-                    "the model agrees: {} ops, {} channels, {} members, {} posts",
-                    found.ops, found.channels, found.members, found.posts
+                    "the model agrees: {} ops, {} refused, {} channels, {} members, {} posts",
+                    found.ops, found.refused, found.channels, found.members, found.posts
                 );
                 for (state, count) in &found.states {
                     println!("  {count:>6} {state}");

@@ -394,6 +394,10 @@ impl<'s, 'a> Judge<'s, 'a> {
         let Some(Act::Commit(commit)) = &o.act else {
             return Vec::new();
         };
+        // R5 is about the epoch that the header names; that the payload names the same is K1.
+        if commit.parent != o.epoch {
+            return vec![Err("K1")];
+        }
         let Some(parent) = self.epochs.get(&commit.parent) else {
             return vec![Err("R5")];
         };
@@ -402,7 +406,6 @@ impl<'s, 'a> Judge<'s, 'a> {
         let mut earlier = earlier.filter(|op| op.device == o.device);
         let again = |op: &Op| matches!(&op.act, Some(Act::Commit(c)) if c.parent == commit.parent);
         vec![
-            must(commit.parent == o.epoch, "K1"),
             self.k2(o, commit, &parent.roster, view),
             must(!earlier.any(again), "K4"),
             self.k5(o, commit),
