@@ -4,8 +4,8 @@
 //! file and `execute` follow.
 
 pub(crate) use node::audit::{
-    Dump as SpaceDump, DumpOp as Op, Explanation, Outcome, Proof, ProofError, Snapshot, Until,
-    Value as Field, verify as verify_proof,
+    Dump as SpaceDump, DumpOp as Op, DumpRefused, Explanation, Outcome, Proof, ProofError,
+    Snapshot, Until, Value as Field, verify as verify_proof,
 };
 pub(crate) use node::command::{Answer, Command};
 pub(crate) use node::error::CommandError;
@@ -16,10 +16,11 @@ pub(crate) use node::runtime::{
     open, restore,
 };
 pub(crate) use node::view::{
-    ChannelView, Delivery, InviteView, JoinRequestView, Me, MemberView, Membership, Notice, OwnOp,
-    PostState, PostView, RelayStatus, SpaceStatus, SpaceSummary, Status, ThreadSummary,
+    ChannelView, DamagedOp, Delivery, InviteView, JoinRequestView, Me, MemberView, Membership,
+    Notice, OwnOp, PostState, PostView, RelayStatus, SpaceStatus, SpaceSummary, Status,
+    ThreadSummary,
 };
 pub(crate) use node::{
-    Attachment, ChannelId, ChannelKind, ChannelPermission, History, LatePolicy, OpId, PurgeFrom,
-    Scope, SpaceId, StoreError, Timestamp, UserId, Verb, Weight,
+    Attachment, ChannelId, ChannelKind, ChannelPermission, Header, History, LatePolicy, OpId,
+    PurgeFrom, Scope, SpaceId, StoreError, Timestamp, UserId, Verb, Weight,
 };

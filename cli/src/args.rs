@@ -150,13 +150,22 @@ pub(crate) enum Cmd {
     #[command(after_help = "Examples:\n  decent whoami\n  decent whoami --json")]
     Whoami,
     /// Found, list and look at Spaces.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  decent space create \"Allotment\"\n  decent space show Allotment\n  decent space list --json"
+    )]
     Space(SpaceCmd),
     /// Make, list and change channels.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  decent channel create seeds --topic \"What to sow\"\n  decent channel list\n  decent channel update seeds --archive"
+    )]
     Channel(ChannelCmd),
     /// Open, list and close invites.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  decent invite create --expires 7d --max-uses 5\n  decent invite list\n  decent invite revoke 1f2e3d4c"
+    )]
     Invite(InviteCmd),
     /// List who asks to be let in.
     #[command(after_help = "Examples:\n  decent requests")]
@@ -166,7 +175,10 @@ pub(crate) enum Cmd {
     /// Join a Space with an invite.
     Join(JoinArgs),
     /// Open, list and change threads in a forum.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  decent thread new \"Slugs\" \"What helps?\" --tag pests\n  decent thread list\n  decent thread update Slugs --tag solved"
+    )]
     Thread(ThreadCmd),
     /// Say something in a channel or a thread.
     Post(PostArgs),
@@ -236,10 +248,16 @@ pub(crate) enum Cmd {
     /// Write a sealed backup of the profile; the recovery phrase opens it.
     Backup(BackupArgs),
     /// Add, remove and list relays.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  decent relays add /dns4/relay.example.org/tcp/4001/p2p/12D3KooW…\n  decent relays list"
+    )]
     Relays(RelaysCmd),
     /// Find out why things are as they are, and prove it.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  decent audit log --limit 20\n  decent audit explain 1f2e3d4c\n  decent audit prove 1f2e3d4c --to proof"
+    )]
     Audit(AuditCmd),
 }
 
@@ -249,23 +267,22 @@ mod tests {
 
     use super::*;
 
-    fn leaves(command: &clap::Command, path: &str, out: &mut Vec<(String, clap::Command)>) {
+    fn below(command: &clap::Command, path: &str, out: &mut Vec<(String, clap::Command)>) {
         for sub in command.get_subcommands() {
             if sub.get_name() == "help" {
                 continue;
             }
             let path = format!("{path} {}", sub.get_name());
             if sub.has_subcommands() {
-                leaves(sub, &path, out);
-            } else {
-                out.push((path, sub.clone()));
+                below(sub, &path, out);
             }
+            out.push((path, sub.clone()));
         }
     }
 
     fn all() -> Vec<(String, clap::Command)> {
         let mut out = Vec::new();
-        leaves(&Cli::command(), "decent", &mut out);
+        below(&Cli::command(), "decent", &mut out);
         out
     }
 
@@ -295,6 +312,7 @@ mod tests {
     fn the_manual_mentions_every_command_and_option() {
         let manual = include_str!("../../docs/cli.md");
         for (path, command) in all() {
+            // A group is named by its commands.
             assert!(manual.contains(&format!("`{path}")), "docs/cli.md: {path}");
             for option in command.get_arguments() {
                 let Some(long) = option.get_long() else {

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{CommandError, Handle, LiveNode, OpId, ProofError, SpaceId, verify_proof};
 use crate::api::{
-    Explanation, Field, Op, Outcome, Proof, RefusedOp, Snapshot, SpaceDump, Timestamp, Until,
+    DumpRefused, Explanation, Field, Header, Op, Outcome, Proof, RefusedOp, Snapshot, SpaceDump,
+    Timestamp, Until,
 };
 use crate::args::{AuditCmd, AuditVerifyArgs};
 use crate::error::CliError;
@@ -65,6 +66,7 @@ pub(crate) async fn run(handle: &Handle, cmd: AuditCmd, _: &Context) -> Result<O
                 what: "proof",
                 path: args.to,
                 bytes: proof.len() as u64,
+                left_out: None,
             });
         }
         AuditCmd::Replay(args) => {
@@ -240,10 +242,14 @@ pub(crate) fn json(page: &Page) -> Vec<Value> {
         })],
         Page::Dump(dump) => {
             let mut out: Vec<Value> = dump.ops.iter().map(dump_op).collect();
+            out.extend(dump.refused.iter().map(dump_refused));
+            let damaged = dump.damaged.iter();
+            out.extend(damaged.map(|op| rows::damaged("dump-damaged", dump.space, op)));
             out.extend(snapshot(&dump.end));
             out.push(json!({
                 "type": "dump-end", "space": dump.space.to_string(), "name": dump.end.name,
                 "heads": ids(&dump.heads), "ops": dump.ops.len(),
+                "refused": dump.refused.len(), "damaged": dump.damaged.len(),
                 "authority_hash": dump.authority_hash.to_string(),
                 "state_hash": dump.end.state_hash.to_string(),
                 "epoch": dump.epoch.to_string(), "at": dump.at.as_raw().to_string(),
@@ -283,31 +289,62 @@ fn outcome(kind: &str, o: &Outcome) -> Value {
 }
 
 fn dump_op(op: &Op) -> Value {
-    let h = &op.header;
     let mut row = outcome("dump-op", &op.outcome);
     if let Value::Object(map) = &mut row {
-        let fields = json!({
-            "space": h.space.to_string(),
-            "plane": if h.is_control() { "control" } else { "content" },
-            "kind_number": h.kind,
-            "channel": h.scope.channel().map(|c| c.to_string()),
-            "seq": h.seq,
-            "back": h.back.map(|b| b.to_string()),
-            "ctl": ids(&h.ctl),
-            "prev": ids(&h.prev),
-            "epoch": h.epoch.to_string(),
-            "payload_hash": h.payload_hash.to_string(),
-            "payload_len": h.payload_len,
-            "payload": op.payload.as_ref().map(field),
-            "sig": hex(op.sig.as_bytes()),
-            "bytes": hex(&op.bytes),
-            "accepted": true,
-        });
-        if let Value::Object(fields) = fields {
-            map.extend(fields);
-        }
+        map.extend(header(&op.header));
+        map.insert("payload".to_owned(), json!(op.payload.as_ref().map(field)));
+        map.insert("sig".to_owned(), json!(hex(op.sig.as_bytes())));
+        map.insert("bytes".to_owned(), json!(hex(&op.bytes)));
+        map.insert("accepted".to_owned(), json!(true));
     }
     row
+}
+
+/// An op that was refused: what it says of itself, and by which rule it is no op of the Space.
+fn dump_refused(dumped: &DumpRefused) -> Value {
+    let r = &dumped.refused;
+    let mut row = json!({
+        "type": "dump-refused", "op": r.op.to_string(), "rule": r.rule, "why": r.text,
+        "when_ms": r.when.as_ms(), "kept": dumped.op.is_some(), "accepted": false,
+    });
+    let (Value::Object(map), Some(op)) = (&mut row, &dumped.op) else {
+        return row;
+    };
+    let h = op.header();
+    map.extend(header(h));
+    let kind = h.kind().map_or("unknown", |kind| kind.name());
+    let fields = json!({
+        "kind": kind, "author": h.user.to_string(), "device": h.device.to_string(),
+        "hlc": h.hlc.as_raw().to_string(), "wall_ms": h.wall.as_ms(),
+        "payload": dumped.payload.as_ref().map(field),
+        "sig": hex(op.signature().as_bytes()),
+        "bytes": hex(&op.encode()),
+    });
+    if let Value::Object(fields) = fields {
+        map.extend(fields);
+    }
+    row
+}
+
+/// What of a header is not in what became of the op.
+fn header(h: &Header) -> Map<String, Value> {
+    let fields = json!({
+        "space": h.space.to_string(),
+        "plane": if h.is_control() { "control" } else { "content" },
+        "kind_number": h.kind,
+        "channel": h.scope.channel().map(|c| c.to_string()),
+        "seq": h.seq,
+        "back": h.back.map(|b| b.to_string()),
+        "ctl": ids(&h.ctl),
+        "prev": ids(&h.prev),
+        "epoch": h.epoch.to_string(),
+        "payload_hash": h.payload_hash.to_string(),
+        "payload_len": h.payload_len,
+    });
+    if let Value::Object(fields) = fields {
+        return fields;
+    }
+    Map::new()
 }
 
 fn field(value: &Field) -> Value {
@@ -315,6 +352,7 @@ fn field(value: &Field) -> Value {
         Field::Null => Value::Null,
         Field::Bool(yes) => json!(yes),
         Field::Number(n) => json!(n),
+        Field::Clock(clock) => json!(clock.to_string()),
         Field::Text(text) => json!(text),
         Field::Bytes(bytes) => json!(hex(bytes)),
         Field::List(items) => items.iter().map(field).collect(),
@@ -350,16 +388,7 @@ pub(crate) fn text(page: &Page, look: Look) -> String {
     match page {
         Page::Log(log, refused) => {
             let mut out: String = log.iter().map(line).collect();
-            for r in refused {
-                let _ = writeln!(
-                    out,
-                    "{}  refused when it came, by rule {}: {}  {}",
-                    time::minute(r.when),
-                    r.rule,
-                    r.text,
-                    r.op
-                );
-            }
+            out.extend(refused.iter().map(refused_line));
             out
         }
         Page::Explanation(Explanation::Accepted {
@@ -384,10 +413,14 @@ pub(crate) fn text(page: &Page, look: Look) -> String {
             out
         }
         Page::Explanation(Explanation::Refused { op, rule, text }) => format!(
-            "{op}\n  refused when it came, by rule {rule}: {text}\n  it is not in the log and nobody sees it\n"
+            "{op}\n  refused when it came, by rule {rule}: {text}\n  it is not in the log and nobody sees it; `decent audit dump` shows it as it came\n"
         ),
         Page::Dump(dump) => {
             let mut out: String = dump.ops.iter().map(|op| line(&op.outcome)).collect();
+            out.extend(dump.refused.iter().map(|r| refused_line(&r.refused)));
+            for op in &dump.damaged {
+                let _ = writeln!(out, "damaged on this disk: {}", op.op);
+            }
             out.push_str(&stood(&dump.end, look));
             out
         }
@@ -414,6 +447,16 @@ pub(crate) fn text(page: &Page, look: Look) -> String {
         }
         Page::Replay(snapshot) => stood(snapshot, look),
     }
+}
+
+fn refused_line(r: &RefusedOp) -> String {
+    format!(
+        "{}  refused when it came, by rule {}: {}  {}\n",
+        time::minute(r.when),
+        r.rule,
+        r.text,
+        r.op
+    )
 }
 
 fn head(o: &Outcome) -> String {

@@ -62,7 +62,39 @@ pub(crate) async fn run(args: &DemoArgs, printer: Printer) -> Result<(), CliErro
             dir.display()
         ));
     }
-    ended
+    ended?;
+    if args.keep.is_some() && !printer.json {
+        printer.text(&how_to_look(&dir))?;
+    }
+    Ok(())
+}
+
+/// Says how to look at what was kept.
+fn how_to_look(dir: &Path) -> String {
+    let look = |name: &str, words: &str| {
+        let profile = dir.join(name).display().to_string();
+        format!(
+            "  DECENT_PASSPHRASE={} decent --offline --profile {} {words}\n",
+            process::PASSPHRASE,
+            quoted(&profile)
+        )
+    };
+    format!(
+        "\nThe profiles are kept in {}. To look at them:\n{}{}{}",
+        dir.display(),
+        look("alice", "read general"),
+        look("bob", "audit log"),
+        look("john", "status"),
+    )
+}
+
+/// Returns a word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// Makes the folder; it must be new, so that nothing of anybody's is in the way.
@@ -76,4 +108,20 @@ fn make(dir: &Path) -> Result<(), CliError> {
         path: dir.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_opened_by_the_words_that_are_told() {
+        let said = how_to_look(Path::new("/tmp/it's here"));
+        let line = said.lines().find(|line| line.contains("read general"));
+        let words = crate::words::split(line.unwrap().trim_start()).unwrap();
+        assert_eq!(words[0], "DECENT_PASSPHRASE=demo");
+        assert!(words.contains(&"--profile".to_owned()), "{words:?}");
+        assert_eq!(quoted("/tmp/demo-1"), "/tmp/demo-1");
+        assert_eq!(quoted("/tmp/it's here"), r"'/tmp/it'\''s here'");
+    }
 }

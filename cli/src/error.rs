@@ -220,7 +220,7 @@ impl CliError {
             Self::Command(error) => command_code(error),
             Self::Attach { source, .. } => attach_code(source),
             Self::Link(_) | Self::Input { .. } => Code::BadInput,
-            Self::File { .. } => Code::Disk,
+            Self::File { doing, source, .. } => file_code(doing, source),
             Self::TimedOut { .. } => Code::NoRelay,
             Self::Relay(error) => relay_code(error),
             Self::Unexpected
@@ -285,6 +285,9 @@ fn start_code(error: &StartError) -> Code {
         | StartError::Occupied { .. }
         | StartError::InUse { .. }
         | StartError::WrongPassphrase
+        | StartError::HasPassphrase
+        | StartError::NoPassphrase
+        | StartError::Unfinished { .. }
         | StartError::Damaged { .. } => Code::Profile,
     }
 }
@@ -303,8 +306,12 @@ fn command_code(error: &CommandError) -> Code {
         | CommandError::Bundle { .. } => Code::BadInput,
         CommandError::NoRelay { .. } | CommandError::TimedOut { .. } => Code::NoRelay,
         CommandError::Store { source } => store_code(source, Code::Profile),
-        CommandError::ImportStopped { .. } | CommandError::NoRoom { .. } => Code::Disk,
-        CommandError::Group { .. } | CommandError::Damaged => Code::Profile,
+        CommandError::ImportStopped { .. } | CommandError::NoRoom { .. } | CommandError::Unsure => {
+            Code::Disk
+        }
+        CommandError::Group { .. } | CommandError::Damaged | CommandError::DamagedOp { .. } => {
+            Code::Profile
+        }
         CommandError::UpdateNeeded | CommandError::KeysBehind | CommandError::Stopping => {
             Code::Other
         }
@@ -319,7 +326,17 @@ fn attach_code(error: &AttachError) -> Code {
         AttachError::NotAFile { .. }
         | AttachError::TooLarge { .. }
         | AttachError::Changed { .. } => Code::BadInput,
+        AttachError::Missing { .. } => Code::BadInput,
         AttachError::Io { .. } => Code::Disk,
+    }
+}
+
+/// A file that is not there was named wrongly; all else is the disk's.
+fn file_code(doing: &str, error: &io::Error) -> Code {
+    if doing == "read" && error.kind() == io::ErrorKind::NotFound {
+        Code::BadInput
+    } else {
+        Code::Disk
     }
 }
 

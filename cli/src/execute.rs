@@ -37,6 +37,8 @@ pub(crate) struct Context {
     shell: bool,
     /// Whether to show progress.
     bars: bool,
+    /// Whether the relays were asked already, by this very command.
+    asked: bool,
 }
 
 impl Context {
@@ -47,6 +49,7 @@ impl Context {
             offline: globals.offline,
             shell: false,
             bars: !printer.json,
+            asked: false,
         }
     }
 
@@ -56,6 +59,11 @@ impl Context {
             shell: true,
             ..Self::one_shot(globals, printer)
         }
+    }
+
+    /// Whether to ask the relays for what is not here.
+    pub(crate) const fn may_ask(&self) -> bool {
+        !self.offline && !self.asked
     }
 }
 
@@ -92,9 +100,12 @@ async fn refusal(handle: &Handle, rule: &'static str, why: String) -> Result<Cli
 }
 
 async fn carry_out(handle: &Handle, cmd: Cmd, context: &Context) -> Result<Output, CliError> {
+    let mut context = context.clone();
     if !context.shell && wants_news(&cmd) {
-        reach::news(handle, context).await?;
+        reach::news(handle, &context).await?;
+        context.asked = true;
     }
+    let context = &context;
     match cmd {
         Cmd::Whoami => Ok(Output::Me(handle.query(LiveNode::me).await?)),
         Cmd::Space(cmd) => place::space(handle, cmd, context).await,

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::api::{
-    ChannelId, ChannelView, Delivery, InviteLink, InviteView, JoinRequestView, Me, MemberView,
-    OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceSummary, Status, ThreadSummary, UserId,
+    ChannelId, ChannelView, DamagedOp, Delivery, InviteLink, InviteView, JoinRequestView, Me,
+    MemberView, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceSummary, Status, ThreadSummary,
+    UserId,
 };
 use crate::audit;
 use crate::render::{Look, json, text};
@@ -65,6 +66,10 @@ pub(crate) enum Output {
         new: u64,
         /// Ops that were known.
         known: u64,
+        /// What in it is no op.
+        unreadable: u64,
+        /// Ops that build on what is not here.
+        waiting: u64,
         /// Ops that were refused, with the rule.
         refused: Vec<(OpId, String)>,
     },
@@ -78,6 +83,8 @@ pub(crate) enum Output {
         path: PathBuf,
         /// Its length in bytes.
         bytes: u64,
+        /// Of an export or a backup: ops that the disk has damaged, which are not in it.
+        left_out: Option<usize>,
     },
 }
 
@@ -184,4 +191,6 @@ pub(crate) struct StatusPage {
     pub(crate) status: Status,
     /// Own ops by Space, newest first.
     pub(crate) own: BTreeMap<SpaceId, Vec<OwnOp>>,
+    /// Ops by Space that the disk has damaged.
+    pub(crate) damaged: BTreeMap<SpaceId, Vec<DamagedOp>>,
 }

@@ -34,12 +34,12 @@ pub(crate) async fn open(globals: &Globals) -> Result<Handle, CliError> {
         relays: globals.relay.clone(),
     };
     match api::open(&dir, &key, options).await {
-        Err(StartError::WrongPassphrase) if globals.insecure_plaintext_key => {
-            Err(CliError::Locked {
-                what: "this profile has a passphrase: leave out --insecure-plaintext-key"
-                    .to_owned(),
-            })
-        }
+        Err(StartError::HasPassphrase) => Err(CliError::Locked {
+            what: "this profile has a passphrase: leave out --insecure-plaintext-key".to_owned(),
+        }),
+        Err(StartError::NoPassphrase) => Err(CliError::Locked {
+            what: "this profile has no passphrase: --insecure-plaintext-key opens it".to_owned(),
+        }),
         Err(StartError::NoProfile { dir }) => Err(CliError::NoProfile { dir }),
         opened => Ok(opened?),
     }

@@ -53,10 +53,10 @@ fn exit_codes_are_the_documented_ones() {
         (&["init", plain], 2),
         // nobody gives a passphrase
         (&["whoami"], 6),
-        (&["whoami", "--passphrase-file", "/nowhere/at/all"], 8),
+        (&["whoami", "--passphrase-file", "/nowhere/at/all"], 7),
         // no profile is there
         (&["whoami", plain], 6),
-        (&["restore", "/nowhere/at/all", plain], 8),
+        (&["restore", "/nowhere/at/all", plain], 7),
     ] {
         let output = decent(home.path(), words);
         assert_eq!(

@@ -44,6 +44,10 @@ const PURE_WITHOUT: &[(&str, &str)] = &[
     ("store", "disk"),
 ];
 
+/// Features that weaken what they touch: the simulator alone asks for them, so that no program
+/// that people run contains them.
+const TEST_ONLY: &[&str] = &["stub-crypto", "test-utils"];
+
 /// What pure code must not depend on, by name or by the start of its name.
 const IMPURE_CRATES: &[&str] = &[
     "tokio",
@@ -262,6 +266,46 @@ fn pure_crates_reach_no_impure_dependency() {
             );
         }
         assert!(seen.len() > 10, "{pure}: the graph was read");
+    }
+}
+
+#[test]
+fn nothing_but_the_simulator_asks_for_what_only_tests_may_have() {
+    let metadata = cargo_metadata(&["--no-deps"]);
+    let mut found = BTreeSet::new();
+    for package in array(&metadata, "packages") {
+        let name = text(package, "name");
+        let features = package.get("features").and_then(Value::as_object).unwrap();
+        for only in TEST_ONLY {
+            found.extend(features.contains_key(*only).then_some(*only));
+            // Whatever a feature turns on, and so on.
+            let mut reached = BTreeSet::from(["default".to_owned()]);
+            let mut waiting = vec!["default".to_owned()];
+            while let Some(feature) = waiting.pop() {
+                let more = features.get(&feature).into_iter().flat_map(|list| {
+                    let list = list.as_array().unwrap();
+                    list.iter().map(|f| f.as_str().unwrap().to_owned())
+                });
+                waiting.extend(more.filter(|next| reached.insert(next.clone())));
+            }
+            let turned_on = |f: &String| f.split('/').next_back() == Some(only);
+            assert!(!reached.iter().any(turned_on), "{name} turns {only} on");
+            // A feature of that name may hand it on; a dependency may not ask for it outright.
+            for dependency in array(package, "dependencies") {
+                let dev = dependency.get("kind").and_then(Value::as_str) == Some("dev");
+                let asked = array(dependency, "features").any(|f| f.as_str() == Some(only));
+                assert!(
+                    !asked || dev || name == "sim",
+                    "{name} asks {} for {only}",
+                    text(dependency, "name")
+                );
+            }
+        }
+    }
+    assert_eq!(found.len(), TEST_ONLY.len(), "each exists somewhere");
+    for package in workspace() {
+        let sim = package.normal().any(|d| d.name == "sim");
+        assert!(!sim, "{} depends on the simulator", package.name);
     }
 }
 

@@ -170,13 +170,17 @@ impl SealKeys {
         }
     }
 
-    /// `HMAC(hint key, nonce ‖ scope)[..16]`.
     fn commit(&self, nonce: &[u8; NONCE_LEN]) -> [u8; COMMIT_LEN] {
-        let full = hmac(self.hint.as_bytes(), &[nonce, &self.scope]);
-        let mut out = [0; COMMIT_LEN];
-        out.copy_from_slice(full.split_at(COMMIT_LEN).0);
-        out
+        commitment(&self.hint, nonce, &self.scope)
     }
+}
+
+/// `HMAC(hint key, nonce ‖ scope)[..16]`.
+fn commitment(hint: &Secret, nonce: &[u8; NONCE_LEN], scope: &[u8]) -> [u8; COMMIT_LEN] {
+    let full = hmac(hint.as_bytes(), &[nonce, scope]);
+    let mut out = [0; COMMIT_LEN];
+    out.copy_from_slice(full.split_at(COMMIT_LEN).0);
+    out
 }
 
 /// Seals content into an envelope under a tag.
@@ -216,12 +220,29 @@ pub fn open<'k>(
         }
     }
     let (index, keys) = found.ok_or(EnvelopeError::NoMatch)?;
-    let ad = ad(&Tag::from_bytes(*parts.tag), parts.commit);
-    aead::open(keys.key.as_bytes(), parts.nonce, &ad, parts.sealed)
-        .ok()
-        .and_then(unpad)
-        .map(|content| (index, content))
-        .ok_or(EnvelopeError::Tampered)
+    parts.open(&keys.key).map(|content| (index, content))
+}
+
+/// Opens an envelope of a scope with the epoch that sealed it. As [`open`] with the keys of all
+/// these epochs, but only those of the match are derived.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_in<'k>(
+    envelope: &[u8],
+    scope: &Scope,
+    epochs: impl IntoIterator<Item = &'k EpochKeys>,
+) -> Result<Vec<u8>, EnvelopeError> {
+    let parts = Parts::read(envelope)?;
+    let mut found = None;
+    for epoch in epochs {
+        let commit = commitment(epoch.hint(), parts.nonce, scope.as_bytes());
+        if equal(&commit, parts.commit) {
+            found = found.or(Some(epoch));
+        }
+    }
+    let epoch = found.ok_or(EnvelopeError::NoMatch)?;
+    parts.open(&epoch.scope(scope))
 }
 
 /// Returns the tag an envelope was sealed for.
@@ -256,6 +277,14 @@ impl<'a> Parts<'a> {
             })
         };
         parts().ok_or(EnvelopeError::WrongSize)
+    }
+
+    fn open(&self, key: &Secret) -> Result<Vec<u8>, EnvelopeError> {
+        let ad = ad(&Tag::from_bytes(*self.tag), self.commit);
+        aead::open(key.as_bytes(), self.nonce, &ad, self.sealed)
+            .ok()
+            .and_then(unpad)
+            .ok_or(EnvelopeError::Tampered)
     }
 }
 
@@ -337,6 +366,18 @@ mod tests {
         let right = sealed_by(2, &channel(1));
         let found = open(&sealed, others.iter().chain([&right]));
         assert_eq!(found, Ok((6, b"hi".to_vec())));
+
+        let epochs = [epoch(1), epoch(3), epoch(2)];
+        let opened = open_in(&sealed, &channel(1), &epochs);
+        assert_eq!(opened, Ok(b"hi".to_vec()));
+        let no_match = Err(EnvelopeError::NoMatch);
+        assert_eq!(open_in(&sealed, &channel(2), &epochs), no_match);
+        let (without, _) = epochs.split_at(2);
+        assert_eq!(open_in(&sealed, &channel(1), without), no_match);
+        let mut changed = sealed;
+        changed[100] ^= 1;
+        let tampered = Err(EnvelopeError::Tampered);
+        assert_eq!(open_in(&changed, &channel(1), &epochs), tampered);
     }
 
     #[test]

@@ -36,6 +36,10 @@ type Result<T> = core::result::Result<T, HpkeError>;
 
 /// An X25519 key pair: (secret, public).
 pub(crate) fn derive_key_pair(ikm: &[u8]) -> Result<(Bytes, Vec<u8>)> {
+    #[cfg(feature = "stub-crypto")]
+    if oplog::stub::is_on() {
+        return Ok(stub::derive_key_pair(ikm));
+    }
     let prk = labeled_extract(KEM_SUITE, &[], "dkp_prk", ikm)?;
     let secret = labeled_expand(KEM_SUITE, &prk, "sk", &[], KEY_LEN)?;
     let public = Primitives::secret_to_public(KEM, &secret).map_err(|_cause| HpkeError)?;
@@ -54,6 +58,11 @@ impl Context {
     /// Returns the encapsulated key too.
     pub(crate) fn sender(public: &[u8], info: &[u8], ikm: &[u8]) -> Result<(Vec<u8>, Self)> {
         let (secret, enc) = derive_key_pair(ikm)?;
+        #[cfg(feature = "stub-crypto")]
+        if oplog::stub::is_on() {
+            let context = stub::context(&enc, public, public, info)?;
+            return Ok((enc, context));
+        }
         let dh = dh(public, &secret)?;
         let shared = shared_secret(&dh, &enc, public)?;
         Ok((enc, Self::schedule(&shared, info)?))
@@ -61,17 +70,21 @@ impl Context {
 
     /// Decapsulates with a secret key.
     pub(crate) fn receiver(enc: &[u8], secret: &[u8], info: &[u8]) -> Result<Self> {
+        #[cfg(feature = "stub-crypto")]
+        if oplog::stub::is_on() {
+            return stub::context(enc, &stub::public_of(secret)?, enc, info);
+        }
         let dh = dh(enc, secret)?;
         let public = Primitives::secret_to_public(KEM, secret).map_err(|_cause| HpkeError)?;
         Self::schedule(&shared_secret(&dh, enc, &public)?, info)
     }
 
     pub(crate) fn seal(&self, ad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
-        Primitives::aead_seal(AEAD, &self.key, &self.nonce, ad, plain).map_err(|_cause| HpkeError)
+        aead_seal(&self.key, &self.nonce, ad, plain)
     }
 
     pub(crate) fn open(&self, ad: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
-        Primitives::aead_open(AEAD, &self.key, &self.nonce, ad, sealed).map_err(|_cause| HpkeError)
+        aead_open(&self.key, &self.nonce, ad, sealed)
     }
 
     pub(crate) fn export(&self, context: &[u8], len: usize) -> Result<Bytes> {
@@ -91,6 +104,25 @@ impl Context {
             exporter: part("exp", 32)?,
         })
     }
+}
+
+/// ChaCha20-Poly1305.
+pub(crate) fn aead_seal(key: &[u8], nonce: &[u8], ad: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+    #[cfg(feature = "stub-crypto")]
+    if oplog::stub::is_on() {
+        return Ok(oplog::stub::seal(stub::key(key)?, nonce, ad, plain));
+    }
+    Primitives::aead_seal(AEAD, key, nonce, ad, plain).map_err(|_cause| HpkeError)
+}
+
+/// Reverses [`aead_seal`].
+pub(crate) fn aead_open(key: &[u8], nonce: &[u8], ad: &[u8], sealed: &[u8]) -> Result<Vec<u8>> {
+    #[cfg(feature = "stub-crypto")]
+    if oplog::stub::is_on() {
+        let opened = oplog::stub::open(stub::key(key)?, nonce, ad, sealed);
+        return opened.map_err(|_opaque| HpkeError);
+    }
+    Primitives::aead_open(AEAD, key, nonce, ad, sealed).map_err(|_cause| HpkeError)
 }
 
 /// X25519; fails when the result is all zero, so low-order keys never reach the schedule.
@@ -121,6 +153,47 @@ fn labeled_expand(suite: &[u8], prk: &[u8], label: &str, info: &[u8], len: usize
     Primitives::kdf_expand(KDF, prk, &info, len)
         .map(Zeroizing::new)
         .map_err(|_cause| HpkeError)
+}
+
+/// What stands for X25519 in simulated worlds ([`oplog::stub`]): both sides hash what both know.
+#[cfg(feature = "stub-crypto")]
+mod stub {
+    use super::{Bytes, Context, HpkeError, KEY_LEN, Result, Zeroizing};
+    use crate::leaf::check_x25519;
+    use oplog::stub::{expand, public_of as public};
+
+    pub(super) fn derive_key_pair(ikm: &[u8]) -> (Bytes, Vec<u8>) {
+        let secret = blake3::derive_key("decent/stub/v1/hpke", ikm);
+        (Zeroizing::new(secret.to_vec()), public(&secret).to_vec())
+    }
+
+    pub(super) fn public_of(secret: &[u8]) -> Result<[u8; KEY_LEN]> {
+        key(secret).map(public)
+    }
+
+    /// `theirs` is the key that came from outside: a weak one fails, as its exchange would.
+    pub(super) fn context(
+        enc: &[u8],
+        public: &[u8],
+        theirs: &[u8],
+        info: &[u8],
+    ) -> Result<Context> {
+        check_x25519(key(theirs)?).map_err(|_cause| HpkeError)?;
+        let all = Zeroizing::new(expand(key(public)?, &[enc, info], 76));
+        let part = |from: usize, to: usize| {
+            let bytes = all.get(from..to).unwrap_or_default();
+            Zeroizing::new(bytes.to_vec())
+        };
+        Ok(Context {
+            key: part(0, 32),
+            nonce: part(32, 44),
+            exporter: part(44, 76),
+        })
+    }
+
+    pub(super) fn key(bytes: &[u8]) -> Result<&[u8; KEY_LEN]> {
+        bytes.try_into().map_err(|_cause| HpkeError)
+    }
 }
 
 #[cfg(test)]
@@ -166,12 +239,56 @@ mod tests {
 
     #[test]
     fn low_order_keys_fail_instead_of_sealing_to_everyone() {
-        for public in [
-            [0; 32],
-            crate::leaf::LOW_ORDER[2],
-            crate::leaf::LOW_ORDER[6],
-        ] {
-            assert!(Context::sender(&public, b"", &[7; 32]).is_err());
+        for stub in [false, true] {
+            let _entered = oplog::stub::enter(stub);
+            for public in [
+                [0; 32],
+                crate::leaf::LOW_ORDER[2],
+                crate::leaf::LOW_ORDER[6],
+            ] {
+                assert!(Context::sender(&public, b"", &[7; 32]).is_err());
+                assert!(Context::receiver(&public, &[7; 32], b"").is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn stubs_have_the_sizes_of_the_real_ones_and_fail_alike() {
+        for stub in [false, true] {
+            let _entered = oplog::stub::enter(stub);
+            let (secret, public) = derive_key_pair(&[1; 32]).unwrap();
+            let (other, _) = derive_key_pair(&[2; 32]).unwrap();
+            assert_eq!((secret.len(), public.len()), (KEY_LEN, KEY_LEN));
+            let (enc, sender) = Context::sender(&public, b"info", &[3; 32]).unwrap();
+            assert_eq!(enc.len(), KEY_LEN);
+            let sealed = sender.seal(b"ad", b"plain").unwrap();
+            assert_eq!(sealed.len(), b"plain".len() + TAG_LEN);
+            let open = |enc: &[u8], secret: &[u8], info: &[u8], ad: &[u8], sealed: &[u8]| {
+                Context::receiver(enc, secret, info).and_then(|c| c.open(ad, sealed))
+            };
+            let opened = open(&enc, &secret, b"info", b"ad", &sealed);
+            assert_eq!(opened, Ok(b"plain".to_vec()));
+            let exported = Context::receiver(&enc, &secret, b"info").unwrap();
+            assert_eq!(exported.export(b"c", 40), sender.export(b"c", 40));
+            for (name, failed) in [
+                ("key", open(&enc, &other, b"info", b"ad", &sealed)),
+                ("info", open(&enc, &secret, b"x", b"ad", &sealed)),
+                ("ad", open(&enc, &secret, b"info", b"x", &sealed)),
+                ("key length", open(&enc, b"short", b"info", b"ad", &sealed)),
+                (
+                    "enc length",
+                    open(b"short", &secret, b"info", b"ad", &sealed),
+                ),
+            ] {
+                assert_eq!(failed, Err(HpkeError), "{name}");
+            }
+            for at in 0..enc.len() + sealed.len() {
+                let mut all = [enc.clone(), sealed.clone()].concat();
+                all[at] ^= 1;
+                let (enc, sealed) = all.split_at(KEY_LEN);
+                let opened = open(enc, &secret, b"info", b"ad", sealed);
+                assert_eq!(opened, Err(HpkeError), "byte {at}");
+            }
         }
     }
 }

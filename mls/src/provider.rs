@@ -15,7 +15,7 @@ use core::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use hpke_rs_crypto::HpkeCrypto;
-use hpke_rs_crypto::types::{AeadAlgorithm, KdfAlgorithm};
+use hpke_rs_crypto::types::KdfAlgorithm;
 use hpke_rs_rust_crypto::HpkeRustCrypto as Primitives;
 use openmls_memory_storage::MemoryStorage;
 use openmls_traits::OpenMlsProvider;
@@ -34,7 +34,7 @@ use sha2::{Digest as _, Sha256};
 use tls_codec::SecretVLBytes;
 use zeroize::Zeroize;
 
-use crate::hpke::{self, Context};
+use crate::hpke::{self, Context, HpkeError};
 use crate::state::Rows;
 
 /// The one ciphersuite (B1).
@@ -70,7 +70,10 @@ impl Provider {
                 .map(|(key, value)| (key.clone(), value.to_vec())),
         );
         Self {
-            crypto: Crypto { ephemeral: None },
+            crypto: Crypto {
+                ephemeral: None,
+                primitives: Kind::here(),
+            },
             rand: Rand(None),
             storage,
         }
@@ -209,6 +212,29 @@ impl OpenMlsRand for Rand {
 #[derive(Debug)]
 pub struct Crypto {
     ephemeral: Option<Secret>,
+    primitives: Kind,
+}
+
+/// Which primitives: those of the thread that began the operation, on every thread of the pool too.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    #[cfg(feature = "stub-crypto")]
+    stub: bool,
+}
+
+impl Kind {
+    fn here() -> Self {
+        Self {
+            #[cfg(feature = "stub-crypto")]
+            stub: oplog::stub::is_on(),
+        }
+    }
+
+    fn compute<T>(self, with: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "stub-crypto")]
+        let _entered = oplog::stub::enter(self.stub);
+        with()
+    }
 }
 
 impl Crypto {
@@ -228,9 +254,9 @@ fn only_sha256(hash: HashType) -> Result<KdfAlgorithm, CryptoError> {
     }
 }
 
-fn only_chacha(aead: AeadType) -> Result<AeadAlgorithm, CryptoError> {
+fn only_chacha(aead: AeadType) -> Result<(), CryptoError> {
     match aead {
-        AeadType::ChaCha20Poly1305 => Ok(AeadAlgorithm::ChaCha20Poly1305),
+        AeadType::ChaCha20Poly1305 => Ok(()),
         AeadType::Aes128Gcm | AeadType::Aes256Gcm => Err(CryptoError::UnsupportedAeadAlgorithm),
     }
 }
@@ -316,7 +342,9 @@ impl OpenMlsCrypto for Crypto {
         nonce: &[u8],
         ad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        Primitives::aead_seal(only_chacha(alg)?, key, nonce, ad, data)
+        only_chacha(alg)?;
+        self.primitives
+            .compute(|| hpke::aead_seal(key, nonce, ad, data))
             .map_err(|_cause| CryptoError::CryptoLibraryError)
     }
 
@@ -328,7 +356,9 @@ impl OpenMlsCrypto for Crypto {
         nonce: &[u8],
         ad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        Primitives::aead_open(only_chacha(alg)?, key, nonce, ad, sealed)
+        only_chacha(alg)?;
+        self.primitives
+            .compute(|| hpke::aead_open(key, nonce, ad, sealed))
             .map_err(|_cause| CryptoError::AeadDecryptionError)
     }
 
@@ -350,7 +380,8 @@ impl OpenMlsCrypto for Crypto {
             .map_err(|_cause| CryptoError::InvalidLength)?;
         let signature =
             <[u8; 64]>::try_from(signature).map_err(|_cause| CryptoError::InvalidSignature)?;
-        keys::verify(public, data, &Signature::from_bytes(signature))
+        self.primitives
+            .compute(|| keys::verify(public, data, &Signature::from_bytes(signature)))
             .map_err(|_cause| CryptoError::InvalidSignature)
     }
 
@@ -359,7 +390,10 @@ impl OpenMlsCrypto for Crypto {
         let seed = key
             .try_into()
             .map_err(|_cause| CryptoError::InvalidLength)?;
-        Ok(SecretKey::from_seed(seed).sign(data).as_bytes().to_vec())
+        let sig = self
+            .primitives
+            .compute(|| SecretKey::from_seed(seed).sign(data));
+        Ok(sig.as_bytes().to_vec())
     }
 
     fn hpke_seal(
@@ -372,11 +406,11 @@ impl OpenMlsCrypto for Crypto {
     ) -> Result<HpkeCiphertext, CryptoError> {
         only_our_hpke(config)?;
         let ikm = self.ephemeral_ikm(&[b"seal", public, info, ad, plain])?;
-        let (enc, context) = Context::sender(public, info, ikm.as_bytes())
-            .map_err(|_cause| CryptoError::HpkeEncryptionError)?;
-        let sealed = context
-            .seal(ad, plain)
-            .map_err(|_cause| CryptoError::HpkeEncryptionError)?;
+        let sealed = self.primitives.compute(|| {
+            let (enc, context) = Context::sender(public, info, ikm.as_bytes())?;
+            Ok((enc, context.seal(ad, plain)?))
+        });
+        let (enc, sealed) = sealed.map_err(|_cause: HpkeError| CryptoError::HpkeEncryptionError)?;
         Ok(HpkeCiphertext {
             kem_output: enc.into(),
             ciphertext: sealed.into(),
@@ -392,8 +426,11 @@ impl OpenMlsCrypto for Crypto {
         ad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
         only_our_hpke(config)?;
-        Context::receiver(input.kem_output.as_slice(), secret, info)
-            .and_then(|context| context.open(ad, input.ciphertext.as_slice()))
+        self.primitives
+            .compute(|| {
+                Context::receiver(input.kem_output.as_slice(), secret, info)?
+                    .open(ad, input.ciphertext.as_slice())
+            })
             .map_err(|_cause| CryptoError::HpkeDecryptionError)
     }
 
@@ -407,7 +444,9 @@ impl OpenMlsCrypto for Crypto {
     ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
         only_our_hpke(config)?;
         let ikm = self.ephemeral_ikm(&[b"export", public, info])?;
-        let (enc, context) = Context::sender(public, info, ikm.as_bytes())
+        let (enc, context) = self
+            .primitives
+            .compute(|| Context::sender(public, info, ikm.as_bytes()))
             .map_err(|_cause| CryptoError::SenderSetupError)?;
         let secret = context
             .export(exporter_context, len)
@@ -425,7 +464,9 @@ impl OpenMlsCrypto for Crypto {
         len: usize,
     ) -> Result<ExporterSecret, CryptoError> {
         only_our_hpke(config)?;
-        let context = Context::receiver(enc, secret, info)
+        let context = self
+            .primitives
+            .compute(|| Context::receiver(enc, secret, info))
             .map_err(|_cause| CryptoError::ReceiverSetupError)?;
         let secret = context
             .export(exporter_context, len)
@@ -439,8 +480,10 @@ impl OpenMlsCrypto for Crypto {
         ikm: &[u8],
     ) -> Result<HpkeKeyPair, CryptoError> {
         only_our_hpke(config)?;
-        let (secret, public) =
-            hpke::derive_key_pair(ikm).map_err(|_cause| CryptoError::CryptoLibraryError)?;
+        let (secret, public) = self
+            .primitives
+            .compute(|| hpke::derive_key_pair(ikm))
+            .map_err(|_cause| CryptoError::CryptoLibraryError)?;
         Ok(HpkeKeyPair {
             private: secret.to_vec().into(),
             public,

@@ -11,7 +11,7 @@ mod replay;
 mod scratch;
 mod shape;
 
-pub use dump::{Dump, DumpOp, dump_of};
+pub use dump::{Dump, DumpOp, DumpRefused, dump_of};
 pub use explain::{Explanation, Party};
 pub use outcome::Outcome;
 pub use proof::{PROOF_BYTES_MAX, Proof, ProofError, verify};

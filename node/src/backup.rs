@@ -71,9 +71,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub fn backup(&mut self) -> Result<Vec<u8>, CommandError> {
         let mut spaces = Vec::new();
         for id in self.spaces.keys() {
-            let ops = self.all_ops(id)?.into_iter().map(ByteVec::from).collect();
-            spaces.push(SavedSpace { id: *id, ops });
+            spaces.push((*id, self.all_ops(id)?));
         }
+        Ok(self.backup_of(spaces))
+    }
+
+    /// Returns a backup of this profile with these ops, which come parents first.
+    pub(crate) fn backup_of(&mut self, spaces: Vec<(SpaceId, Vec<Vec<u8>>)>) -> Vec<u8> {
+        let spaces = spaces.into_iter().map(|(id, ops)| SavedSpace {
+            id,
+            ops: ops.into_iter().map(ByteVec::from).collect(),
+        });
+        let spaces = spaces.collect();
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
         let content = Content {
             name: self.me.cert.name.clone(),
@@ -83,7 +92,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let seed = Secret::from_bytes(*self.me.identity.to_seed());
         let mut salt = [0; SALT_LEN];
         self.rng.fill_bytes(&mut salt);
-        Ok(seal(&seed, &salt, &codec::encode(&content)))
+        seal(&seed, &salt, &codec::encode(&content))
     }
 
     /// Makes a profile from the words and a backup: the same person, a new device, every Space with

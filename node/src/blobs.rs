@@ -300,7 +300,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Returns how many chunks wait for a relay.
-    pub(crate) fn uploads_waiting(&self) -> usize {
+    #[must_use]
+    pub fn uploads_waiting(&self) -> usize {
         self.blobs.uploads.len()
     }
 

@@ -348,6 +348,11 @@ pub enum Answer {
         new: u64,
         /// Ops that were known.
         known: u64,
+        /// What in it is no op.
+        unreadable: u64,
+        /// Ops that build on something that is not here, or are dated in the future. They are only
+        /// in memory until it comes.
+        waiting: u64,
         /// Ops that were refused, each with the rule that refused it.
         refused: Vec<(OpId, String)>,
     },

@@ -25,6 +25,12 @@ pub enum CommandError {
         /// What was asked for.
         op: OpId,
     },
+    /// The op came, and the disk has damaged it since.
+    #[error("op {op} was here, and the disk has damaged it")]
+    DamagedOp {
+        /// Which.
+        op: OpId,
+    },
     /// Not a member of the Space.
     #[error("{user} is not a member of this Space")]
     NotAMember {
@@ -118,12 +124,17 @@ pub enum CommandError {
         doing: &'static str,
     },
     /// The disk failed.
-    #[error("the profile cannot be written")]
+    #[error("{}", store_words(source))]
     Store {
         /// Why.
         #[from]
         source: StoreError,
     },
+    /// The disk failed after this had been written, before that was certain to last.
+    #[error(
+        "the disk failed while this was being saved; see whether it is there before you do it again"
+    )]
+    Unsure,
     /// The MLS library refused what this node itself made: a bug, or damaged state.
     #[error("the group state is damaged: {why}")]
     Group {
@@ -133,4 +144,13 @@ pub enum CommandError {
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
+}
+
+/// What a failed disk means for whoever gave the command.
+const fn store_words(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::Full => "the profile cannot be written",
+        StoreError::Damaged { .. } => "the profile cannot be read",
+        StoreError::Io { .. } => "the profile cannot be read or written",
+    }
 }

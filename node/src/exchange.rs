@@ -27,6 +27,8 @@ pub(crate) const TICK_MS: u64 = 30_000;
 #[derive(Debug)]
 pub(crate) struct Relay {
     pub(crate) address: String,
+    /// Stands for it in rows.
+    key: oplog::Digest,
     pub(crate) connected: bool,
     pub(crate) error: Option<String>,
     /// What mailbox owners sign on this connection.
@@ -72,6 +74,7 @@ pub(crate) enum Purpose {
 impl Relay {
     pub(crate) fn new(address: String) -> Self {
         Self {
+            key: relay_key(&address),
             address,
             connected: false,
             error: None,
@@ -87,8 +90,8 @@ impl Relay {
     }
 
     /// Stands for the relay in rows.
-    pub(crate) fn key(&self) -> oplog::Digest {
-        relay_key(&self.address)
+    pub(crate) const fn key(&self) -> oplog::Digest {
+        self.key
     }
 
     pub(crate) fn status(&self) -> RelayStatus {

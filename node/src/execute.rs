@@ -324,8 +324,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         target: UserId,
         reason: String,
         late: Option<LatePolicy>,
-        purge: Vec<PurgeFrom>,
+        mut purge: Vec<PurgeFrom>,
     ) -> Result<Removal, CommandError> {
+        purge.sort_unstable();
+        purge.dedup();
         let cut = self.cut_of(space, &target)?;
         Ok(Removal {
             target,

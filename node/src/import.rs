@@ -142,11 +142,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Answers an import that is done; another goes on after what else waits.
     fn import_later(&mut self, import: Import) {
         if import.ops.is_empty() {
+            let new = import.outcome.accepted.len() as u64;
+            let known = import.outcome.duplicates;
+            let unreadable = import.outcome.malformed;
+            let judged = new + known + unreadable + import.outcome.refused.len() as u64;
             let refused = import.outcome.refused.into_iter();
             let answer = Answer::Imported {
                 space: import.space,
-                new: import.outcome.accepted.len() as u64,
-                known: import.outcome.duplicates,
+                new,
+                known,
+                unreadable,
+                waiting: import.total.saturating_sub(judged),
                 refused: refused
                     .map(|(op, rule, why)| (op, format!("{rule}: {why}")))
                     .collect(),
@@ -176,28 +182,49 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
     }
 
-    /// Returns the bytes of every op of a Space, parents first.
+    /// Returns the bytes of every op of a Space that can be read, parents first.
     pub(crate) fn all_ops(&self, space: &SpaceId) -> Result<Vec<Vec<u8>>, CommandError> {
+        let ids = self.op_ids(space)?;
+        Ok(in_order(self.dated_ops(space, &ids)?))
+    }
+
+    /// Returns every op of a Space, lane by lane, without reading any.
+    pub(crate) fn op_ids(&self, space: &SpaceId) -> Result<Vec<OpId>, CommandError> {
         let s = self.known_space(space)?;
-        let mut ops: Vec<(Hlc, OpId)> = Vec::new();
+        let mut ids = Vec::new();
         for head in s.table.all_lanes(&self.store)? {
-            for (_, id) in s
+            let lane = s
                 .table
-                .range(&self.store, &head.lane, 0, None, usize::MAX)?
-            {
-                if let Some(op) = s.op(&self.store, &id)? {
-                    ops.push((op.header().hlc, id));
-                }
+                .range(&self.store, &head.lane, 0, None, usize::MAX)?;
+            ids.extend(lane.into_iter().map(|(_, id)| id));
+        }
+        Ok(ids)
+    }
+
+    /// Returns those of these ops that can be read, with time and bytes.
+    pub(crate) fn dated_ops(
+        &self,
+        space: &SpaceId,
+        ids: &[OpId],
+    ) -> Result<Vec<DatedOp>, CommandError> {
+        let s = self.known_space(space)?;
+        let mut ops = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(op) = s.op(&self.store, id)? {
+                ops.push((op.header().hlc, *id, op.encode()));
             }
         }
-        // Times grow along references (R2).
-        ops.sort_unstable();
-        let mut bytes = Vec::with_capacity(ops.len());
-        for (_, id) in ops {
-            bytes.extend(self.op_bytes(space, &id)?);
-        }
-        Ok(bytes)
+        Ok(ops)
     }
+}
+
+/// An op with its time.
+pub(crate) type DatedOp = (Hlc, OpId, Vec<u8>);
+
+/// Returns the bytes of ops, parents first: times grow along references (R2).
+pub(crate) fn in_order(mut ops: Vec<DatedOp>) -> Vec<Vec<u8>> {
+    ops.sort_unstable();
+    ops.into_iter().map(|(_, _, bytes)| bytes).collect()
 }
 
 fn bad(why: &str) -> CommandError {

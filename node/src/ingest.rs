@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use minicbor::bytes::ByteVec;
 use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
 use oplog::{
-    Accept, AcceptError, AcceptedOp, EpochId, Kind, OpId, Refused, Rule, Scope, SignedOp, SpaceId,
-    SpaceNo, Tag, UserId, VerifiedOp, codec,
+    Accept, AcceptError, AcceptedOp, EpochId, Kind, OpId, Rule, Scope, SignedOp, SpaceId, SpaceNo,
+    Tag, UserId, VerifiedOp, codec,
 };
 use rand_core::CryptoRng;
 
@@ -45,8 +45,8 @@ pub(crate) struct Outcome {
     pub(crate) held: u64,
     /// Refused, with the rule and its words.
     pub(crate) refused: Vec<(OpId, &'static str, String)>,
-    /// Those of them whose refusal is a verdict on the op.
-    pub(crate) verdicts: Vec<(OpId, Rule)>,
+    /// Those of them whose refusal is a verdict on the op, as they came.
+    pub(crate) verdicts: Vec<(OpId, Rule, Vec<u8>)>,
     /// Not even ops.
     pub(crate) malformed: u64,
 }
@@ -77,6 +77,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 let mut outcome = Outcome::default();
                 let mut ops = Vec::new();
                 for Arrived { id, hour, bytes } in envelopes {
+                    let s = self.spaces.get(&space);
+                    if s.is_some_and(|s| s.repair.knows_gossip(&id)) {
+                        continue;
+                    }
                     if let Some((_, inside)) = self.arrival(&space, &tag, &id)? {
                         // Another relay brought it. That it is here too is what was hoped for.
                         if let Some(s) = self.spaces.get_mut(&space) {
@@ -94,7 +98,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                             }
                             ops.extend(list);
                         }
-                        Some(Opened::Gossip(message)) => self.heard(&space, &message)?,
+                        Some(Opened::Gossip(message)) => {
+                            if let Some(s) = self.spaces.get_mut(&space) {
+                                s.repair.note_gossip(id);
+                            }
+                            self.heard(&space, &message)?;
+                        }
                         None => {
                             self.note_arrival(&space, &tag, &id, hour, &[])?;
                             self.keep_unopened(&space, tag, &scope, &bytes)?;
@@ -113,8 +122,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn open_one(&mut self, space: &SpaceId, scope: &Scope, envelope: &[u8]) -> Option<Opened> {
-        let keys = self.spaces.get(space)?.seal_keys(scope);
-        let (_, plain) = mls::envelope::open(envelope, &keys).ok()?;
+        let epochs = self.spaces.get(space)?.keys.values();
+        let plain = mls::envelope::open_in(envelope, scope, epochs).ok()?;
         // Sealed by a member: nonsense inside is their fault and nobody's loss.
         match codec::decode("envelope content", &plain).ok()? {
             Sealed::Ops(list) => Some(Opened::Ops(list)),
@@ -172,8 +181,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             verified = self.pace(space, verified)?;
         }
         self.accept_all(space, verified, &mut outcome)?;
-        for (op, rule) in &outcome.verdicts {
-            self.note_refusal(space, op, *rule)?;
+        for (op, rule, bytes) in &outcome.verdicts {
+            self.note_refusal(space, op, *rule, bytes)?;
         }
         for (op, rule, why) in &outcome.refused {
             self.notify(Notice::Refused {
@@ -199,6 +208,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let lost_before = lost_count(self);
         for op in ops {
             let id = op.id();
+            // Should it be refused, an outsider must be able to judge it too.
+            let bytes = op.encode();
             let Some(s) = self.spaces.get_mut(space) else {
                 return Ok(());
             };
@@ -213,14 +224,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     accepted.extend(applied);
                     refused
                         .into_iter()
-                        .for_each(|refused| outcome.refuse(refused));
+                        .for_each(|r| outcome.refuse(r.id, &r.error, || r.op.encode()));
                 }
                 Ok(Accept::Held { .. } | Accept::Deferred { .. } | Accept::Waiting(_)) => {
                     outcome.held += 1
                 }
                 Ok(Accept::Duplicate) => outcome.duplicates += 1,
                 Err(AcceptError::Store(source)) => return Err(source),
-                Err(error) => outcome.refuse(Refused { id, error }),
+                Err(error) => outcome.refuse(id, &error, || bytes),
             }
         }
         outcome.accepted.extend(accepted.iter().map(|op| op.id()));
@@ -461,15 +472,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     accepted.extend(applied);
                     refused
                         .into_iter()
-                        .for_each(|refused| outcome.refuse(refused));
+                        .for_each(|r| outcome.refuse(r.id, &r.error, || r.op.encode()));
                 }
                 Err(AcceptError::Store(source)) => return Err(source),
-                Err(error) => outcome.refuse(Refused { id, error }),
+                Err(error) => outcome.refuse(id, &error, Vec::new),
                 Ok(_) => {}
             }
         }
-        for (op, rule) in &outcome.verdicts {
-            self.note_refusal(space, op, *rule)?;
+        for (op, rule, bytes) in &outcome.verdicts {
+            self.note_refusal(space, op, *rule, bytes)?;
         }
         self.applied(space, &accepted)?;
         self.take_slowed(space)
@@ -493,14 +504,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 }
 
 impl Outcome {
-    fn refuse(&mut self, refused: Refused) {
-        let rule = refused.error.rule();
-        if let Some(rule) = rule.filter(|_| refused.error.is_verdict()) {
-            self.verdicts.push((refused.id, rule));
+    /// Notes that an op was refused. `bytes` gives it as it came, empty when nobody has it any more.
+    fn refuse(&mut self, op: OpId, error: &AcceptError, bytes: impl FnOnce() -> Vec<u8>) {
+        let rule = error.rule();
+        if let Some(rule) = rule.filter(|_| error.is_verdict()) {
+            self.verdicts.push((op, rule, bytes()));
         }
         let rule = rule.map_or("local", Rule::id);
-        self.refused
-            .push((refused.id, rule, refused.error.to_string()));
+        self.refused.push((op, rule, error.to_string()));
     }
 }
 

@@ -70,6 +70,6 @@ pub use oplog::payload::{
 };
 pub use oplog::store::StoreError;
 pub use oplog::{
-    BlobId, ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, Scope, Secret, SpaceId, Timestamp,
-    UserId,
+    BlobId, ChannelId, DeviceId, Digest, EpochId, Header, Hlc, OpId, Scope, Secret, SpaceId,
+    Timestamp, UserId,
 };

@@ -16,6 +16,7 @@ use crate::flood::Pace;
 use crate::identity::QUEUE_TABLE;
 use crate::node::Node;
 use crate::room::Room;
+use crate::tags::TagUse;
 
 /// How long a tag's backlog is looked for after an absence: what relays keep (B16).
 const RETENTION_DAYS: u64 = 30;
@@ -27,6 +28,8 @@ const LAST_DAY_KEY: &[u8] = b"last-day";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TagSync {
+    /// What comes under it.
+    found: TagUse,
     pub(crate) cursor: Cursor,
     pub(crate) phase: Phase,
 }
@@ -46,18 +49,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if !self.relays.get(&id).is_some_and(|relay| relay.connected) {
             return Ok(());
         }
-        let wanted = self.wanted_tags()?;
+        let wanted = self.tag_book()?;
         let Some(relay) = self.relays.get_mut(&id) else {
             return Ok(());
         };
-        relay.tags.retain(|tag, _| wanted.contains(tag));
+        relay.tags.retain(|tag, _| wanted.contains_key(tag));
         let key = relay.key();
-        for tag in wanted {
-            if self
-                .relays
-                .get(&id)
-                .is_some_and(|r| r.tags.contains_key(&tag))
-            {
+        for (tag, found) in wanted {
+            let tags = self.relays.get_mut(&id).map(|relay| &mut relay.tags);
+            if let Some(known) = tags.and_then(|tags| tags.get_mut(&tag)) {
+                known.found = found;
                 continue;
             }
             let cursor = self.cursor(&key, &tag)?;
@@ -66,6 +67,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 relay.tags.insert(
                     tag,
                     TagSync {
+                        found,
                         cursor,
                         phase: Phase::Unknown,
                     },
@@ -244,14 +246,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         sync.cursor = last;
+        let found = sync.found;
         self.store.put(
             QUEUE_TABLE,
             &cursor_row(&key, &tag),
             &last.as_raw().to_be_bytes(),
         );
-        let Some(found) = self.tag_book()?.get(&tag).copied() else {
-            return Ok(());
-        };
         let envelopes = new
             .into_iter()
             .map(|item| Arrived {

@@ -53,13 +53,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             if !join.relays.iter().any(|address| relay_key(address) == key) {
                 continue;
             }
-            match join.mailboxes.iter().find(|m| m.relay == key) {
-                None if join.landed_at.is_some() => {}
+            let mailbox = join.mailboxes.iter().find(|m| m.relay == key);
+            match mailbox.and_then(|m| Some((m, m.recv_id?, m.send_id?))) {
+                None if join.landed_at.is_some() || self.opening(id, &space) => {}
+                // Also when an earlier process, or an earlier connection, never heard the answer.
                 None => self.open_mailbox(id, key, join),
-                Some(mailbox) => {
-                    let (Some(recv_id), Some(_)) = (mailbox.recv_id, mailbox.send_id) else {
-                        continue;
-                    };
+                Some((mailbox, recv_id, _)) => {
                     let reader = SecretKey::from_seed(mailbox.key.as_bytes());
                     let after = mailbox.read_to;
                     let auth = RecvAuth::sign(
@@ -87,9 +86,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
+    /// Whether a relay has yet to answer our wish for a mailbox.
+    fn opening(&self, id: RelayId, space: &SpaceId) -> bool {
+        self.requests.values().any(|(at, purpose)| {
+            *at == id && matches!(purpose, Purpose::OpenMailbox(of) if of == space)
+        })
+    }
+
     fn open_mailbox(&mut self, id: RelayId, relay: Digest, mut join: PendingJoin) {
         let seed = Secret::generate(&mut self.rng);
         let recv_pk = Digest::from_bytes(SecretKey::from_seed(seed.as_bytes()).public());
+        join.mailboxes.retain(|m| m.relay != relay);
         join.mailboxes.push(Mailbox {
             relay,
             key: Digest::from_bytes(*seed.as_bytes()),

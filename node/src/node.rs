@@ -153,6 +153,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// # Errors
     /// When storage still fails.
     pub fn reload(&mut self) -> Result<Vec<Effect>, StoreError> {
+        // What the event that failed had staged already belongs to no step.
+        self.store.abandon();
         self.spaces.clear();
         self.joins.clear();
         self.blobs = Blobs::new(self.blobs.budget);

@@ -16,8 +16,8 @@ use crate::node::Node;
 use crate::space::Space;
 use crate::standing::{SpaceBodies, SpaceStanding};
 use crate::view::{
-    ChannelView, Delivery, InviteView, MemberView, OwnOp, PostState, PostView, SpaceStatus,
-    SpaceSummary, Status, ThreadSummary,
+    ChannelView, DamagedOp, Delivery, InviteView, MemberView, OwnOp, PostState, PostView, Rooms,
+    SpaceStatus, SpaceSummary, Status, ThreadSummary,
 };
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -177,6 +177,24 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(self.known_space(&space)?.state_hash(&self.store)?)
     }
 
+    /// Returns what waits in a Space.
+    ///
+    /// # Errors
+    /// When the Space is not here.
+    pub fn rooms(&self, space: SpaceId) -> Result<Rooms, CommandError> {
+        let s = self.known_space(&space)?;
+        let waiting = self.waiting_to_send(&space)?;
+        Ok(Rooms {
+            held: s.log.holdback().len(),
+            unopened: s.unopened,
+            queued: waiting
+                .iter()
+                .filter(|(_, row)| row.taken.is_empty())
+                .count(),
+            forks: s.authority.epochs().forks().count(),
+        })
+    }
+
     /// Returns the health report.
     ///
     /// # Errors
@@ -186,17 +204,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for s in self.spaces.values() {
             // First, since it finds what is damaged.
             let state_hash = self.state_hash(s.id)?;
+            let rooms = self.rooms(s.id)?;
             spaces.push(SpaceStatus {
                 summary: self.summary(s),
                 control_ops: s.log.dag().len(),
-                held: s.log.holdback().len(),
+                held: rooms.held,
                 lost: s.log.lost().len() + s.damaged.borrow().len(),
-                unopened: s.unopened,
-                queued: self
-                    .waiting_to_send(&s.id)?
-                    .iter()
-                    .filter(|(_, row)| row.taken.is_empty())
-                    .count(),
+                unopened: rooms.unopened,
+                queued: rooms.queued,
                 forks: s
                     .authority
                     .epochs()
@@ -273,6 +288,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         }
         Ok(ops.into_values().rev().take(limit).collect())
+    }
+
+    /// Returns the ops of a Space that were accepted here and that the disk has damaged since.
+    ///
+    /// # Errors
+    /// When the Space is not here, or storage fails.
+    pub fn damaged(&self, space: SpaceId) -> Result<Vec<DamagedOp>, CommandError> {
+        Ok(self.known_space(&space)?.damaged(&self.store)?)
     }
 
     pub(crate) fn delivery(

@@ -49,7 +49,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             if waits || !self.online() || now.saturating_sub(since) < PATIENCE_MS {
                 continue;
             }
-            match self.ask_again(&space) {
+            match self.ask_for_keys(&space) {
                 Ok(()) => {}
                 Err(CommandError::Store { source }) => return Err(source),
                 Err(error) => tracing::debug!(%error, "cannot ask to be added again"),
@@ -58,7 +58,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    fn ask_again(&mut self, space: &SpaceId) -> Result<(), CommandError> {
+    fn ask_for_keys(&mut self, space: &SpaceId) -> Result<(), CommandError> {
         let me = self.local_device()?;
         let (package, secret) = mls::key_package(&me, &mut self.rng).map_err(group_error)?;
         let mut nonce = [0; 32];

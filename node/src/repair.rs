@@ -5,7 +5,7 @@
 //! as it is now; the op stays the same op. To keep answers few, members wait their turn in
 //! an order drawn by hash, and stay silent when somebody was faster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use minicbor::bytes::ByteVec;
 use oplog::hash::H;
@@ -19,6 +19,7 @@ use crate::heads::{LaneEnds, by_lane, told};
 use crate::identity::QUEUE_TABLE;
 use crate::message::{Gossip, Have, Sealed, WANT_IDS_MAX};
 use crate::node::Node;
+use crate::space::Space;
 
 /// How long a node waits for a missing op before it asks, in milliseconds: relays deliver out of order.
 const WANT_AFTER_MS: u64 = 1_500;
@@ -27,6 +28,11 @@ const HAVE_AFTER_MS: u64 = 2_000;
 /// Heads are told at most this often for each device in the group, in milliseconds: the whole
 /// group together tells about two a second, however large it is.
 const HAVE_EVERY_MS: u64 = 400;
+/// While people go on talking, heads are told half as often each time, down to this, in milliseconds:
+/// who writes shows by that what they have seen, and every message wakes every phone.
+const HAVE_EVERY_MS_MAX: u64 = 120_000;
+/// Envelopes of gossip remembered: more than come while the slower relays bring the same ones.
+const GOSSIP_SEEN_MAX: usize = 64;
 /// What is still missing is asked for again after this time, in milliseconds, then after twice as
 /// long, and so on: whoever has it may not have been there, or a relay lost the question.
 const AGAIN_MS_MIN: u64 = 60_000;
@@ -52,9 +58,14 @@ pub(crate) struct Repair {
     /// When and what each device last told of its heads.
     heard: BTreeMap<DeviceId, Heard>,
     said_have_at: u64,
+    /// How long to keep silent after that, in milliseconds.
+    have_every_ms: u64,
+    /// Envelopes of gossip that were taken: another relay brings them too.
+    gossip_seen: VecDeque<Digest>,
+    /// When heads will be told, in milliseconds.
+    have_due: Option<u64>,
     /// When what is missing was last asked for, in milliseconds; never since the start.
     pub(crate) said_want_at: Option<u64>,
-    have_due: bool,
     want_due: bool,
     /// Somebody told of more than we hold.
     behind: bool,
@@ -63,10 +74,18 @@ pub(crate) struct Repair {
     again_ms: u64,
 }
 
-/// What a device last told, and what we held then, in milliseconds and digests.
+/// What a device last told that mattered.
 #[derive(Clone, Copy, Debug)]
 struct Heard {
+    /// When, in milliseconds.
     at: u64,
+    /// If it had more than we.
+    between: Option<Between>,
+}
+
+/// What a device told, and what we held then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Between {
     theirs: Digest,
     ours: Digest,
 }
@@ -75,6 +94,32 @@ impl Repair {
     /// Somebody sent this op: nobody else needs to.
     pub(crate) fn given(&mut self, op: &OpId) {
         self.owed.remove(op);
+    }
+
+    /// Returns whether this envelope of gossip was taken already.
+    pub(crate) fn knows_gossip(&self, envelope: &Digest) -> bool {
+        self.gossip_seen.contains(envelope)
+    }
+
+    /// Notes that an envelope of gossip is taken.
+    pub(crate) fn note_gossip(&mut self, envelope: Digest) {
+        if self.gossip_seen.len() == GOSSIP_SEEN_MAX {
+            self.gossip_seen.pop_front();
+        }
+        self.gossip_seen.push_back(envelope);
+    }
+
+    /// Heads are told now: the longer people go on, the longer until the next time.
+    fn said_have(&mut self, now: u64, least_ms: u64) {
+        let since = now.saturating_sub(self.said_have_at);
+        let rested = since > self.have_every_ms.max(least_ms).saturating_mul(2);
+        self.have_every_ms = match (self.said_have_at, rested) {
+            // Somebody needed them at once.
+            (0, _) => self.have_every_ms.max(least_ms),
+            (_, true) => least_ms,
+            (_, false) => (self.have_every_ms * 2).clamp(least_ms, HAVE_EVERY_MS_MAX.max(least_ms)),
+        };
+        self.said_have_at = now;
     }
 
     /// Whether anybody told of their heads since the start.
@@ -111,13 +156,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return;
         };
         let missing = !s.log.holdback().is_empty() || !s.log.lost().is_empty();
-        let say = !s.repair.have_due;
         let ask = missing && !s.repair.want_due;
-        let devices = u64::try_from(s.roster().count()).unwrap_or(u64::MAX);
-        let every = HAVE_EVERY_MS.saturating_mul(devices);
+        let every = have_every_least(s).max(s.repair.have_every_ms);
         let wait =
             HAVE_AFTER_MS.max((s.repair.said_have_at.saturating_add(every)).saturating_sub(now));
-        s.repair.have_due = true;
+        // What is due later may be needed sooner.
+        let say = s.repair.have_due.is_none_or(|due| now + wait < due);
+        if say {
+            s.repair.have_due = Some(now + wait);
+        }
         s.repair.want_due |= ask;
         if say {
             self.set_timer(Timer::Have(*space), wait);
@@ -132,7 +179,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        s.repair.have_due = false;
+        s.repair.have_due = None;
         if !self.online() {
             return Ok(());
         }
@@ -140,7 +187,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let lanes = told(&self.own_ends(space)?);
         let have = Have::signed(space, lanes, &self.me.device);
         if let Some(s) = self.spaces.get_mut(space) {
-            s.repair.said_have_at = now;
+            let least = have_every_least(s);
+            s.repair.said_have(now, least);
         }
         self.gossip(space, &Gossip::Have(have))
     }
@@ -193,53 +241,62 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
-        let Some(user) = s
-            .device_user(&have.device)
-            .filter(|_| have.is_signed(space))
-        else {
+        let Some(user) = s.device_user(&have.device) else {
             return Ok(());
         };
         if have.device == self.me.device_id() {
             return Ok(());
         }
+        let now = self.now.as_ms();
+        let last = s.repair.heard.get(&have.device).copied();
+        let silent = u64::from(GOSSIP_TTL_SECS) * 1_000;
+        let returns = last.is_none_or(|last| now.saturating_sub(last.at) > silent);
         let theirs = by_lane(&have.lanes);
-        let highest = theirs
+        let highest: BTreeMap<Lane, u64> = theirs
             .iter()
             .filter_map(|(lane, ends)| Some((*lane, ends.iter().map(|(seq, _)| *seq).max()?)))
             .collect();
-        self.note_seen(space, &user, &highest)?;
+        let seen = self.newly_seen(space, &user, &highest)?;
         let ours = self.own_ends(space)?;
-        let now = self.now.as_ms();
+        let mut behind = false;
+        let mut owed = Vec::new();
+        for (lane, theirs) in &theirs {
+            let ours = ours.get(lane).map_or(&[][..], Vec::as_slice);
+            behind = behind || s.lacks_of(&self.store, lane, ours, theirs)?;
+        }
+        for (lane, ours) in &ours {
+            let theirs = theirs.get(lane).map_or(&[][..], Vec::as_slice);
+            let room = GIVE_MAX - owed.len();
+            owed.extend(s.to_give(&self.store, lane, ours, theirs, room)?);
+        }
+        // Most heads tell nothing new: then nothing follows from them, whoever signed.
+        let caught_up = !behind && last.is_some_and(|last| last.between.is_some());
+        let tells = returns || behind || caught_up || !owed.is_empty() || !seen.is_empty();
+        if !tells || !have.is_signed(space) {
+            return Ok(());
+        }
+        for (key, seq) in seen {
+            self.store.put(QUEUE_TABLE, &key, &seq.to_be_bytes());
+        }
         let heard = Heard {
             at: now,
-            theirs: Have::lanes_digest(&have.lanes),
-            ours: Have::lanes_digest(&told(&ours)),
+            between: behind.then(|| Between {
+                theirs: Have::lanes_digest(&have.lanes),
+                ours: Have::lanes_digest(&told(&ours)),
+            }),
         };
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        let last = s.repair.heard.insert(have.device, heard);
-        let silent = u64::from(GOSSIP_TTL_SECS) * 1_000;
-        if last.is_none_or(|last| now.saturating_sub(last.at) > silent) {
+        s.repair.heard.insert(have.device, heard);
+        s.repair.behind &= s.repair.heard.values().any(|heard| heard.between.is_some());
+        if returns {
             // Whoever comes back finds no heads of ours at the relays: tell them.
             self.consider_repair(space);
         }
-        let mut behind = false;
-        let mut owed = Vec::new();
-        if let Some(s) = self.spaces.get(space) {
-            for (lane, theirs) in &theirs {
-                let ours = ours.get(lane).map_or(&[][..], Vec::as_slice);
-                behind = behind || s.lacks_of(&self.store, lane, ours, theirs)?;
-            }
-            for (lane, ours) in &ours {
-                let theirs = theirs.get(lane).map_or(&[][..], Vec::as_slice);
-                let room = GIVE_MAX - owed.len();
-                owed.extend(s.to_give(&self.store, lane, ours, theirs, room)?);
-            }
-        }
         // They have more than we do: telling our heads makes them give. Once for what both hold now:
         // if it does not help, saying it again at once would not either, and it would go on for ever.
-        let same = last.is_some_and(|l| (l.theirs, l.ours) == (heard.theirs, heard.ours));
+        let same = last.is_some_and(|last| last.between == heard.between);
         if behind
             && !same
             && let Some(s) = self.spaces.get_mut(space)
@@ -360,19 +417,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         s.map_or(Ok(LaneEnds::new()), |s| s.lane_ends(&self.store))
     }
 
-    /// Notes how much of our own lanes somebody has: what "seen by" counts.
-    fn note_seen(
-        &mut self,
+    /// Returns how much more of our own lanes somebody has than was known, as rows: what "seen by"
+    /// counts.
+    fn newly_seen(
+        &self,
         space: &SpaceId,
         user: &UserId,
         lanes: &BTreeMap<Lane, u64>,
-    ) -> Result<(), StoreError> {
-        if *user == self.me.user() {
-            return Ok(());
-        }
+    ) -> Result<Vec<(Vec<u8>, u64)>, StoreError> {
+        let mut rows = Vec::new();
         let own = self.me.device_id();
-        let Some(no) = self.spaces.get(space).map(|s| s.no) else {
-            return Ok(());
+        let no = self.spaces.get(space).map(|s| s.no);
+        let Some(no) = no.filter(|_| *user != self.me.user()) else {
+            return Ok(rows);
         };
         for (lane, seq) in lanes.iter().filter(|(lane, _)| lane.device == own) {
             let key = seen_row(no, &lane.scope, Some(user));
@@ -382,10 +439,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .and_then(|v| v.try_into().ok())
                 .map(u64::from_be_bytes);
             if known.is_none_or(|known| known < *seq) {
-                self.store.put(QUEUE_TABLE, &key, &seq.to_be_bytes());
+                rows.push((key, *seq));
             }
         }
-        Ok(())
+        Ok(rows)
     }
 
     /// Notes that somebody's op was written with ours in view.
@@ -396,7 +453,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         lane: &Lane,
         seq: u64,
     ) -> Result<(), StoreError> {
-        self.note_seen(space, user, &BTreeMap::from([(*lane, seq)]))
+        for (key, seq) in self.newly_seen(space, user, &BTreeMap::from([(*lane, seq)]))? {
+            self.store.put(QUEUE_TABLE, &key, &seq.to_be_bytes());
+        }
+        Ok(())
     }
 
     /// Returns how many other people have this op of ours.
@@ -426,6 +486,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 }
 
+/// How often at most heads are told in a group of this size, in milliseconds.
+fn have_every_least(s: &Space) -> u64 {
+    let devices = u64::try_from(s.roster().count()).unwrap_or(u64::MAX);
+    HAVE_EVERY_MS.saturating_mul(devices)
+}
+
 fn seen_row(no: oplog::SpaceNo, scope: &Scope, user: Option<&UserId>) -> Vec<u8> {
     let scope_len = u8::try_from(scope.as_bytes().len()).unwrap_or(u8::MAX);
     let user = user.map_or(&[][..], |user| user.as_bytes());
@@ -437,4 +503,58 @@ fn seen_row(no: oplog::SpaceNo, scope: &Scope, user: Option<&UserId>) -> Vec<u8>
         user,
     ]
     .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When heads are told while something new comes every second, from second 10 to second `until`.
+    fn told(repair: &mut Repair, from: u64, until: u64, least_ms: u64) -> Vec<u64> {
+        let mut times = Vec::new();
+        for now in (from..until).map(|s| s * 1_000) {
+            let every = least_ms.max(repair.have_every_ms);
+            if now >= repair.said_have_at + every {
+                repair.said_have(now, least_ms);
+                times.push(now / 1_000);
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn the_longer_people_talk_the_rarer_heads_are_told() {
+        let mut repair = Repair::default();
+        let times = told(&mut repair, 10, 700, 2_000);
+        assert_eq!(times, [10, 12, 16, 24, 40, 72, 136, 256, 376, 496, 616]);
+        // After a rest everything is as at first.
+        let times = told(&mut repair, 1_000, 1_020, 2_000);
+        assert_eq!(times, [1_000, 1_002, 1_006, 1_014]);
+        // Who needs them at once gets them, and that changes nothing for the others.
+        let every = repair.have_every_ms;
+        repair.said_have_at = 0;
+        repair.said_have(1_020_000, 2_000);
+        assert_eq!(repair.have_every_ms, every);
+    }
+
+    #[test]
+    fn a_large_group_is_never_more_talkative_than_its_share() {
+        let mut repair = Repair::default();
+        let least = HAVE_EVERY_MS * 1_000;
+        let times = told(&mut repair, 10, 2_000, least);
+        assert!(times.windows(2).all(|w| w[1] - w[0] >= least / 1_000));
+    }
+
+    #[test]
+    fn gossip_is_taken_once_and_memory_of_it_is_bounded() {
+        let mut repair = Repair::default();
+        let id = |n: usize| Digest::from_bytes([u8::try_from(n).unwrap(); 32]);
+        for n in 0..GOSSIP_SEEN_MAX + 1 {
+            assert!(!repair.knows_gossip(&id(n)));
+            repair.note_gossip(id(n));
+            assert!(repair.knows_gossip(&id(n)));
+        }
+        assert!(!repair.knows_gossip(&id(0)), "the oldest makes room");
+        assert_eq!(repair.gossip_seen.len(), GOSSIP_SEEN_MAX);
+    }
 }

@@ -10,6 +10,7 @@
 
 mod attach;
 mod driver;
+mod making;
 
 use std::fmt;
 use std::io;
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use net::driver::RelayAddr;
 use oplog::store::{Store, StoreError};
-use oplog::{Secret, SpaceId, Timestamp};
+use oplog::{OpId, Secret, SpaceId, Timestamp};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use store::{ChunkDir, DiskStore, KdfCost, OpenError, RealDisk, RootKey};
@@ -27,6 +28,7 @@ use crate::backup::{BackupError, RestoreError};
 use crate::command::{Answer, Command};
 use crate::error::CommandError;
 use crate::identity::{Identity, PhraseError, RecoveryPhrase};
+use crate::import::in_order;
 use crate::node::Node;
 use crate::view::{Me, Notice};
 
@@ -41,7 +43,7 @@ const JOBS_MAX: usize = 256;
 /// Notices kept for a watcher that is slow.
 const NOTICES_MAX: usize = 1024;
 /// What the files of a profile begin with (`docs/storage.md`).
-const PROFILE_FILES: [&str; 8] = [
+const PROFILE_FILES: [&str; 9] = [
     "chunks",
     "index",
     "insecure-plaintext-key",
@@ -49,8 +51,11 @@ const PROFILE_FILES: [&str; 8] = [
     "log",
     "reserve.bin",
     "state",
+    making::MARK,
     "vault.bin",
 ];
+/// Ops read at once for an export or a backup.
+const READ_OPS: usize = 1_024;
 /// Records indexed at once when the index is made again.
 const REBUILD_BATCH: usize = 4096;
 
@@ -140,6 +145,22 @@ pub enum StartError {
     /// The passphrase does not open it.
     #[error("wrong passphrase")]
     WrongPassphrase,
+    /// It has a passphrase, and the plaintext key was tried.
+    #[error("this profile has a passphrase")]
+    HasPassphrase,
+    /// It has none, and a passphrase was tried.
+    #[error("this profile has no passphrase: its key lies beside it on the disk")]
+    NoPassphrase,
+    /// Making it was cut short, so that nobody is in it yet.
+    #[error(
+        "the profile in {} was never finished and holds nothing: `decent init`, or `decent \
+         restore`, makes it anew",
+        dir.display()
+    )]
+    Unfinished {
+        /// Where.
+        dir: PathBuf,
+    },
     /// The words are no recovery phrase.
     #[error(transparent)]
     Phrase(#[from] PhraseError),
@@ -181,7 +202,7 @@ pub enum StartError {
 /// # Errors
 /// When there is one already, or the disk fails.
 pub fn create(dir: &Path, key: &KeySource, name: &str) -> Result<Created, StartError> {
-    no_strangers(dir)?;
+    making::begin(dir)?;
     let store = DiskStore::create(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
     let mut rng = fresh_rng()?;
@@ -192,6 +213,7 @@ pub fn create(dir: &Path, key: &KeySource, name: &str) -> Result<Created, StartE
     let mut node = Node::create(store, chunks(dir)?, rng, me, now())?;
     let me = node.me();
     close(&mut node)?;
+    making::end(dir)?;
     Ok(Created { me, phrase })
 }
 
@@ -208,7 +230,7 @@ pub fn restore(
     let seed: Secret = RecoveryPhrase::parse(phrase)?;
     // Before anything is written: is this a backup of these words at all?
     crate::backup::check(&seed, backup)?;
-    no_strangers(dir)?;
+    making::begin(dir)?;
     let store = DiskStore::create(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
     let restored = Node::restore(store, chunks(dir)?, fresh_rng()?, &seed, backup, now());
@@ -218,6 +240,7 @@ pub fn restore(
     })?;
     let me = node.me();
     close(&mut node)?;
+    making::end(dir)?;
     Ok(Created {
         me,
         phrase: String::new(),
@@ -261,6 +284,7 @@ pub fn check_relay(address: &str) -> Result<(), AddrError> {
 }
 
 fn open_node(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
+    making::finished(dir)?;
     let mut store = DiskStore::open(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
     let indexed = index_rest(&mut store)?;
@@ -369,20 +393,69 @@ impl Handle {
         self.notices.subscribe()
     }
 
-    /// Returns a backup: history, identity and Spaces, sealed under the recovery phrase.
+    /// Returns a backup: history, identity and Spaces, sealed under the recovery phrase. `progress`
+    /// hears ops done and ops in all.
     ///
     /// # Errors
     /// When storage fails.
-    pub async fn backup(&self) -> Result<Vec<u8>, CommandError> {
-        self.with_node(LiveNode::backup).await?
+    pub async fn backup(
+        &self,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Vec<u8>, CommandError> {
+        let spaces = self.query(LiveNode::spaces).await?;
+        let mut ids = Vec::with_capacity(spaces.len());
+        for space in spaces {
+            let of = self.query(move |node| node.op_ids(&space.id)).await??;
+            ids.push((space.id, of));
+        }
+        let total = ids.iter().map(|(_, of)| of.len() as u64).sum();
+        let mut done = 0;
+        let mut saved = Vec::with_capacity(ids.len());
+        for (space, of) in ids {
+            let ops = self.read(space, &of, |more| {
+                done += more;
+                progress(done, total);
+            });
+            saved.push((space, ops.await?));
+        }
+        self.with_node(move |node| node.backup_of(saved)).await
     }
 
-    /// Returns everything this device holds of a Space, as one file.
+    /// Returns everything this device holds of a Space, as one file. `progress` hears ops done and
+    /// ops in all.
     ///
     /// # Errors
     /// When the Space is not here, or storage fails.
-    pub async fn export(&self, space: SpaceId) -> Result<Vec<u8>, CommandError> {
-        self.with_node(move |node| node.export(&space)).await?
+    pub async fn export(
+        &self,
+        space: SpaceId,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Vec<u8>, CommandError> {
+        let ids = self.query(move |node| node.op_ids(&space)).await??;
+        let total = ids.len() as u64;
+        let mut done = 0;
+        let ops = self.read(space, &ids, |more| {
+            done += more;
+            progress(done, total);
+        });
+        Ok(crate::import::export_of(space, ops.await?))
+    }
+
+    /// Reads ops piece by piece, so that others need not wait long. Returns them parents first.
+    async fn read(
+        &self,
+        space: SpaceId,
+        ids: &[OpId],
+        mut progress: impl FnMut(u64),
+    ) -> Result<Vec<Vec<u8>>, CommandError> {
+        let mut ops = Vec::with_capacity(ids.len());
+        for piece in ids.chunks(READ_OPS) {
+            let wanted = piece.to_vec();
+            let read = self.query(move |node| node.dated_ops(&space, &wanted));
+            ops.extend(read.await??);
+            progress(piece.len() as u64);
+        }
+        Ok(in_order(ops))
     }
 
     /// Ends the node: flushes and closes everything. Returns when the profile is free.
@@ -424,28 +497,6 @@ fn lost_vault(dir: &Path) -> bool {
     !dir.join("vault.bin").exists() && dir.join("log").exists()
 }
 
-/// Refuses a folder that somebody uses for something else: a home, a relay. What a profile
-/// leaves when making it was cut short may be there.
-fn no_strangers(dir: &Path) -> Result<(), StartError> {
-    // Not there yet, or no folder: making it says what is wrong.
-    let Ok(entries) = std::fs::read_dir(dir) else {
-        return Ok(());
-    };
-    if lost_vault(dir) {
-        return Err(start_error(OpenError::Missing, dir));
-    }
-    for entry in entries {
-        let name = entry?.file_name();
-        let name = name.to_string_lossy();
-        if !PROFILE_FILES.iter().any(|own| name.starts_with(own)) {
-            return Err(StartError::Occupied {
-                dir: dir.to_owned(),
-            });
-        }
-    }
-    Ok(())
-}
-
 fn close(node: &mut LiveNode) -> Result<(), StoreError> {
     node.sync()?;
     node.store_mut().flush_last()
@@ -465,6 +516,15 @@ fn start_error(error: OpenError, dir: &Path) -> StartError {
         },
         OpenError::Missing => StartError::NoProfile { dir },
         OpenError::WrongPassphrase => StartError::WrongPassphrase,
+        OpenError::HasPassphrase => StartError::HasPassphrase,
+        OpenError::NoPassphrase => StartError::NoPassphrase,
+        error @ OpenError::PlaintextKey { .. } => StartError::Damaged {
+            why: format!(
+                "the profile in {} does not open: {error}; put the file back, or restore from a \
+                 backup with the recovery phrase, into another folder",
+                dir.display()
+            ),
+        },
         OpenError::Vault(source) => StartError::Damaged {
             why: format!(
                 "the vault does not open ({source}); restore from a backup with the recovery phrase"

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use fold::{AuthorityFold, AuthorityView};
 use minicbor::{Decode, Encode};
-use mls::envelope::SealKeys;
 use mls::{EpochKeys, TopicKey};
 use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
 use oplog::{
-    AcceptedOp, DeviceId, EpochId, Header, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo,
+    AcceptedOp, DeviceId, EpochId, Header, Lane, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo,
     UserId, codec,
 };
 use rand_core::CryptoRng;
@@ -25,7 +24,8 @@ use crate::letters::Letters;
 use crate::node::Node;
 use crate::repair::Repair;
 use crate::retention::load_keys;
-use crate::view::Membership;
+use crate::standing::Pasts;
+use crate::view::{DamagedOp, Membership};
 
 /// How long tags of an older generation are still listened to, in milliseconds: 7 days (B13).
 const OLD_GENERATION_MS: u64 = 7 * 86_400_000;
@@ -58,6 +58,8 @@ pub(crate) struct Space {
     /// Since when it lacks keys that the Space goes on with, in milliseconds, as far as noticed.
     pub(crate) behind_since: Option<u64>,
     pub(crate) letters: Letters,
+    /// Folds of what authors had seen.
+    pub(crate) pasts: RefCell<Pasts>,
     pub(crate) repair: Repair,
     /// Ops whose records turned out to be damaged when somebody wanted them, until that is dealt with.
     pub(crate) damaged: RefCell<BTreeSet<OpId>>,
@@ -129,6 +131,7 @@ impl Space {
             unfollowable: BTreeMap::new(),
             behind_since: None,
             letters: Letters::default(),
+            pasts: RefCell::default(),
             repair: Repair::default(),
             damaged: RefCell::default(),
             mended: 0,
@@ -228,6 +231,26 @@ impl Space {
         }
     }
 
+    /// Returns every op that was accepted here and cannot be read any more, lane by lane. Cost: all
+    /// ops are read.
+    pub(crate) fn damaged<S: Store>(&self, store: &S) -> Result<Vec<DamagedOp>, StoreError> {
+        let mut damaged = Vec::new();
+        for head in self.table.all_lanes(store)? {
+            for (seq, op) in self.table.range(store, &head.lane, 0, None, usize::MAX)? {
+                if self.op(store, &op)?.is_none() {
+                    let Lane { device, scope } = head.lane;
+                    damaged.push(DamagedOp {
+                        op,
+                        device,
+                        scope,
+                        seq,
+                    });
+                }
+            }
+        }
+        Ok(damaged)
+    }
+
     /// Every scope that has tags: the control plane and the channels.
     pub(crate) fn scopes(&self) -> Vec<Scope> {
         let channels = self
@@ -251,14 +274,6 @@ impl Space {
             return None;
         }
         self.view.removals_of(user).last().map(|removal| removal.op)
-    }
-
-    /// The keys that open envelopes of a scope, newest epochs last.
-    pub(crate) fn seal_keys(&self, scope: &Scope) -> Vec<SealKeys> {
-        self.keys
-            .values()
-            .map(|keys| SealKeys::new(keys, scope))
-            .collect()
     }
 
     fn row(&self) -> SpaceRow {
@@ -296,9 +311,22 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn header(&self, space: &SpaceId, op: &OpId) -> Result<Header, CommandError> {
         let s = self.known_space(space)?;
         let found = s.op(&self.store, op)?;
-        found
-            .map(|op| op.header().clone())
-            .ok_or(CommandError::UnknownOp { op: *op })
+        match found {
+            Some(op) => Ok(op.header().clone()),
+            None => Err(self.lacks(space, op)?),
+        }
+    }
+
+    /// Says why an op cannot be read: it never came, or the disk has damaged it.
+    pub(crate) fn lacks(&self, space: &SpaceId, op: &OpId) -> Result<CommandError, StoreError> {
+        let lost = self
+            .known_space(space)
+            .is_ok_and(|s| s.log.lost().contains_key(op));
+        Ok(if lost || self.has_op(space, op)? {
+            CommandError::DamagedOp { op: *op }
+        } else {
+            CommandError::UnknownOp { op: *op }
+        })
     }
 
     pub(crate) fn has_op(&self, space: &SpaceId, op: &OpId) -> Result<bool, StoreError> {

@@ -1,7 +1,6 @@
 //! What the content plane asks about authors, answered from the authority fold of one Space.
 
 use core::ops::Range;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,36 +14,34 @@ use oplog::{AcceptedOp, DeviceId, EpochId, Header, Lane, OpId};
 
 use crate::space::Space;
 
-/// Views of pasts kept while one query runs.
+/// Views of pasts kept: they share structure, and content clings to few.
 const PASTS_MAX: usize = 256;
+
+/// The fold at frontiers that content names. It never changes, so it may be remembered.
+pub(crate) type Pasts = BTreeMap<Vec<OpId>, Arc<AuthorityView>>;
 
 /// One Space, as its content is judged by it. Lives as long as one query.
 pub(crate) struct SpaceStanding<'a> {
     space: &'a Space,
     chain: Vec<EpochId>,
-    pasts: RefCell<BTreeMap<Vec<OpId>, Arc<AuthorityView>>>,
 }
 
 impl<'a> SpaceStanding<'a> {
     pub(crate) fn new(space: &'a Space) -> Self {
         let chain = space.authority.epochs().chain(&space.canonical);
-        Self {
-            space,
-            chain,
-            pasts: RefCell::new(BTreeMap::new()),
-        }
+        Self { space, chain }
     }
 
     fn past(&self, op: &Header) -> Past {
         self.space.log.dag().past_of(&op.ctl)
     }
 
-    /// The fold of what the author had seen. It never changes, so it may be remembered.
+    /// The fold of what the author had seen.
     fn past_view(&self, op: &Header) -> Arc<AuthorityView> {
         if op.ctl == self.space.view.frontier() {
             return Arc::clone(&self.space.view);
         }
-        if let Some(view) = self.pasts.borrow().get(&op.ctl) {
+        if let Some(view) = self.space.pasts.borrow().get(&op.ctl) {
             return Arc::clone(view);
         }
         let view = Arc::new(
@@ -52,7 +49,12 @@ impl<'a> SpaceStanding<'a> {
                 .authority
                 .recompute(self.space.log.dag(), &op.ctl),
         );
-        let mut pasts = self.pasts.borrow_mut();
+        let dag = self.space.log.dag();
+        if !op.ctl.iter().all(|id| dag.contains(id)) {
+            // Damage has taken some of it: what is folded now is not what the author had seen.
+            return view;
+        }
+        let mut pasts = self.space.pasts.borrow_mut();
         if pasts.len() >= PASTS_MAX {
             pasts.clear();
         }

@@ -1,6 +1,6 @@
 //! Which tags matter now, and what comes under each (B13).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use mls::envelope::{Day, TagKey};
 use oplog::store::{Store, StoreError};
@@ -22,16 +22,11 @@ pub(crate) enum TagUse {
 }
 
 /// Tags by what they are made of: a generation's scope and day, or the Space alone. Each costs a
-/// key pair, and every arrival asks for all of them.
+/// key pair, and every tick asks for all of them.
 pub(crate) type TagsMade = BTreeMap<(SpaceId, Option<(EpochId, Scope, u64)>), Tag>;
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
-    /// Returns the tags to listen to, at any relay.
-    pub(crate) fn wanted_tags(&self) -> Result<BTreeSet<Tag>, StoreError> {
-        Ok(self.tag_book()?.into_keys().collect())
-    }
-
-    /// Returns every tag that matters now, with what comes under it.
+    /// Returns every tag to listen to now, at any relay, with what comes under it.
     pub(crate) fn tag_book(&self) -> Result<BTreeMap<Tag, TagUse>, StoreError> {
         let (from, to) = self.days()?;
         let mut book = BTreeMap::new();

@@ -4,7 +4,7 @@
 //! characters); ids are whole.
 
 use oplog::payload::{Attachment, ChannelKind, LatePolicy, Weight};
-use oplog::{ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, SpaceId, Timestamp, UserId};
+use oplog::{ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, Scope, SpaceId, Timestamp, UserId};
 
 /// Who this profile is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,6 +234,19 @@ pub struct JoinRequestView {
     pub invite: OpId,
 }
 
+/// What waits in a Space, without the cost of a whole [`Status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rooms {
+    /// Ops held back until what they rest on is here.
+    pub held: usize,
+    /// Envelopes that no key opens yet.
+    pub unopened: usize,
+    /// Own ops that no relay has.
+    pub queued: usize,
+    /// Places where two commits follow one epoch.
+    pub forks: usize,
+}
+
 /// One Space in the health report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpaceStatus {
@@ -259,6 +272,19 @@ pub struct SpaceStatus {
     pub update_needed: bool,
     /// Hash of everything visible: equal on every replica with the same ops.
     pub state_hash: Digest,
+}
+
+/// An op that was accepted here and that the disk has damaged since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DamagedOp {
+    /// Which.
+    pub op: OpId,
+    /// Whose lane it stands in.
+    pub device: DeviceId,
+    /// The control plane, or a channel.
+    pub scope: Scope,
+    /// Its place in the lane.
+    pub seq: u64,
 }
 
 /// One relay in the health report.

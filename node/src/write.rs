@@ -6,7 +6,7 @@ use oplog::payload::{CutHead, ScopeCut};
 use oplog::store::{Store, StoreError};
 use oplog::{
     ChannelId, DeviceId, DraftError, Header, Intent, Kind, Lane, MERGE_ABOVE, OpId, Payload, Scope,
-    SignedOp, SpaceId, UserId,
+    SignedOp, SpaceId, Timestamp, UserId,
 };
 use rand_core::CryptoRng;
 
@@ -94,12 +94,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if self.known_space(space)?.log.dag().heads().len() > MERGE_ABOVE {
             self.merge_heads(space)?;
         }
+        let now = self.now;
         match self.draft(space, kind, scope, prev) {
             Err(DraftError::MergeFirst { .. }) => {
                 self.merge_heads(space)?;
-                self.draft(space, kind, scope, prev).map_err(draft_error)
+                let again = self.draft(space, kind, scope, prev);
+                again.map_err(|error| draft_error(error, now))
             }
-            other => other.map_err(draft_error),
+            other => other.map_err(|error| draft_error(error, now)),
         }
     }
 
@@ -137,7 +139,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         while self.known_space(space)?.log.dag().heads().len() > 1 {
             let header = self
                 .draft(space, Kind::Merge, Scope::Control, &[])
-                .map_err(draft_error)?;
+                .map_err(|error| draft_error(error, self.now))?;
             self.sign_and_take(space, header, &Payload::Merge)?;
         }
         Ok(())
@@ -216,7 +218,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 }
 
-fn draft_error(error: DraftError) -> CommandError {
+fn draft_error(error: DraftError, now: Timestamp) -> CommandError {
     match error {
         DraftError::Store(source) => CommandError::Store { source },
         DraftError::Missing { op } => CommandError::UnknownOp { op },
@@ -225,7 +227,14 @@ fn draft_error(error: DraftError) -> CommandError {
             why: "this device has written two ops at one place, as a restored copy would; it must not write on"
                 .to_owned(),
         },
-        other @ (DraftError::MergeFirst { .. } | DraftError::TooManyRefs { .. } | DraftError::TooFast { .. }) => {
+        DraftError::TooFast { until } => CommandError::NotAllowed {
+            rule: oplog::Rule::R7.id(),
+            why: format!(
+                "this device has written too much within a minute; it may go on in {} s",
+                until.as_ms().saturating_sub(now.as_ms()).div_ceil(1000).max(1)
+            ),
+        },
+        other @ (DraftError::MergeFirst { .. } | DraftError::TooManyRefs { .. }) => {
             CommandError::Invalid { what: other.to_string() }
         }
     }

@@ -21,6 +21,8 @@ pub mod holdback;
 pub mod keys;
 pub mod payload;
 pub mod store;
+#[cfg(feature = "stub-crypto")]
+pub mod stub;
 pub mod table;
 pub mod tag;
 #[cfg(feature = "test-utils")]

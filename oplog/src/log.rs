@@ -96,6 +96,8 @@ pub enum Accept {
 pub struct Refused {
     /// The op.
     pub id: OpId,
+    /// As it came.
+    pub op: SignedOp,
     /// Why.
     pub error: AcceptError,
 }
@@ -403,6 +405,8 @@ impl<V: View> SpaceLog<V> {
         let mut outcome = None;
         let mut queue = BTreeMap::from([((first.header().hlc, first_id), first)]);
         while let Some(((_, id), op)) = queue.pop_first() {
+            // Few are released by another; whoever brought the first has it.
+            let copy = (id != first_id).then(|| op.op().clone());
             let released = match self.step(op, now, store, authority) {
                 Ok(Step::Accepted(op)) => {
                     accepted.push(op);
@@ -421,13 +425,13 @@ impl<V: View> SpaceLog<V> {
                         Some(rule) if error.is_verdict() => self.refuse(id, rule),
                         _ => Vec::new(),
                     };
-                    if id == first_id {
+                    let Some(op) = copy else {
                         for op in &fallen {
                             tracing::debug!(op = %op.id.short(), "dropped with what it builds on");
                         }
                         return Err(error);
-                    }
-                    refused.push(Refused { id, error });
+                    };
+                    refused.push(Refused { id, op, error });
                     refused.extend(fallen);
                     Vec::new()
                 }
@@ -807,6 +811,7 @@ impl<V: View> SpaceLog<V> {
                 invalid.push(op.id());
                 fallen.push(Refused {
                     id: op.id(),
+                    op: op.op().clone(),
                     error: AcceptError::DependsOnInvalid { dep },
                 });
             }

@@ -13,7 +13,7 @@
 
 use core::fmt;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use crate::hash::hash16;
 use crate::ids::SpaceId;
@@ -179,6 +179,9 @@ pub trait Store {
     /// When storage fails; then nothing staged was taken, and it is dropped.
     fn commit(&mut self) -> Result<(), StoreError>;
 
+    /// Forgets everything staged: for when what belongs to a step cannot all be staged.
+    fn abandon(&mut self);
+
     /// Makes everything committed survive a power cut.
     ///
     /// # Errors
@@ -207,7 +210,7 @@ pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
 #[derive(Clone, Default)]
 pub struct MemStore {
     logs: BTreeMap<SpaceId, Vec<Vec<u8>>>,
-    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    rows: BTreeMap<Table, Rows>,
     secrets: BTreeMap<Label, Secret>,
     /// Undoes what is staged, newest last.
     staged: Vec<Undo>,
@@ -215,11 +218,13 @@ pub struct MemStore {
     unsynced: Vec<Undo>,
 }
 
+type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// How things were before one change.
 #[derive(Clone)]
 enum Undo {
     Append(SpaceId),
-    Row((Table, Vec<u8>), Option<Vec<u8>>),
+    Row(Table, Vec<u8>, Option<Vec<u8>>),
     Secret(Label, Option<Secret>),
 }
 
@@ -232,8 +237,7 @@ impl MemStore {
 
     /// The process dies: what was staged and not committed is gone.
     pub fn crash(&mut self) {
-        let staged = core::mem::take(&mut self.staged);
-        self.undo(staged);
+        self.abandon();
     }
 
     /// The power goes: what was not synced is gone too.
@@ -266,11 +270,11 @@ impl MemStore {
                         log.pop();
                     }
                 }
-                Undo::Row(key, Some(value)) => {
-                    self.rows.insert(key, value);
+                Undo::Row(table, key, Some(value)) => {
+                    self.rows.entry(table).or_default().insert(key, value);
                 }
-                Undo::Row(key, None) => {
-                    self.rows.remove(&key);
+                Undo::Row(table, key, None) => {
+                    self.rows.entry(table).or_default().remove(&key);
                 }
                 Undo::Secret(label, Some(secret)) => {
                     self.secrets.insert(label, secret);
@@ -285,7 +289,8 @@ impl MemStore {
 
 impl fmt::Debug for MemStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MemStore({} rows)", self.rows.len())
+        let rows: usize = self.rows.values().map(BTreeMap::len).sum();
+        write!(f, "MemStore({rows} rows)")
     }
 }
 
@@ -312,7 +317,8 @@ impl Store for MemStore {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.rows.get(&(table, key.to_vec())).cloned())
+        let rows = self.rows.get(&table);
+        Ok(rows.and_then(|rows| rows.get(key)).cloned())
     }
 
     fn scan(
@@ -323,13 +329,11 @@ impl Store for MemStore {
         order: Direction,
         visit: Visit<'_>,
     ) -> Result<(), StoreError> {
-        if from >= to {
+        let Some(rows) = self.rows.get(&table).filter(|_| from < to) else {
             return Ok(());
-        }
-        let range = self
-            .rows
-            .range((table, from.to_vec())..(table, to.to_vec()));
-        let mut each = |((_, key), value): (&(Table, Vec<u8>), &Vec<u8>)| visit(key, value);
+        };
+        let range = rows.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        let mut each = |(key, value): (&Vec<u8>, &Vec<u8>)| visit(key, value);
         let _ = match order {
             Direction::Forward => range.into_iter().try_for_each(&mut each),
             Direction::Backward => range.rev().try_for_each(&mut each),
@@ -338,15 +342,15 @@ impl Store for MemStore {
     }
 
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
-        let key = (table, key.to_vec());
-        let before = self.rows.insert(key.clone(), value.to_vec());
-        self.staged.push(Undo::Row(key, before));
+        let rows = self.rows.entry(table).or_default();
+        let before = rows.insert(key.to_vec(), value.to_vec());
+        self.staged.push(Undo::Row(table, key.to_vec(), before));
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) {
-        let key = (table, key.to_vec());
-        if let Some(before) = self.rows.remove(&key) {
-            self.staged.push(Undo::Row(key, Some(before)));
+        let rows = self.rows.get_mut(&table);
+        if let Some((key, before)) = rows.and_then(|rows| rows.remove_entry(key)) {
+            self.staged.push(Undo::Row(table, key, Some(before)));
         }
     }
 
@@ -368,6 +372,11 @@ impl Store for MemStore {
     fn commit(&mut self) -> Result<(), StoreError> {
         self.unsynced.append(&mut self.staged);
         Ok(())
+    }
+
+    fn abandon(&mut self) {
+        let staged = core::mem::take(&mut self.staged);
+        self.undo(staged);
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {

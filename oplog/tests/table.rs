@@ -233,6 +233,10 @@ impl Store for Rotten {
         self.inner.commit()
     }
 
+    fn abandon(&mut self) {
+        self.inner.abandon();
+    }
+
     fn sync(&mut self) -> Result<(), StoreError> {
         self.inner.sync()
     }

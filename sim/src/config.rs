@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Class;
+use crate::model::Signatures;
 use crate::queue::Millis;
 use crate::rng::{Seed, Stream};
 
@@ -54,6 +55,41 @@ impl Profile {
     ];
 }
 
+/// What signs and seals in a world.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Crypto {
+    /// Hashes of the same sizes that fail in the same ways (`oplog::stub`).
+    Stub,
+    /// What people run. Capsules without a word about it are from before there was a choice.
+    #[default]
+    Real,
+}
+
+impl Crypto {
+    /// One seed in ten is real: what hangs on the true primitives must not go unseen.
+    const fn of_seed(seed: u64) -> Self {
+        if seed % 10 == 3 {
+            Self::Real
+        } else {
+            Self::Stub
+        }
+    }
+
+    /// What the model takes for a signature.
+    pub(crate) const fn signatures(self) -> Signatures {
+        match self {
+            Self::Stub => Signatures::Stub,
+            Self::Real => Signatures::Ed25519,
+        }
+    }
+
+    /// Makes this thread compute so, until what it returns is dropped.
+    pub(crate) fn enter(self) -> oplog::stub::Entered {
+        oplog::stub::enter(self == Self::Stub)
+    }
+}
+
 /// How the line between a device and a relay behaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Line {
@@ -93,6 +129,8 @@ impl Line {
 pub(crate) struct Config {
     pub(crate) seed: u64,
     pub(crate) profile: Profile,
+    #[serde(default)]
+    pub(crate) crypto: Crypto,
     /// People, each with one device.
     pub(crate) nodes: u16,
     pub(crate) relays: u16,
@@ -144,6 +182,7 @@ impl Config {
         let mut config = Self {
             seed,
             profile,
+            crypto: Crypto::of_seed(seed),
             nodes,
             relays,
             lasts_ms: minutes * 60_000,

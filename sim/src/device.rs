@@ -228,7 +228,7 @@ impl Device {
         let Some(node) = &self.node else {
             return BTreeSet::new();
         };
-        let ops = node.ops_beginning(space, "").unwrap_or_default();
-        ops.into_iter().map(|(op, ..)| op).collect()
+        let ops = node.held_ops(space).unwrap_or_default();
+        ops.into_iter().collect()
     }
 }

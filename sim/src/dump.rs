@@ -1,6 +1,6 @@
 //! What `decent audit dump --json` prints, for nodes in a simulated world.
 
-use node::audit::{Dump, DumpOp, Value as Field};
+use node::audit::{Dump, DumpOp, DumpRefused, Value as Field};
 use node::view::{ChannelView, MemberView, PostState, PostView};
 use node::{ChannelKind, OpId};
 use serde_json::{Map, Value, json};
@@ -10,12 +10,23 @@ use serde_json::{Map, Value, json};
 pub fn lines(dump: &Dump) -> Vec<String> {
     let end = &dump.end;
     let ops = dump.ops.iter().map(op);
+    let ops = ops.chain(dump.refused.iter().map(refused));
+    let ops = ops.chain(dump.damaged.iter().map(|op| {
+        let channel = op.scope.channel();
+        json!({
+            "type": "dump-damaged", "space": dump.space.to_string(), "op": op.op.to_string(),
+            "device": op.device.to_string(),
+            "plane": if channel.is_none() { "control" } else { "content" },
+            "channel": text(channel), "seq": op.seq,
+        })
+    }));
     let state = end.channels.iter().map(channel);
     let state = state.chain(end.members.iter().map(member));
     let state = state.chain(end.posts.iter().map(post));
     let last = json!({
         "type": "dump-end", "space": dump.space.to_string(), "name": end.name,
         "heads": ids(&dump.heads), "ops": dump.ops.len(),
+        "refused": dump.refused.len(), "damaged": dump.damaged.len(),
         "authority_hash": dump.authority_hash.to_string(),
         "state_hash": end.state_hash.to_string(),
         "epoch": dump.epoch.to_string(), "at": dump.at.as_raw().to_string(),
@@ -45,11 +56,21 @@ fn op(op: &DumpOp) -> Value {
     })
 }
 
+fn refused(dumped: &DumpRefused) -> Value {
+    let r = &dumped.refused;
+    json!({
+        "type": "dump-refused", "op": r.op.to_string(), "rule": r.rule, "why": r.text,
+        "when_ms": r.when.as_ms(), "kept": dumped.op.is_some(), "accepted": false,
+        "bytes": dumped.op.as_ref().map(|op| hex::encode(op.encode())),
+    })
+}
+
 fn field(value: &Field) -> Value {
     match value {
         Field::Null => Value::Null,
         Field::Bool(yes) => json!(yes),
         Field::Number(n) => json!(n),
+        Field::Clock(clock) => json!(clock.to_string()),
         Field::Text(text) => json!(text),
         Field::Bytes(bytes) => json!(hex::encode(bytes)),
         Field::List(items) => items.iter().map(field).collect(),
@@ -81,7 +102,8 @@ fn member(member: &MemberView) -> Value {
         "type": "member", "user": member.user.to_string(), "name": member.name,
         "weight": member.weight.map(|w| w.get()),
         "role": member.weight.and_then(|w| w.role_name()),
-        "devices": devices, "joined_ms": member.joined.to_wall().as_ms(),
+        "devices": devices,
+        "joined_ms": Some(member.joined.to_wall().as_ms()).filter(|ms| *ms > 0),
         "banned": text(member.banned), "removed": text(member.removed),
         "muted": text(member.muted.map(|(op, _)| op)),
         "muted_until_ms": until.map(|until| until.to_wall().as_ms()),

@@ -30,7 +30,7 @@ mod state;
 mod verb;
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -44,11 +44,15 @@ use self::id::{Id, unhex};
 use self::op::Op;
 use self::rules::Judge;
 
+pub use self::crypto::Signatures;
+
 /// What a dump that the model agrees with holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Every op.
     pub ops: usize,
+    /// Ops whose refusal was judged again.
+    pub refused: usize,
     /// How many ops have each state, by its name.
     pub states: BTreeMap<String, usize>,
     /// Present and former members.
@@ -103,10 +107,23 @@ pub enum ModelError {
 /// # Errors
 /// Every place where the dump says something else than the model.
 pub fn check<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Summary, Vec<Difference>> {
+    check_signed(Signatures::Ed25519, lines)
+}
+
+/// The same for a world whose signatures may be stubs.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_signed<'a>(
+    signatures: Signatures,
+    lines: impl IntoIterator<Item = &'a str>,
+) -> Result<Summary, Vec<Difference>> {
     let mut dump = Dump::read(lines);
+    dump.signatures = signatures;
     let graph = dump.graph();
     let mut found = core::mem::take(&mut dump.found);
-    let summary = dump.compare(&graph, &mut found);
+    let mut summary = dump.compare(&graph, &mut found);
+    summary.refused = dump.refusals(graph, &mut found);
     if found.is_empty() {
         Ok(summary)
     } else {
@@ -118,16 +135,16 @@ pub fn check<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Summary, Ve
 ///
 /// # Errors
 /// When it cannot be read, or says something else than the model.
-pub fn main_check(path: &Path) -> Result<Summary, ModelError> {
+pub fn main_check(path: &Path, signatures: Signatures) -> Result<Summary, ModelError> {
     let text = std::fs::read_to_string(path)?;
-    check(text.lines()).map_err(ModelError::Differs)
+    check_signed(signatures, text.lines()).map_err(ModelError::Differs)
 }
 
 /// Says which static rules an op breaks whose past is in a dump, by the op's encoded bytes. Where
 /// a broken rule leaves nothing to judge the others by, it stands alone.
 pub fn judge<'a>(lines: impl IntoIterator<Item = &'a str>, candidate: &[u8]) -> Vec<&'static str> {
     let mut graph = Dump::read(lines).graph();
-    let Ok(op) = Op::read(candidate) else {
+    let Ok(op) = Op::read(candidate, Signatures::Ed25519) else {
         return vec!["S0"];
     };
     let id = op.id;
@@ -141,17 +158,20 @@ pub fn judge<'a>(lines: impl IntoIterator<Item = &'a str>, candidate: &[u8]) -> 
     let (Some(space), Some(op)) = (space, graph.op(&id)) else {
         return vec!["S0"];
     };
-    Judge::new(&authority, &epochs, space).judge(op)
+    Judge::new(&authority, &epochs, space, Signatures::Ed25519).judge(op)
 }
 
 /// The rows of a dump, by type.
 #[derive(Default)]
 struct Dump {
     ops: Vec<Value>,
+    refused: Vec<Value>,
+    damaged: Vec<Value>,
     channels: Vec<Value>,
     members: Vec<Value>,
     posts: Vec<Value>,
     end: Option<Value>,
+    signatures: Signatures,
     found: Vec<Difference>,
 }
 
@@ -164,6 +184,8 @@ impl Dump {
             let after_end = dump.end.is_some();
             match kind {
                 "dump-op" => dump.ops.push(row),
+                "dump-refused" => dump.refused.push(row),
+                "dump-damaged" => dump.damaged.push(row),
                 "channel" => dump.channels.push(row),
                 "member" => dump.members.push(row),
                 "post" => dump.posts.push(row),
@@ -198,7 +220,7 @@ impl Dump {
             let claimed = row.get("op").and_then(Value::as_str).unwrap_or("?");
             let what = format!("op {claimed}");
             let bytes = row.get("bytes").and_then(Value::as_str).and_then(unhex);
-            let op = match Op::read(&bytes.unwrap_or_default()) {
+            let op = match Op::read(&bytes.unwrap_or_default(), self.signatures) {
                 Ok(op) => op,
                 Err(why) => {
                     differ(&mut self.found, &what, "bytes", why, &"an op");
@@ -237,6 +259,65 @@ impl Dump {
         graph
     }
 
+    /// Judges again what was refused, as far as it is there to be judged. Returns how many were.
+    fn refusals(&self, mut graph: Graph, found: &mut Vec<Difference>) -> usize {
+        let mut refused: Vec<(Op, &Value)> = Vec::new();
+        for row in &self.refused {
+            let claimed = row.get("op").and_then(Value::as_str).unwrap_or("?");
+            let what = format!("refused op {claimed}");
+            let Some(bytes) = row.get("bytes").and_then(Value::as_str).and_then(unhex) else {
+                continue;
+            };
+            match Op::read(&bytes, self.signatures) {
+                Ok(op) if op.id.to_string() == claimed && op.signed => refused.push((op, row)),
+                Ok(_) => differ(found, &what, "bytes", "the op", &"another"),
+                Err(why) => differ(found, &what, "bytes", why, &"an op"),
+            }
+        }
+        refused.sort_by_key(|(op, _)| (op.hlc, op.id));
+        let space = graph.ops().find(|op| op.kind == 0).map(|op| op.founds);
+        let invalid: BTreeSet<Id> = refused.iter().map(|(op, _)| op.id).collect();
+        let (falls, judged): (Vec<_>, Vec<_>) = refused
+            .into_iter()
+            .partition(|(op, _)| op.refs().any(|id| invalid.contains(id)));
+        let mut verdicts: Vec<(Id, &Value, Option<Vec<&'static str>>)> = Vec::new();
+        // What builds on an invalid op is invalid.
+        for (op, row) in falls {
+            verdicts.push((op.id, row, Some(vec!["S1"])));
+        }
+        let mut placed = Vec::new();
+        for (op, row) in judged {
+            let id = op.id;
+            match graph.insert(op) {
+                Ok(()) => placed.push((id, row)),
+                // What it names came later, or is damaged: nobody could judge it by this dump.
+                Err(_) => verdicts.push((id, row, None)),
+            }
+        }
+        let authority = Authority::new(&graph);
+        let epochs = Epochs::of(&graph);
+        if let Some(space) = space {
+            let judge = Judge::new(&authority, &epochs, space, self.signatures);
+            for (id, row) in placed {
+                let broken = graph.op(&id).map(|op| judge.judge(op));
+                verdicts.push((id, row, broken));
+            }
+        }
+        let mut count = 0;
+        for (id, row, broken) in verdicts {
+            let Some(broken) = broken else {
+                continue;
+            };
+            count += 1;
+            let rule = row.get("rule").and_then(Value::as_str).unwrap_or("none");
+            if !broken.contains(&rule) {
+                let what = format!("refused op {id}");
+                differ(found, &what, "rule", rule, &broken.join(" and "));
+            }
+        }
+        count
+    }
+
     fn compare(&self, graph: &Graph, found: &mut Vec<Difference>) -> Summary {
         let authority = Authority::new(graph);
         let epochs = Epochs::of(graph);
@@ -261,7 +342,7 @@ impl Dump {
             posts: self.posts.len(),
             ..Summary::default()
         };
-        let judge = Judge::new(&authority, &epochs, space);
+        let judge = Judge::new(&authority, &epochs, space, self.signatures);
         let rows = rows::Rows {
             all: &all,
             content: &content,
@@ -284,7 +365,8 @@ impl Dump {
             }
             rows::compare(row, &expected, &what, found);
         }
-        rows.compare_end(&self.end, &epochs, space, self.ops.len(), found);
+        let rows_of_ops = (self.ops.len(), self.refused.len(), self.damaged.len());
+        rows.compare_end(&self.end, &epochs, space, rows_of_ops, found);
         let at = end.get("at").and_then(Value::as_str);
         let at = at.and_then(|at| at.parse().ok()).unwrap_or(u64::MAX);
         rows::compare_all(&self.channels, &rows.channels(), "channel", found);

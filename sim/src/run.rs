@@ -65,6 +65,7 @@ pub(crate) fn schedule(config: &Config) -> Vec<Entry> {
 
 /// Runs a world to its end.
 pub(crate) fn run(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
+    let _entered = config.crypto.enter();
     let mut world = None;
     let ran = quietly(|| {
         let world = world.insert(World::new(config.clone(), entries.to_vec(), rows_kept));

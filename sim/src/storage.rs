@@ -94,6 +94,10 @@ impl Store for SimStore {
         either!(self, s => s.commit())
     }
 
+    fn abandon(&mut self) {
+        either!(self, s => s.abandon());
+    }
+
     fn sync(&mut self) -> Result<(), StoreError> {
         either!(self, s => s.sync())
     }
@@ -284,6 +288,8 @@ impl SimStore {
         let poisoned = profile.is_poisoned();
         if poisoned {
             profile.resume()?;
+        } else {
+            profile.abandon();
         }
         index_rest(profile)?;
         Ok(poisoned)
@@ -306,7 +312,7 @@ impl SimStore {
     }
 }
 
-/// Indexes the records that the index lacks.
+/// Indexes what the index lacks, as the driver does before a node reads anything.
 fn index_rest(profile: &mut DiskProfile) -> Result<(), StoreError> {
     loop {
         let records = profile.take_unindexed(REBUILD_BATCH)?;

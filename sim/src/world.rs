@@ -11,7 +11,7 @@ mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use net::wire::{Push, Request, Response};
+use net::wire::{Push, Request, Response, Sealed};
 use node::{Event, InviteLink, RequestId};
 use oplog::{ChannelId, OpId, SpaceId, Timestamp};
 use relay::{ConnId, PushId};
@@ -182,6 +182,8 @@ pub(crate) struct World {
     cuts_made: u64,
     conns_made: u64,
     pub(crate) trace: Trace,
+    /// The last envelope hashed for the trace.
+    hashed: Option<(Sealed, [u8; 32])>,
     pub(crate) fired: Fired,
     pub(crate) sometimes: Sometimes,
     pub(crate) space: Option<SpaceId>,
@@ -233,6 +235,7 @@ impl World {
             cuts_made: 0,
             conns_made: 0,
             trace: Trace::new(rows_kept),
+            hashed: None,
             fired: Fired::default(),
             sometimes: Sometimes::default(),
             space: None,
@@ -259,8 +262,9 @@ impl World {
         world
     }
 
+    /// Asking everybody costs as much as living: a dozen times, and again when things end.
     pub(crate) fn check_every(&self) -> Millis {
-        (self.config.lasts_ms / 40).max(5_000)
+        (self.config.lasts_ms / 12).max(5_000)
     }
 
     pub(crate) const fn now(&self) -> Millis {

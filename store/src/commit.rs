@@ -17,9 +17,20 @@
 //! 5. Replaced and erased secrets are zeroed, synced. A crash before leaves them named in the
 //!    last batch of the journal; opening zeroes them.
 //!
-//! After an error beyond the point where a commit can be undone, or a failed sync, only the
-//! disk knows what counts: the store refuses to write until [`Profile::resume`] has read it
-//! again, which is a crash without the crash. Callers reload what they hold in memory.
+//! # What an error leaves behind
+//! Nothing: a commit that was refused must not come back, since whoever asked for it was told so,
+//! and may have written something else in its place. Before the commit stands, what was written
+//! is cut off again, durably: the bytes of the logs first, then the batch in the journal. Cutting
+//! takes no room. When even that fails, the error says that it may be there, and resuming tries
+//! again before it reads anything.
+//!
+//! Once the batch stands in the journal there is no way back, and no need: the commit is
+//! reported as done, and the store refuses to go on until [`Profile::resume`] has completed it.
+//! Syncing fails until then, so that nobody is told anything that cannot be read.
+//!
+//! After a failed sync only the disk knows what counts: the store refuses to write until
+//! [`Profile::resume`] has read it again, which is a crash without the crash. Callers reload what
+//! they hold in memory.
 
 use std::collections::BTreeSet;
 
@@ -29,8 +40,28 @@ use oplog::store::{Store, StoreError};
 use crate::disk::{Disk, failed};
 use crate::profile::{HEAD_KEY, MARK_PREFIX, META, Profile};
 use crate::rows::{Index, RowChange, Rows};
-use crate::state::{Batch, encode_mark};
+use crate::state::{Batch, Recorded, encode_mark};
 use crate::vault::SlotKind;
+
+/// Why a commit failed.
+pub(crate) struct Failed {
+    pub(crate) error: StoreError,
+    /// It may count all the same. Otherwise nothing of it does, once what is staged is dropped.
+    pub(crate) unsure: bool,
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self {
+            error,
+            unsure: false,
+        }
+    }
+}
+
+fn unsure(error: StoreError) -> StoreError {
+    failed("take back what could not be saved; it may be there", error)
+}
 
 impl<D: Disk, I: Index + Clone> Profile<D, I> {
     /// Commits these rows with all else that is staged.
@@ -38,9 +69,9 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         &mut self,
         kept: &[RowChange],
         rows: &mut Vec<RowChange>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Failed> {
         if let Some(why) = self.unfit {
-            return Err(failed("store a row", why));
+            return Err(failed("store a row", why).into());
         }
         if kept.is_empty()
             && rows.is_empty()
@@ -56,25 +87,42 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             .map(|(label, key)| (label, key.clone()));
         for (label, key) in begun.collect::<Vec<_>>() {
             self.vault
-                .put_now(SlotKind::Segment, label, &key, &mut self.chance)?;
+                .put_now(SlotKind::Segment, label, &key, &mut self.chance)
+                .map_err(StoreError::from)?;
         }
         let in_journal = !kept.is_empty() || !self.secrets.is_empty();
         if in_journal && self.unsynced {
             self.sync()?;
         }
         let derived = rows.len();
-        let reached = self.commit_point(kept, rows, in_journal);
-        if reached.is_err() {
-            rows.truncate(derived);
-            return reached;
-        }
-        let applied = self.rows_mut().and_then(|r| r.apply(rows));
-        if applied.is_err() {
+        let seq = self.seq + 1;
+        let reached = self.commit_point(kept, rows, seq, in_journal);
+        let recorded = match reached {
+            Ok(recorded) => recorded,
+            Err(failed) => {
+                rows.truncate(derived);
+                return Err(failed);
+            }
+        };
+        if let Err(error) = self.apply_rows(rows, seq) {
             self.poisoned = true;
-            return applied;
+            if !in_journal {
+                return Err(error.into());
+            }
+            // It stands in the journal: opening again completes it.
+            tracing::debug!(%error, "the index takes no rows");
         }
-        if !self.secrets.is_empty() {
-            self.vault.finish().inspect_err(|_| self.poisoned = true)?;
+        self.log.settle_staged();
+        if let Some(recorded) = recorded {
+            self.state.adopt(recorded);
+        }
+        self.seq = seq;
+        if !self.secrets.is_empty()
+            && let Err(error) = self.vault.finish()
+        {
+            // What is left over goes when the vault settles.
+            tracing::debug!(%error, "replaced secrets are not erased yet");
+            self.poisoned = true;
         }
         Ok(())
     }
@@ -85,16 +133,16 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         &mut self,
         kept: &[RowChange],
         rows: &mut Vec<RowChange>,
+        seq: u64,
         in_journal: bool,
-    ) -> Result<(), StoreError> {
-        let seq = self.seq + 1;
+    ) -> Result<Option<Recorded>, Failed> {
         let mut vault_counter = self.vault.counter();
         if !self.secrets.is_empty() {
             match self.vault.begin(&self.secrets, &mut self.chance) {
                 Ok(counter) => vault_counter = counter,
                 Err(e) => {
                     self.undo_vault();
-                    return Err(e.into());
+                    return Err(StoreError::from(e).into());
                 }
             }
         }
@@ -104,6 +152,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             self.state.last().seq
         };
         rows.extend(self.meta_rows(seq, state_seq, vault_counter));
+        let mut recorded = None;
         if in_journal {
             let erased = self.secrets.iter().filter(|(_, s)| s.is_none());
             let batch = Batch {
@@ -114,27 +163,73 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
                 writes: self.log.staged().to_vec(),
                 rows: rows.clone(),
             };
-            if let Err((error, unknown)) = self.state.commit(batch, &mut self.chance) {
-                if unknown {
-                    self.poisoned = true;
-                } else {
+            match self.state.record(batch, &mut self.chance) {
+                Ok(done) => recorded = Some(done),
+                Err((error, true)) => return Err(self.unsure(error)),
+                Err((error, false)) => {
                     self.undo_vault();
+                    return Err(error.into());
                 }
-                return Err(error);
             }
         }
         self.unsynced = true;
         let mut written = self.log.write_staged();
-        if in_journal {
-            // The commit stands, so the bytes must go in; the reserve is for this.
-            if written.is_err() && self.release_reserve() {
-                written = self.log.write_staged();
-            }
-            self.poisoned |= written.is_err();
+        if written.is_err() && in_journal && self.release_reserve() {
+            // The reserve is for this.
+            written = self.log.write_staged();
         }
-        written?;
-        self.seq = seq;
-        Ok(())
+        match written {
+            Ok(()) => Ok(recorded),
+            Err(error) if !in_journal => Err(error.into()),
+            Err(error) => self.back_out(error).map(|()| recorded),
+        }
+    }
+
+    /// The logs do not take their bytes: has the commit not happen. Returns without an error when
+    /// it stands all the same, for opening to complete it.
+    fn back_out(&mut self, error: StoreError) -> Result<(), Failed> {
+        // The logs first: while the batch is in the journal, opening writes the bytes again.
+        let Ok(unneeded) = self.log.drop_staged() else {
+            tracing::debug!(%error, "the log takes no bytes");
+            self.poisoned = true;
+            return Ok(());
+        };
+        if let Err(error) = self.state.withdraw() {
+            return Err(self.unsure(error));
+        }
+        self.undo_vault();
+        self.poisoned |= self.vault.erase_now(&unneeded).is_err();
+        Err(error.into())
+    }
+
+    /// Puts the rows of commit `seq` into the index. An index that failed once takes nothing more
+    /// until it is opened again, and the reserve may help.
+    fn apply_rows(&mut self, rows: &[RowChange], seq: u64) -> Result<(), StoreError> {
+        let Err(error) = self.rows_mut().and_then(|r| r.apply(rows)) else {
+            return Ok(());
+        };
+        // Closing it may still write what failed, so that comes before there is room again.
+        self.rows = None;
+        self.release_reserve();
+        let applied = match self.reopen_rows() {
+            Ok(Some(found)) if found == seq => Ok(()),
+            Ok(Some(found)) if found == self.seq => self.rows_mut().and_then(|r| r.apply(rows)),
+            Ok(_) => Err(error),
+            Err(error) => Err(error),
+        };
+        if applied.is_err() {
+            self.rows = None;
+        }
+        applied
+    }
+
+    /// Only opening again tells whether the commit counts.
+    fn unsure(&mut self, error: StoreError) -> Failed {
+        self.poisoned = true;
+        Failed {
+            error: unsure(error),
+            unsure: true,
+        }
     }
 
     fn meta_rows(&self, seq: u64, state_seq: u64, vault_counter: u64) -> Vec<RowChange> {
@@ -182,12 +277,20 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         }
     }
 
-    /// Forgets what is staged, on disk too where it got there.
-    pub(crate) fn drop_staged(&mut self) {
-        let dropped = self.log.drop_staged();
-        let erased = dropped.and_then(|keys| Ok(self.vault.erase_now(&keys)?));
-        if erased.is_err() {
-            self.poisoned = true;
+    /// Forgets the records that are staged, on disk too where they got there. Returns why that
+    /// is not certain, if it is not.
+    pub(crate) fn drop_log(&mut self) -> Option<StoreError> {
+        match self.log.drop_staged() {
+            Ok(unneeded) => {
+                self.poisoned |= self.vault.erase_now(&unneeded).is_err();
+                None
+            }
+            Err(error) => {
+                // Resuming begins with it.
+                self.poisoned = true;
+                self.undo_due = true;
+                Some(unsure(error))
+            }
         }
     }
 
@@ -209,12 +312,12 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             rows: rows.clone(),
             ..Batch::default()
         };
-        self.state
-            .commit(batch, &mut self.chance)
-            .map_err(|(error, unknown)| {
-                self.poisoned |= unknown;
-                error
-            })?;
+        let recorded = self.state.record(batch, &mut self.chance);
+        let recorded = recorded.map_err(|(error, unknown)| {
+            self.poisoned |= unknown;
+            error
+        })?;
+        self.state.adopt(recorded);
         self.seq = seq;
         self.unsynced = true;
         let applied = self.rows_mut().and_then(|r| r.apply(&rows));

@@ -46,6 +46,7 @@ pub fn run(subject: &mut impl Subject) -> Result<(), StoreError> {
         visitors_may_read,
         tables_and_spaces_are_apart,
         commits_are_whole,
+        what_was_abandoned_never_was,
         synced_survives_a_power_cut,
         secrets_follow_commits,
         records_are_read_where_they_were_appended,
@@ -237,6 +238,39 @@ fn commits_are_whole<S: Subject>(subject: &mut S, mut store: S::Store) -> Result
     assert_eq!(store.get(KEPT, b"k")?, Some(b"v".to_vec()));
     assert_eq!(store.secret(label), Some(secret));
     assert_eq!(store.read(&space(1), &at)?, b"committed");
+    Ok(())
+}
+
+fn what_was_abandoned_never_was<S: Subject>(
+    subject: &mut S,
+    mut store: S::Store,
+) -> Result<(), StoreError> {
+    let label = Label::new("test", &[b"abandoned"]);
+    let kept = Secret::from_bytes([7; 32]);
+    let before = store.append(&space(1), b"before")?;
+    store.put(KEPT, b"k", b"v");
+    store.keep_secret(label, &kept);
+    store.commit()?;
+    for n in 1..3 {
+        store.append(&space(n), b"abandoned")?;
+        store.put(DERIVED, b"k", b"v");
+        store.delete(KEPT, b"k");
+        store.erase_secret(label);
+        store.abandon();
+        assert_eq!(store.get(DERIVED, b"k")?, None);
+        assert_eq!(store.get(KEPT, b"k")?, Some(b"v".to_vec()));
+        assert_eq!(store.secret(label), Some(kept.clone()));
+    }
+    // The next commit brings along what was staged for it, and nothing else.
+    let after = store.append(&space(1), b"after")?;
+    store.put(KEPT, b"next", b"v");
+    store.commit()?;
+    store = subject.kill(store);
+    assert_eq!(store.read(&space(1), &before)?, b"before");
+    assert_eq!(store.read(&space(1), &after)?, b"after");
+    assert_eq!(store.get(DERIVED, b"k")?, None);
+    assert_eq!(store.get(KEPT, b"k")?, Some(b"v".to_vec()));
+    assert_eq!(store.secret(label), Some(kept));
     Ok(())
 }
 

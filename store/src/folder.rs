@@ -6,15 +6,15 @@ use std::path::Path;
 use oplog::keys::Secret;
 use oplog::store::StoreError;
 
-use crate::disk::{Disk, DiskFile, damaged, failed};
+use crate::disk::{Disk, DiskFile, failed};
 use crate::index::FjallIndex;
 use crate::profile::{OpenError, Options, Profile, VAULT_PATH};
 use crate::real_disk::{RealDisk, io};
 use crate::superblock::{RootKey, Unlock};
-use crate::vault::VaultError;
+use crate::vault::{Vault, VaultError};
 
 /// The loud name of the file that makes a profile insecure.
-const PLAINTEXT_KEY_PATH: &str = "insecure-plaintext-key";
+pub(crate) const PLAINTEXT_KEY_PATH: &str = "insecure-plaintext-key";
 const LOCK_PATH: &str = "lock";
 
 /// The one right to write to a profile, held as long as the process lives or this does.
@@ -97,13 +97,22 @@ impl DiskStore {
             return Err(OpenError::Missing);
         }
         let disk = RealDisk::locked(dir, ProfileLock::take(dir)?);
-        let key = match root {
-            RootKey::InsecurePlaintext => Some(read_plaintext_key(&disk)?),
-            RootKey::Passphrase { .. } => None,
+        // Damaged in both copies: opening says so.
+        let closed = Vault::has_passphrase(&disk, VAULT_PATH)?;
+        let key = match (root, closed) {
+            (RootKey::InsecurePlaintext, Some(true)) => return Err(OpenError::HasPassphrase),
+            (RootKey::Passphrase { .. }, Some(false)) => return Err(OpenError::NoPassphrase),
+            (RootKey::InsecurePlaintext, _) => Some(read_plaintext_key(&disk)?),
+            (RootKey::Passphrase { .. }, _) => None,
         };
         let with = unlock(root, key.as_ref())?;
         let seed = fresh_seed()?;
-        Self::open_in(disk, FjallIndex::new(dir), with, options, &seed)
+        match Self::open_in(disk, FjallIndex::new(dir), with, options, &seed) {
+            Err(OpenError::WrongPassphrase) if key.is_some() => Err(OpenError::PlaintextKey {
+                what: "holds another key than the one that opens this profile",
+            }),
+            opened => opened,
+        }
     }
 
     /// Seals the profile under another root key; the old one opens nothing afterwards. To a
@@ -145,12 +154,13 @@ fn write_plaintext_key(disk: &RealDisk) -> Result<Secret, OpenError> {
     Ok(key)
 }
 
-/// A profile without this file was closed with a passphrase.
 fn read_plaintext_key(disk: &RealDisk) -> Result<Secret, OpenError> {
     let file = disk.open(PLAINTEXT_KEY_PATH)?;
-    let file = file.ok_or(OpenError::WrongPassphrase)?;
+    let file = file.ok_or(OpenError::PlaintextKey { what: "is missing" })?;
     if file.size()? != 32 {
-        return Err(damaged("the plaintext key").into());
+        return Err(OpenError::PlaintextKey {
+            what: "is damaged: it has not the length of a key",
+        });
     }
     let mut key = [0; 32];
     file.read_at(0, &mut key)?;

@@ -9,8 +9,8 @@
 use core::fmt;
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,7 +36,7 @@ const FLUSH_BYTES_MIN: u64 = 1024 * 1024;
 /// bounded by this.
 const FLUSH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// This many openings in a row that the process did not survive, and the index is not trusted.
-const OPENINGS_MAX: u64 = 2;
+const OPENINGS_MAX: u8 = 2;
 /// Lists the tables, so that a lost one is noticed.
 const TABLES: &str = "#tables";
 /// Above every key that a scan can reach (`oplog::store::prefix_end`).
@@ -49,7 +49,8 @@ pub struct FjallIndex {
     dir: PathBuf,
     /// Says that the index is damaged.
     condemned: PathBuf,
-    /// As many bytes as openings that did not end.
+    /// One byte: how many openings in a row did not end. Stays there, and is written in place:
+    /// that works on a full disk too.
     opening: PathBuf,
     /// Where a dropped index lies until it is removed.
     dropped: PathBuf,
@@ -64,6 +65,20 @@ impl FjallIndex {
             condemned: profile.join("index.condemned"),
             opening: profile.join("index.opening"),
             dropped: profile.join("index.dropped"),
+        }
+    }
+
+    /// Notes how many openings did not end. Where there is no room for a byte nothing is noted:
+    /// a full disk makes no index suspect.
+    fn note_openings(&self, count: u8) -> Result<(), StoreError> {
+        let mut how = File::options();
+        how.write(true).create(true).truncate(false);
+        let noted = how
+            .open(&self.opening)
+            .and_then(|mut file| file.write_all(&[count]));
+        match noted {
+            Err(e) if !is_full(&e) => Err(io("note an opening", e)),
+            _ => Ok(()),
         }
     }
 
@@ -88,14 +103,14 @@ impl Index for FjallIndex {
     type Rows = FjallRows;
 
     fn open(&self) -> Result<FjallRows, StoreError> {
-        let before = fs::metadata(&self.opening).map_or(0, |meta| meta.len());
+        let before = fs::read(&self.opening).unwrap_or_default();
+        let before = before.first().copied().unwrap_or(0);
         if self.condemned.exists() || before >= OPENINGS_MAX {
             return Err(damaged("the index was found damaged"));
         }
-        let tries = vec![b'.'; usize::try_from(before + 1).unwrap_or(1)];
-        fs::write(&self.opening, tries).map_err(|e| io("note an opening", e))?;
+        self.note_openings(before.saturating_add(1))?;
         let opened = catch_unwind(AssertUnwindSafe(|| self.open_checked()));
-        gone(fs::remove_file(&self.opening), "note an opening")?;
+        self.note_openings(0)?;
         opened.unwrap_or_else(|_| Err(damaged("the index: opening it panicked")))
     }
 

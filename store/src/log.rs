@@ -195,19 +195,25 @@ impl<D: Disk> Log<D> {
         })
     }
 
-    /// Writes what is staged. May be called again after an error: the same bytes go to the same places.
+    /// Writes what is staged. May be called again after an error: the same bytes go to the same
+    /// places. All of it stays staged until [`Log::settle_staged`] or [`Log::drop_staged`].
     ///
     /// # Errors
     /// [`StoreError::Full`] or when the disk fails; what was written stays, beyond every mark.
     pub fn write_staged(&mut self) -> Result<(), StoreError> {
-        let begun: Vec<_> = self.begun.iter().map(|b| (b.space, b.number)).collect();
         let staged = core::mem::take(&mut self.staged);
         let written = staged.iter().try_for_each(|w| self.put(w));
         self.staged = staged;
         written?;
+        let begun: Vec<_> = self.begun.iter().map(|b| (b.space, b.number)).collect();
         for (space, number) in begun {
             self.seal_before(&space, number)?;
         }
+        Ok(())
+    }
+
+    /// Takes what was written for good.
+    pub fn settle_staged(&mut self) {
         self.begun.clear();
         for write in core::mem::take(&mut self.staged) {
             let log = self.spaces.get_mut(&write.space);
@@ -215,41 +221,52 @@ impl<D: Disk> Log<D> {
                 segment.written = segment.end;
             }
         }
-        Ok(())
     }
 
-    /// Forgets what is staged, cutting off what was written of it. Returns the labels of keys
-    /// that no segment needs any more.
+    /// Forgets what is staged, cutting off what was written of it: durably, so that it comes back
+    /// after no power cut either. Returns the labels of keys that no segment needs any more.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails. It stays staged then, so that this can be tried again.
     pub fn drop_staged(&mut self) -> Result<BTreeSet<Label>, StoreError> {
-        let staged = core::mem::take(&mut self.staged);
-        let begun = core::mem::take(&mut self.begun);
         let mut unneeded = BTreeSet::new();
-        for begun in begun.into_iter().rev() {
-            unneeded.insert(begun.label);
-            let name = FileName::Segment(begun.number);
-            self.files.close((begun.space, name));
-            self.files.disk.remove(&self.path(&begun.space, name))?;
-            let Some(log) = self.spaces.get_mut(&begun.space) else {
-                continue;
-            };
-            log.segments.remove(&begun.number);
-            let before = log.segments.values_mut().next_back().map(|before| {
-                before.full = begun.before_full;
-                before.context.number
-            });
-            match before {
+        while let Some(begun) = self.begun.last() {
+            let (space, number) = (begun.space, begun.number);
+            let (label, before_full) = (begun.label, begun.before_full);
+            self.remove_file(&space, FileName::Segment(number))?;
+            let log = self.spaces.get(&space);
+            let before = log.and_then(|l| l.segments.range(..number).next_back());
+            match before.map(|(before, _)| *before) {
+                Some(_) if before_full => {}
                 // It may have got its footer.
-                Some(before) => self.cut_to_written(&begun.space, before)?,
-                None => drop(self.spaces.remove(&begun.space)),
+                Some(before) => self.cut_to_written(&space, before)?,
+                None => drop(self.spaces.remove(&space)),
             }
+            if let Some(log) = self.spaces.get_mut(&space) {
+                log.segments.remove(&number);
+                if let Some(before) = log.segments.values_mut().next_back() {
+                    before.full = before_full;
+                }
+            }
+            unneeded.insert(label);
+            self.begun.pop();
         }
-        for write in staged {
-            self.cut_to_written(&write.space, write.segment)?;
+        while let Some(write) = self.staged.last() {
+            let (space, number) = (write.space, write.segment);
+            self.cut_to_written(&space, number)?;
+            self.staged.pop();
         }
         Ok(unneeded)
+    }
+
+    fn remove_file(&mut self, space: &SpaceId, name: FileName) -> Result<(), StoreError> {
+        self.files.close((*space, name));
+        let path = self.path(space, name);
+        if self.files.disk.open(&path)?.is_some() {
+            self.files.disk.remove(&path)?;
+            self.files.disk.sync_dir(&self.folder(space))?;
+        }
+        Ok(())
     }
 
     /// Makes every written record survive a power cut.
@@ -351,6 +368,7 @@ impl<D: Disk> Log<D> {
         self.with_file(space, number, |file| {
             if file.size()? > end {
                 file.set_len(end)?;
+                file.sync()?;
             }
             Ok(())
         })

@@ -3,6 +3,7 @@
 //! What a commit does, and in which order, is in `commit`; what opening does, in `recovery`.
 
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 
 use oplog::keys::Secret;
@@ -13,12 +14,12 @@ use crate::chance::Chance;
 use crate::disk::{Disk, failed};
 use crate::log::{Log, Mark};
 use crate::recovery::{BadPart, Behind, Recovery};
-use crate::rows::{Index, Rows, Staged};
+use crate::rows::{Index, RowChange, Rows, Staged};
 use crate::sealed_rows::SealedRows;
 use crate::segment::{RECORDS_AT, SEGMENT_BYTES, Scanned};
 use crate::state::State;
 use crate::superblock::Unlock;
-use crate::upkeep::{BUNDLE_BYTES, SLOTS_LOW};
+use crate::upkeep::{BUNDLE_BYTES, SLOTS_LOW, remove_reserve};
 use crate::vault::{Vault, VaultError};
 
 /// Tables that hold what nothing can derive again, so that no rebuild drops them.
@@ -74,9 +75,21 @@ pub enum OpenError {
     /// There is none.
     #[error("there is no profile")]
     Missing,
-    /// The passphrase, or the kind of root key, is not the one it was closed with.
+    /// The passphrase is not the one it was closed with.
     #[error("wrong passphrase")]
     WrongPassphrase,
+    /// It is closed with a passphrase, and a plaintext key was tried.
+    #[error("the profile has a passphrase")]
+    HasPassphrase,
+    /// It is closed with a plaintext key, and a passphrase was tried.
+    #[error("the profile has no passphrase, but a plaintext key")]
+    NoPassphrase,
+    /// The plaintext key that opens it is gone, or is another one.
+    #[error("the file {path} {what}", path = crate::folder::PLAINTEXT_KEY_PATH)]
+    PlaintextKey {
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The vault does not open: enrol as a new device.
     #[error("the vault does not open")]
     Vault(#[source] VaultError),
@@ -154,6 +167,10 @@ pub struct Profile<D: Disk, I: Index + Clone> {
     /// Committed and not synced.
     pub(crate) unsynced: bool,
     pub(crate) poisoned: bool,
+    /// What was refused could not be cut off.
+    pub(crate) undo_due: bool,
+    /// A row of the index was found damaged.
+    pub(crate) condemned: AtomicBool,
     // Dropped last: with it goes the lock, and nobody else may open what is still closing.
     pub(crate) disk: D,
 }
@@ -180,10 +197,12 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
     }
 
     /// Opens a profile, whatever state it is in, and says in [`Profile::recovery`] what it found.
-    /// `seed` must be fresh: nonces come from it.
+    /// `seed` must be fresh: nonces come from it. When the disk is too full even for this, the
+    /// reserve is let go.
     ///
     /// # Errors
-    /// Only for a wrong root key, a vault without a whole superblock, or a disk that fails.
+    /// Only for a wrong root key, a vault without a whole superblock, or a disk that fails or is
+    /// full without a reserve.
     pub fn open_in(
         disk: D,
         index: I,
@@ -191,9 +210,18 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         options: Options,
         seed: &Secret,
     ) -> Result<Self, OpenError> {
-        let vault = Vault::open(&disk, VAULT_PATH, with)?;
-        let chance = Chance::new(seed);
-        Ok(Self::assemble(disk, index, vault, options, chance)?)
+        let mut chance = Chance::new(seed);
+        let mut open = || {
+            let vault = Vault::open(&disk, VAULT_PATH, with)?;
+            // Each try draws its own: no nonce is used twice.
+            let own = Chance::new(&chance.secret());
+            let (disk, index) = (disk.clone(), index.clone());
+            Ok(Self::assemble(disk, index, vault, options.clone(), own)?)
+        };
+        match open() {
+            Err(OpenError::Store(StoreError::Full)) if remove_reserve(&disk)? => open(),
+            opened => opened,
+        }
     }
 
     /// Reads everything from the disk again, as after a crash, and allows writing again. For
@@ -206,22 +234,30 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         self.poisoned = true;
         // An index admits one owner at a time.
         self.rows = None;
-        let vault = self.vault.reopen(&self.disk, VAULT_PATH)?;
-        let chance = Chance::new(&Secret::from_bytes(self.chance.bytes()));
-        *self = Self::assemble(
-            self.disk.clone(),
-            self.index.clone(),
-            vault,
-            self.options.clone(),
-            chance,
-        )?;
+        if self.undo_due {
+            // Keys that nothing needs now are erased on the way.
+            self.log.drop_staged()?;
+            self.undo_due = false;
+        }
+        *self = match self.assemble_again() {
+            Err(StoreError::Full) if remove_reserve(&self.disk)? => self.assemble_again(),
+            assembled => assembled,
+        }?;
         Ok(())
     }
 
-    /// Says whether writing is refused until [`Profile::resume`].
+    fn assemble_again(&mut self) -> Result<Self, StoreError> {
+        let vault = self.vault.reopen(&self.disk, VAULT_PATH)?;
+        let chance = Chance::new(&self.chance.secret());
+        let (disk, index) = (self.disk.clone(), self.index.clone());
+        Self::assemble(disk, index, vault, self.options.clone(), chance)
+    }
+
+    /// Says whether [`Profile::resume`] is due: writing is refused until then, or a row of the
+    /// index was found damaged.
     #[must_use]
-    pub const fn is_poisoned(&self) -> bool {
-        self.poisoned
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned || self.condemned.load(Ordering::Relaxed)
     }
 
     /// Returns what opening found, and what reading found since.
@@ -359,12 +395,32 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
 
     /// A damaged row condemns the index: the next opening, or resuming, builds a new one.
     fn judge<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        if matches!(result, Err(StoreError::Damaged { .. }))
-            && let Err(error) = self.index.condemn()
-        {
-            tracing::debug!(%error, "cannot mark the index as damaged");
+        if matches!(result, Err(StoreError::Damaged { .. })) {
+            self.condemned.store(true, Ordering::Relaxed);
+            if let Err(error) = self.index.condemn() {
+                tracing::debug!(%error, "cannot mark the index as damaged");
+            }
         }
         result
+    }
+
+    /// Commits, with the reserve's room if need be. What is refused leaves nothing behind.
+    fn commit_or_drop(
+        &mut self,
+        kept: &[RowChange],
+        rows: &mut Vec<RowChange>,
+    ) -> Result<(), StoreError> {
+        let mut result = self.try_commit(kept, rows);
+        let full = matches!(&result, Err(failed) if matches!(failed.error, StoreError::Full));
+        if full && !self.poisoned && self.release_reserve() {
+            result = self.try_commit(kept, rows);
+        }
+        match result {
+            Ok(()) => Ok(()),
+            Err(failed) if failed.unsure => Err(failed.error),
+            // What is on the disk of it must not come back.
+            Err(failed) => Err(self.drop_log().unwrap_or(failed.error)),
+        }
     }
 
     pub(crate) fn is_kept(&self, table: &str) -> bool {
@@ -443,26 +499,34 @@ impl<D: Disk, I: Index + Clone> Store for Profile<D, I> {
     fn commit(&mut self) -> Result<(), StoreError> {
         let (kept, mut rows) =
             core::mem::take(&mut self.staged).split(|table| self.options.kept.contains(table));
-        let mut result = self
-            .usable()
-            .and_then(|()| self.try_commit(&kept, &mut rows));
-        if matches!(result, Err(StoreError::Full)) && !self.poisoned && self.release_reserve() {
-            result = self.try_commit(&kept, &mut rows);
-        }
+        let result = match self.usable() {
+            Ok(()) => self.commit_or_drop(&kept, &mut rows),
+            // Resuming forgets what is staged.
+            Err(error) => Err(error),
+        };
         if result.is_ok() {
-            self.marks_moved.clear();
             self.behind_committed.clone_from(&self.behind);
-        } else if !self.poisoned {
-            self.drop_staged();
+        } else {
             // Handed out and not indexed after all.
-            self.marks_moved.clear();
             self.behind.clone_from(&self.behind_committed);
         }
+        self.marks_moved.clear();
         self.clear_staged();
-        if result.is_ok() {
+        if result.is_ok() && !self.poisoned {
             self.rewrite_state();
         }
         result
+    }
+
+    fn abandon(&mut self) {
+        drop(core::mem::take(&mut self.staged));
+        self.behind.clone_from(&self.behind_committed);
+        self.marks_moved.clear();
+        self.clear_staged();
+        // A store that waits to be resumed reads the log again then.
+        if !self.poisoned {
+            self.drop_log();
+        }
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@
 //! was torn is cut off, what was interrupted is completed, what is derived and
 //! doubtful is dropped and handed out again.
 
+use core::sync::atomic::AtomicBool;
 use std::collections::{BTreeMap, BTreeSet};
 
 use oplog::SpaceId;
@@ -11,7 +12,7 @@ use oplog::keys::Secret;
 use oplog::store::{Direction, Label, Location, StoreError, prefix_end};
 
 use crate::chance::Chance;
-use crate::disk::Disk;
+use crate::disk::{Disk, damaged};
 use crate::log::{Log, Mark};
 use crate::profile::{HEAD_KEY, MARK_PREFIX, META, Options, Profile, Unindexed};
 use crate::rows::{Index, Rows, Staged};
@@ -70,6 +71,12 @@ pub struct Recovery {
 }
 
 impl Recovery {
+    /// Says whether no record was missing: none torn, none bad.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.truncated.is_empty() && self.bad_records.is_empty()
+    }
+
     /// Says whether there is nothing to show.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -147,6 +154,8 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
                     found.seq = state.last().seq;
                     recovery.completed = true;
                 }
+                // That is no fault of the index.
+                Err(StoreError::Full) => return Err(StoreError::Full),
                 Err(error) => {
                     tracing::debug!(%error, "the index takes no rows");
                     rows = None;
@@ -180,6 +189,8 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             unfit: None,
             unsynced: true,
             poisoned: false,
+            undo_due: false,
+            condemned: AtomicBool::new(false),
         };
         profile.catch_up(marks)?;
         profile.erase_orphans()?;
@@ -187,6 +198,19 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         profile.reserve_held = Self::reserve_is_there(&profile.disk, reserve)?;
         profile.hold_reserve();
         Ok(profile)
+    }
+
+    /// Opens the index once more, after it failed; returns the number of the last commit in it.
+    pub(crate) fn reopen_rows(&mut self) -> Result<Option<u64>, StoreError> {
+        self.rows = None;
+        let key = own_secret(&mut self.vault, INDEX_KEY, &mut self.chance)?;
+        let Some(rows) = open_rows(&self.index)? else {
+            return Err(damaged("the index"));
+        };
+        let rows = SealedRows::new(rows, key, Chance::new(&self.chance.secret()));
+        let head = read_head(&rows, &self.options, &self.profile_id)?;
+        self.rows = Some(rows);
+        Ok(head.map(|head| head.seq))
     }
 
     /// Brings logs and index to one state: cuts torn ends, drops an index that cannot be

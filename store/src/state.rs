@@ -54,6 +54,13 @@ pub(crate) struct State<D: Disk> {
     last: Batch,
 }
 
+/// A batch that is in the file and nowhere else.
+pub(crate) struct Recorded {
+    at: Location,
+    batch: Batch,
+    places: Vec<usize>,
+}
+
 enum Value {
     Inline(Vec<u8>),
     /// Within the plain bytes of the batch at a location.
@@ -142,30 +149,44 @@ impl<D: Disk> State<D> {
         Ok(state)
     }
 
-    /// Records a commit, durable on return.
+    /// Records a commit, durable on return. It counts in memory once it is adopted
+    /// ([`State::adopt`]); until then it can be withdrawn ([`State::withdraw`]).
     ///
     /// # Errors
     /// [`StoreError::Full`] and the like leave the journal as it was; the flag says that this
     /// could not be had, and only opening again tells whether the batch counts.
-    pub(crate) fn commit(
+    pub(crate) fn record(
         &mut self,
         batch: Batch,
         chance: &mut Chance,
-    ) -> Result<(), (StoreError, bool)> {
+    ) -> Result<Recorded, (StoreError, bool)> {
         let (plain, places) = encode(&batch);
         let mut bytes = Vec::new();
         let at = self
             .context
             .seal(self.end, &chance.nonce(), &plain, &mut bytes)
             .map_err(|e| (e, false))?;
-        if let Err(e) = self.file.write_at(u64::from(self.end), &bytes) {
-            let undone = self.file.set_len(u64::from(self.end));
-            return Err((e, undone.is_err()));
+        let written = self.file.write_at(u64::from(self.end), &bytes);
+        if let Err(e) = written.and_then(|()| self.file.sync()) {
+            return Err((e, self.withdraw().is_err()));
         }
-        self.file.sync().map_err(|e| (e, true))?;
+        Ok(Recorded { at, batch, places })
+    }
+
+    /// Cuts off a batch that was recorded and not adopted: it never was.
+    ///
+    /// # Errors
+    /// When the disk fails; only opening again tells whether the batch counts.
+    pub(crate) fn withdraw(&self) -> Result<(), StoreError> {
+        self.file.set_len(u64::from(self.end))?;
+        self.file.sync()
+    }
+
+    /// Takes a recorded batch in.
+    pub(crate) fn adopt(&mut self, recorded: Recorded) {
+        let Recorded { at, batch, places } = recorded;
         self.end = at.offset + at.len;
         self.take(at, batch, &places);
-        Ok(())
     }
 
     pub(crate) fn get(&self, table: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {

@@ -142,6 +142,11 @@ impl Superblock {
         Ok(block)
     }
 
+    /// Returns whether a passphrase opens it.
+    pub(crate) const fn has_passphrase(&self) -> bool {
+        self.kind == KIND_PASSPHRASE
+    }
+
     /// Opens the vault key.
     pub(crate) fn open(&self, with: Unlock<'_>) -> Result<Secret, VaultError> {
         let root = self.root(with)?;

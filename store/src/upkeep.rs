@@ -180,7 +180,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
     /// Gives the reserved room back to the disk. Returns whether there was any.
     pub(crate) fn release_reserve(&mut self) -> bool {
         let held = core::mem::take(&mut self.reserve_held);
-        held && self.disk.remove(RESERVE_PATH).is_ok()
+        held && remove_reserve(&self.disk).unwrap_or(false)
     }
 
     /// Takes the reserve, when there is room enough not to be in the way.
@@ -204,6 +204,18 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
             None => Ok(false),
         }
     }
+}
+
+/// Gives the reserved room back to the disk, whole or not. Returns whether there was any.
+pub(crate) fn remove_reserve(disk: &impl Disk) -> Result<bool, StoreError> {
+    let Some(file) = disk.open(RESERVE_PATH)? else {
+        return Ok(false);
+    };
+    let bytes = file.size()?;
+    // The room comes back once nobody holds the file open.
+    drop(file);
+    disk.remove(RESERVE_PATH)?;
+    Ok(bytes > 0)
 }
 
 fn fill(disk: &impl Disk, bytes: u64) -> Result<(), StoreError> {

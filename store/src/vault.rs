@@ -149,6 +149,21 @@ impl<F: DiskFile> Vault<F> {
         Self::load(file, key)
     }
 
+    /// Returns whether a passphrase opens the vault, `None` when neither copy of its superblock is
+    /// whole.
+    ///
+    /// # Errors
+    /// [`VaultError::Missing`], or when the disk fails.
+    pub fn has_passphrase<D: Disk<File = F>>(
+        disk: &D,
+        path: &str,
+    ) -> Result<Option<bool>, VaultError> {
+        let file = disk.open(path)?.ok_or(VaultError::Missing)?;
+        let pages = read_pages(&file)?;
+        let newest = pages.iter().max_by_key(|page| page.generation);
+        Ok(newest.map(Superblock::has_passphrase))
+    }
+
     /// Reads everything again from the disk, as after a crash.
     ///
     /// # Errors

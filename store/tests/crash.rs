@@ -263,6 +263,30 @@ fn check(profile: &mut Sim, reached: &Reached, least: usize, case: &str) {
     );
 }
 
+/// Without a crash exactly what was committed is there: of a step that was refused nothing.
+fn check_refused(profile: &Sim, reached: &Reached, case: &str) {
+    let mut found = BTreeSet::new();
+    for space in profile.spaces() {
+        let visit = &mut |_, record| {
+            found.insert(record);
+        };
+        profile.records(&space, visit).unwrap();
+    }
+    let committed = &reached.models[reached.committed];
+    assert!(
+        found == committed.records,
+        "{case}: {} records, not {}",
+        found.len(),
+        committed.records.len()
+    );
+    let (kept, secrets) = kept_and_secrets(profile);
+    assert_eq!(
+        (&kept, &secrets),
+        (&committed.kept, &committed.secrets),
+        "{case}"
+    );
+}
+
 /// After a crash the profile works on, and what it then writes stays.
 fn works_on(mut profile: Sim, disk: &MemDisk, index: &MemIndex, case: &str) {
     let at = profile.append(&space(0), b"\0afterwards").unwrap();
@@ -574,6 +598,7 @@ fn a_failed_sync_is_never_acknowledged_and_resuming_goes_on() {
         }
         assert!(!profile.is_poisoned(), "{case}");
         check(&mut profile, &reached, reached.synced, &case);
+        check_refused(&profile, &reached, &case);
         let resumed = kept_and_secrets(&profile);
         profile.sync().unwrap();
         drop(profile);
@@ -600,13 +625,9 @@ fn a_failed_write_takes_nothing_and_the_store_goes_on() {
         if profile.is_poisoned() {
             assert!(failed, "{case}");
             profile.resume().unwrap();
-        } else if failed {
-            // Refused cleanly: the step did not happen.
-            let (kept, secrets) = kept_and_secrets(&profile);
-            let before = &reached.models[reached.committed];
-            assert_eq!((&kept, &secrets), (&before.kept, &before.secrets), "{case}");
         }
         check(&mut profile, &reached, reached.committed, &case);
+        check_refused(&profile, &reached, &case);
         works_on(profile, &disk, &index, &case);
     }
 }
@@ -632,7 +653,42 @@ fn a_full_disk_refuses_cleanly_and_takes_over_when_space_returns() {
             profile.resume().unwrap();
         }
         check(&mut profile, &reached, reached.committed, &case);
+        check_refused(&profile, &reached, &case);
         works_on(profile, &disk, &index, &case);
+    }
+}
+
+/// Every step is refused at some point; what becomes of it when the power goes right after?
+#[test]
+fn what_was_refused_is_gone_after_a_power_cut_too() {
+    type Fault = fn(&MemDisk, &MemIndex, u64);
+    let faults: [(&str, Fault); 3] = [
+        ("write", |disk, _, n| disk.fail_write(n)),
+        ("sync", |disk, _, n| disk.fail_sync(n)),
+        ("batch of the index", |_, index, n| index.fail_after(n)),
+    ];
+    let (base, base_index) = fresh();
+    for (what, fault) in faults {
+        for n in 0..90 {
+            let (disk, index) = (base.copy(), base_index.copy());
+            let mut profile = open(&disk, &index, 3);
+            fault(&disk, &index, n);
+            let mut reached = start();
+            let failed = work(&mut profile, &mut reached).is_err();
+            let case = format!("{what} {n} fails");
+            // Of a sync that failed nothing was refused.
+            let refused = failed && reached.committed + 1 < reached.models.len();
+            drop(profile);
+            disk.power_cut(&mut ChaCha20Rng::seed_from_u64(n));
+            index.power_cut();
+            disk.heal();
+            let mut profile = open(&disk, &index, 4);
+            if refused {
+                reached.models.pop();
+            }
+            check(&mut profile, &reached, reached.synced, &case);
+            works_on(profile, &disk, &index, &case);
+        }
     }
 }
 

@@ -331,6 +331,15 @@ pub(super) const STORY: &[Step] = &[
                 "read general",
                 Rows::Lacks(&[("id", "{c}"), ("state", "normal")]),
             ),
+            Sees(
+                &[Alice, Bob],
+                "the op with its rule in the audit, for anybody to judge",
+                "audit dump",
+                Rows::Has(
+                    &[("type", "dump-refused"), ("op", "{c}")],
+                    &[("rule", "R4")],
+                ),
+            ),
         ],
     ),
     Chapter("A tombstone, and a proof for outsiders"),

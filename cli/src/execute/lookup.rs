@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ask;
+use super::{Context, ask, reach};
 use crate::api::{
     ChannelKind, ChannelView, CommandError, Handle, InviteView, JoinRequestView, LiveNode,
     MemberView, Membership, OpId, PostView, SpaceId, SpaceSummary, ThreadSummary, UserId,
@@ -176,10 +176,33 @@ pub(super) async fn thread(
     pick("thread", wanted, &candidates)
 }
 
-/// Returns the post or thread op that is meant.
-pub(super) async fn post(handle: &Handle, space: SpaceId, wanted: &str) -> Result<OpId, CliError> {
+/// Returns the post or thread op that is meant. When it is not here, the relays are asked once.
+pub(super) async fn post(
+    handle: &Handle,
+    space: SpaceId,
+    wanted: &str,
+    context: &Context,
+) -> Result<OpId, CliError> {
+    match post_here(handle, space, wanted).await {
+        Err(CliError::Unknown { .. }) if context.may_ask() => {
+            reach::news(handle, context).await?;
+            post_here(handle, space, wanted).await
+        }
+        found => found,
+    }
+}
+
+async fn post_here(handle: &Handle, space: SpaceId, wanted: &str) -> Result<OpId, CliError> {
     if let Ok(op) = wanted.parse::<OpId>() {
-        return Ok(op);
+        return match ask(handle, move |node| node.post(space, op)).await {
+            Ok(_) => Ok(op),
+            Err(CliError::Command(CommandError::UnknownOp { .. })) => Err(CliError::Unknown {
+                what: "post",
+                wanted: wanted.to_owned(),
+                hint: NOT_HERE.to_owned(),
+            }),
+            Err(error) => Err(error),
+        };
     }
     let digits = wanted.strip_prefix("id:").unwrap_or(wanted).to_lowercase();
     let candidates = ask(handle, move |node| beginning_with(node, space, &digits)).await?;
@@ -188,11 +211,16 @@ pub(super) async fn post(handle: &Handle, space: SpaceId, wanted: &str) -> Resul
         Err(CliError::Unknown { what, .. }) => Err(CliError::Unknown {
             what,
             wanted: wanted.to_owned(),
-            hint: "; give at least four digits of its id, as `decent read` shows it".to_owned(),
+            hint: format!(
+                "; give at least four digits of its id, as `decent read` shows it{NOT_HERE}"
+            ),
         }),
         other => other,
     }
 }
+
+/// What to do when a thing may only not be here yet.
+const NOT_HERE: &str = "; if it was written elsewhere, `decent sync` fetches it";
 
 fn bare(wanted: &str) -> &str {
     wanted.strip_prefix("id:").unwrap_or(wanted)

@@ -1,7 +1,7 @@
 //! Spaces, channels, invites.
 
 use super::lookup::{self, names};
-use super::{Context, ask, sent, write};
+use super::{Context, ask, reach, sent, write};
 use crate::api::{Answer, ChannelKind, Command, Handle, InviteLink, LiveNode, SpaceId};
 use crate::args::{
     ApproveArgs, ChannelCmd, ChannelCreateArgs, ChannelUpdateArgs, InviteCmd, InviteCreateArgs,
@@ -263,6 +263,11 @@ pub(super) async fn join(
     };
     let link: InviteLink = text.trim().parse()?;
     let name = link.name.clone();
+    // Whoever was removed and may come back has perhaps not heard of the removal.
+    let known = handle.query(LiveNode::spaces).await?;
+    if known.iter().any(|space| space.id == link.space) {
+        reach::news(handle, context).await?;
+    }
     let bar = Bar::spinner("waiting to be let in", context.bars);
     let joined = tokio::time::timeout(context.timeout, handle.command(Command::Join { link }));
     let answer = joined.await.map_err(|_late| CliError::TimedOut {

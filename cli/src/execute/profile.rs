@@ -146,11 +146,17 @@ pub(super) async fn status(
             .spaces
             .retain(|space| wanted.is_none_or(|id| space.summary.id == id));
         let mut own = BTreeMap::new();
+        let mut damaged = BTreeMap::new();
         for space in &status.spaces {
             let id = space.summary.id;
             own.insert(id, node.own_ops(id, limit)?);
+            damaged.insert(id, node.damaged(id)?);
         }
-        Ok(StatusPage { status, own })
+        Ok(StatusPage {
+            status,
+            own,
+            damaged,
+        })
     });
     Ok(Output::Status(Box::new(page.await?)))
 }
@@ -162,10 +168,12 @@ pub(super) async fn export(
 ) -> Result<Output, CliError> {
     files::vacant(&args.file, args.force)?;
     let space = lookup::space(handle, args.at.space.as_deref()).await?;
-    let bar = Bar::spinner("exporting", context.bars);
-    let bundle = handle.export(space.id).await?;
+    let bar = Bar::ops("exporting", context.bars);
+    let bundle = handle.export(space.id, |done, total| bar.at(done, total));
+    let bundle = bundle.await?;
     drop(bar);
-    written("export", args.file.clone(), &bundle, args.force)
+    let left_out = ask(handle, move |node| node.damaged(space.id)).await?.len();
+    written("export", args.file.clone(), &bundle, args.force, left_out)
 }
 
 pub(super) async fn import(
@@ -187,6 +195,8 @@ pub(super) async fn import(
         space,
         new,
         known,
+        unreadable,
+        waiting,
         refused,
     } = answer
     else {
@@ -196,6 +206,8 @@ pub(super) async fn import(
         space,
         new,
         known,
+        unreadable,
+        waiting,
         refused,
     })
 }
@@ -206,10 +218,15 @@ pub(super) async fn backup(
     context: &Context,
 ) -> Result<Output, CliError> {
     files::vacant(&args.file, args.force)?;
-    let bar = Bar::spinner("backing up", context.bars);
-    let backup = handle.backup().await?;
+    let bar = Bar::ops("backing up", context.bars);
+    let backup = handle.backup(|done, total| bar.at(done, total)).await?;
     drop(bar);
-    written("backup", args.file.clone(), &backup, args.force)
+    let left_out = ask(handle, |node| {
+        let spaces = node.spaces().into_iter();
+        spaces.map(|s| Ok(node.damaged(s.id)?.len())).sum()
+    });
+    let left_out: usize = left_out.await?;
+    written("backup", args.file.clone(), &backup, args.force, left_out)
 }
 
 pub(super) async fn relays(
@@ -276,11 +293,13 @@ fn written(
     path: std::path::PathBuf,
     bytes: &[u8],
     force: bool,
+    left_out: usize,
 ) -> Result<Output, CliError> {
     files::write(&path, bytes, force)?;
     Ok(Output::File {
         what,
         path,
         bytes: bytes.len() as u64,
+        left_out: Some(left_out),
     })
 }

@@ -1,10 +1,11 @@
 //! Threads, posts, reading, attachments.
 
 use std::path::PathBuf;
+use std::pin::pin;
 
 use super::lookup::{self, names};
-use super::{Context, ask, short, write};
-use crate::api::{Attachment, ChannelKind, ChannelView, Command, Handle, OpId, SpaceId};
+use super::{Context, ask, reach, short, write};
+use crate::api::{Attachment, ChannelKind, ChannelView, Command, Handle, LiveNode, OpId, SpaceId};
 use crate::args::{
     DeleteArgs, EditArgs, PostArgs, ReactArgs, ReadArgs, SaveArgs, TargetArgs, ThreadCmd,
     ThreadListArgs, ThreadNewArgs, ThreadUpdateArgs,
@@ -95,13 +96,15 @@ pub(super) async fn post(
     context: &Context,
 ) -> Result<Output, CliError> {
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
-    let (channel, thread) = somewhere(
-        handle,
-        space,
-        args.channel.as_deref(),
-        args.thread.as_deref(),
-    )
-    .await?;
+    let (channel, thread) = (args.channel.as_deref(), args.thread.as_deref());
+    let (channel, thread) = match somewhere(handle, space, channel, thread).await {
+        // opened elsewhere, perhaps
+        Err(CliError::Unknown { .. }) if context.may_ask() => {
+            reach::news(handle, context).await?;
+            somewhere(handle, space, channel, thread).await?
+        }
+        found => found?,
+    };
     // it would stand in no thread, where nobody looks
     if channel.kind == ChannelKind::Forum && thread.is_none() {
         return Err(CliError::usage(format!(
@@ -110,7 +113,7 @@ pub(super) async fn post(
         )));
     }
     let reply_to = match &args.reply_to {
-        Some(wanted) => Some(lookup::post(handle, space, wanted).await?),
+        Some(wanted) => Some(lookup::post(handle, space, wanted, context).await?),
         None => None,
     };
     let body = text(args.text, context)?;
@@ -136,7 +139,7 @@ pub(super) async fn edit(
     context: &Context,
 ) -> Result<Output, CliError> {
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
-    let target = lookup::post(handle, space, &args.post).await?;
+    let target = lookup::post(handle, space, &args.post, context).await?;
     let body = text(args.text, context)?;
     if body.trim().is_empty() {
         return Err(CliError::Input {
@@ -160,7 +163,7 @@ pub(super) async fn delete(
     context: &Context,
 ) -> Result<Output, CliError> {
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
-    let target = lookup::post(handle, space, &args.post).await?;
+    let target = lookup::post(handle, space, &args.post, context).await?;
     let command = Command::Delete {
         space,
         target,
@@ -181,7 +184,7 @@ pub(super) async fn restore(
     context: &Context,
 ) -> Result<Output, CliError> {
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
-    let target = lookup::post(handle, space, &args.post).await?;
+    let target = lookup::post(handle, space, &args.post, context).await?;
     let command = Command::Restore { space, target };
     write(handle, context, "restore-post", space, command, |_| {
         format!("[{}] is shown again", target.short())
@@ -196,7 +199,7 @@ pub(super) async fn react(
     context: &Context,
 ) -> Result<Output, CliError> {
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
-    let target = lookup::post(handle, space, &args.post).await?;
+    let target = lookup::post(handle, space, &args.post, context).await?;
     let emoji = args.emoji.clone();
     let command = Command::React {
         space,
@@ -222,7 +225,7 @@ pub(super) async fn pin(
     context: &Context,
 ) -> Result<Output, CliError> {
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
-    let target = lookup::post(handle, space, &args.post).await?;
+    let target = lookup::post(handle, space, &args.post, context).await?;
     let command = Command::Pin { space, target, pin };
     let (name, did) = if pin {
         ("pin", "pinned")
@@ -307,7 +310,7 @@ pub(super) async fn save(
     context: &Context,
 ) -> Result<Output, CliError> {
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
-    let op = lookup::post(handle, space, &args.post).await?;
+    let op = lookup::post(handle, space, &args.post, context).await?;
     let files = ask(handle, move |node| node.post(space, op))
         .await?
         .attachments;
@@ -324,6 +327,7 @@ pub(super) async fn save(
         what: "attachment",
         path: to,
         bytes: file.size,
+        left_out: None,
     })
 }
 
@@ -423,8 +427,18 @@ async fn uploaded(handle: &Handle, files: bool, context: &Context) {
     if !files || context.offline || context.shell {
         return;
     }
-    let _bar = Bar::spinner("uploading", context.bars);
-    let _ = tokio::time::timeout(context.timeout, handle.command(Command::Sync)).await;
+    let waiting = async || handle.query(LiveNode::uploads_waiting).await.unwrap_or(0) as u64;
+    let total = waiting().await;
+    let bar = Bar::ops("uploading pieces", context.bars);
+    let mut looks = reach::Looks::until(handle, context.timeout);
+    let mut synced = pin!(handle.command(Command::Sync));
+    loop {
+        bar.at(total.saturating_sub(waiting().await), total);
+        tokio::select! {
+            _ = &mut synced => return,
+            more = looks.again() => if !more { return },
+        }
+    }
 }
 
 #[cfg(test)]

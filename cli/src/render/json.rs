@@ -7,10 +7,21 @@ use serde_json::{Map, Value, json};
 use super::state::{delivery_json, sent_word, state_json};
 use super::text::kind;
 use crate::api::{
-    ChannelView, InviteView, JoinRequestView, Me, MemberView, Membership, Notice, OpId, OwnOp,
-    PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, ThreadSummary,
+    ChannelView, DamagedOp, InviteView, JoinRequestView, Me, MemberView, Membership, Notice, OpId,
+    OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, ThreadSummary,
 };
 use crate::output::{Done, NewInvite, Output};
+
+/// An op that the disk has damaged.
+pub(crate) fn damaged(kind: &str, space: SpaceId, op: &DamagedOp) -> Value {
+    let channel = op.scope.channel();
+    json!({
+        "type": kind, "space": space.to_string(), "op": op.op.to_string(),
+        "device": op.device.to_string(),
+        "plane": if channel.is_none() { "control" } else { "content" },
+        "channel": channel.map(|channel| channel.to_string()), "seq": op.seq,
+    })
+}
 
 /// Returns the answer as objects, one for each line.
 pub(crate) fn rows(output: &Output) -> Vec<Value> {
@@ -43,6 +54,8 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
                         .flatten()
                         .map(|op| own_op(space.summary.id, op)),
                 );
+                let damaged = page.damaged.get(&space.summary.id).into_iter().flatten();
+                rows.extend(damaged.map(|op| self::damaged("damaged", space.summary.id, op)));
             }
             let mended = status.recovered.iter();
             rows.extend(mended.map(|what| json!({"type": "mended", "what": what})));
@@ -67,6 +80,8 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
             space,
             new,
             known,
+            unreadable,
+            waiting,
             refused,
         } => {
             let refused: Vec<_> = refused
@@ -75,12 +90,18 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
                 .collect();
             vec![json!({
                 "type": "imported", "space": space.to_string(), "new": new, "known": known,
-                "refused": refused,
+                "unreadable": unreadable, "waiting": waiting, "refused": refused,
             })]
         }
         Output::Audit(page) => crate::audit::json(page),
-        Output::File { what, path, bytes } => vec![json!({
+        Output::File {
+            what,
+            path,
+            bytes,
+            left_out,
+        } => vec![json!({
             "type": "file", "what": what, "path": path.display().to_string(), "bytes": bytes,
+            "left_out": left_out,
         })],
     }
 }

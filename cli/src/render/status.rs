@@ -9,6 +9,9 @@ use super::time;
 use crate::api::{RelayStatus, SpaceStatus};
 use crate::output::StatusPage;
 
+/// Damaged ops that are named one by one.
+const DAMAGED_SHOWN: usize = 20;
+
 /// Returns the whole report.
 pub(super) fn page(page: &StatusPage, look: Look) -> String {
     let status = &page.status;
@@ -42,6 +45,18 @@ pub(super) fn page(page: &StatusPage, look: Look) -> String {
                 ]
             })
             .collect();
+        let damaged = page.damaged.get(&space.summary.id);
+        if let Some(damaged) = damaged.filter(|damaged| !damaged.is_empty()) {
+            let line = format!("    {} ops are damaged on this disk:", damaged.len());
+            out.push_str(&look.paint(Tone::Bad, &line));
+            out.push('\n');
+            for op in damaged.iter().take(DAMAGED_SHOWN) {
+                out.push_str(&format!("      {}\n", op.op));
+            }
+            if damaged.len() > DAMAGED_SHOWN {
+                out.push_str("      and more, which --json lists\n");
+            }
+        }
         if !rows.is_empty() {
             out.push_str("    what you wrote, newest first:\n");
             out.push_str(&table::render(&rows, "      ", look));

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Look;
-use crate::api::{Delivery, Membership, OpId, OwnOp, PostState, PostView, SpaceId, Weight};
+use crate::api::{
+    DamagedOp, Delivery, Membership, OpId, OwnOp, PostState, PostView, SpaceId, Weight,
+};
 use crate::output::{Done, NewInvite, Output, Page, Sent, StatusPage};
 use crate::samples;
 
@@ -229,6 +231,15 @@ fn the_health_report_names_what_needs_attention() {
                 own(1, Delivery::SeenBy(2)),
             ],
         )]),
+        damaged: BTreeMap::from([(
+            space,
+            vec![DamagedOp {
+                op: samples::op(4),
+                device: samples::status().me.device,
+                scope: node::Scope::Control,
+                seq: 7,
+            }],
+        )]),
     }));
     insta::assert_snapshot!(plain(&output), @"
     Alice  did:key:z6MkAlice
@@ -246,6 +257,8 @@ fn the_health_report_names_what_needs_attention() {
         1 device to bring into or out of the group
         goes on with keys that are not on this device: it asks the members for them
         uses a feature that this version does not know: update needed
+        1 ops are damaged on this disk:
+          0404040404040404040404040404040404040404040404040404040404040404
         what you wrote, newest first:
           03030303  2025-11-22 18:03  Post  saved
           02020202  2025-11-22 18:02  Post  on 2 relays
@@ -261,6 +274,7 @@ fn the_health_report_names_what_needs_attention() {
     {"delivery":"saved","delivery_count":0,"kind":"Post","op":"03…","space":"01…","type":"own-op","wall_ms":1763834580000}
     {"delivery":"on-relay","delivery_count":2,"kind":"Post","op":"02…","space":"01…","type":"own-op","wall_ms":1763834520000}
     {"delivery":"seen","delivery_count":2,"kind":"Post","op":"01…","space":"01…","type":"own-op","wall_ms":1763834460000}
+    {"channel":null,"device":"d1…","op":"04…","plane":"control","seq":7,"space":"01…","type":"damaged"}
     {"type":"mended","what":"the last segment ended in half an op; cut off"}
     "#);
 }
@@ -299,12 +313,21 @@ fn the_rest_in_one_line_each() {
             space: SpaceId::from_bytes([1; 32]),
             new: 10,
             known: 2,
+            unreadable: 1,
+            waiting: 3,
             refused: vec![(OpId::from_bytes([4; 32]), "R4".to_owned())],
         },
         Output::File {
             what: "attachment",
             path: PathBuf::from("/tmp/rota.pdf"),
             bytes: 1_234,
+            left_out: None,
+        },
+        Output::File {
+            what: "export",
+            path: PathBuf::from("/tmp/club"),
+            bytes: 1_234,
+            left_out: Some(2),
         },
         Output::Requests(Vec::new()),
         Output::Invites(Vec::new()),
@@ -317,8 +340,12 @@ fn the_rest_in_one_line_each() {
     insta::assert_snapshot!(all, @"
     in step with 1 relay: 3 received, 1 sent
     01010101: 10 new, 2 known, 1 refused
+      1 in it cannot be read: it is damaged
+      3 build on something that is not here and were left out; import again once it is
       04040404  R4
     attachment saved to /tmp/rota.pdf (1.2 KiB)
+    export saved to /tmp/club (1.2 KiB)
+    2 ops are damaged on this disk and not in it: `decent status` names them
     nobody is waiting to be let in
     no open invites: `decent invite create`
     none yet: `decent relays add ADDR`

@@ -73,6 +73,8 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
             space,
             new,
             known,
+            unreadable,
+            waiting,
             refused,
         } => {
             let mut out = format!(
@@ -80,6 +82,19 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
                 space.short(),
                 refused.len()
             );
+            for (count, what) in [
+                (unreadable, "in it cannot be read: it is damaged"),
+                (
+                    waiting,
+                    "build on something that is not here and were left out; import again once it is",
+                ),
+            ] {
+                if *count > 0 {
+                    let line = format!("  {count} {what}");
+                    out.push_str(&look.paint(Tone::Warn, &line));
+                    out.push('\n');
+                }
+            }
             for (op, rule) in refused {
                 let line = format!("  {}  {}", op.short(), clean::line(rule));
                 out.push_str(&look.paint(Tone::Bad, &line));
@@ -88,11 +103,26 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
             out
         }
         Output::Audit(page) => crate::audit::text(page, look),
-        Output::File { what, path, bytes } => format!(
-            "{what} saved to {} ({})\n",
-            clean::line(&path.display().to_string()),
-            posts::size(*bytes)
-        ),
+        Output::File {
+            what,
+            path,
+            bytes,
+            left_out,
+        } => {
+            let mut out = format!(
+                "{what} saved to {} ({})\n",
+                clean::line(&path.display().to_string()),
+                posts::size(*bytes)
+            );
+            if let Some(count) = left_out.filter(|count| *count > 0) {
+                let line = format!(
+                    "{count} ops are damaged on this disk and not in it: `decent status` names them"
+                );
+                out.push_str(&look.paint(Tone::Warn, &line));
+                out.push('\n');
+            }
+            out
+        }
     }
 }
 

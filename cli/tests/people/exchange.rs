@@ -99,7 +99,7 @@ fn files_of_the_wrong_kind_are_refused_everywhere() {
         }
     }
     for words in [&["import"][..], &["audit", "verify"], &["restore"]] {
-        alice.fails(8, &[words, &[&path("nowhere")]].concat());
+        alice.fails(7, &[words, &[&path("nowhere")]].concat());
     }
     assert_eq!(alice.state(), before);
 }

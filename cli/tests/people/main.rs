@@ -12,6 +12,7 @@
 )]
 
 mod audit;
+mod catching_up;
 mod documented;
 mod exchange;
 mod files;
@@ -20,5 +21,6 @@ mod kill;
 mod profiles;
 mod ranks;
 mod relay;
+mod removals;
 mod restore;
 mod world;

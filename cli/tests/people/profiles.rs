@@ -1,6 +1,7 @@
 //! Profiles that are missing, in use, locked, damaged, or something else altogether.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::world::{Person, World, decent, text};
@@ -47,6 +48,89 @@ fn a_profile_opens_for_one_program_with_its_own_key() {
     assert!(message.contains("already"), "{message}");
     let message = world.nobody("Carl").fails(6, &["whoami"]);
     assert!(message.contains("decent init"), "{message}");
+}
+
+#[test]
+fn a_plaintext_key_that_is_gone_or_changed_is_named() {
+    let world = World::new();
+    let alice = world.person("Alice");
+    let (code, said) = with_passphrase(&alice, "any", &["whoami"]);
+    assert_eq!(code, 6);
+    assert!(said.contains("--insecure-plaintext-key opens it"), "{said}");
+    let path = alice.profile.join("insecure-plaintext-key");
+    let key = fs::read(&path).unwrap();
+    let mut flipped = key.clone();
+    flipped[7] ^= 1;
+    fs::write(&path, flipped).unwrap();
+    let message = alice.fails(6, &["whoami"]);
+    assert!(message.contains("holds another key"), "{message}");
+    fs::write(&path, b"short").unwrap();
+    let message = alice.fails(6, &["whoami"]);
+    assert!(message.contains("is damaged"), "{message}");
+    fs::remove_file(&path).unwrap();
+    let message = alice.fails(6, &["whoami"]);
+    assert!(message.contains("is missing"), "{message}");
+    let message = alice.fails(6, &["init", "--name", "Alice"]);
+    assert!(message.contains("already"), "{message}");
+    fs::write(&path, key).unwrap();
+    alice.ok(&["whoami"]);
+}
+
+/// Every set of files that a killed `init` can leave: those that a whole profile has, made in
+/// this order, up to some point.
+#[test]
+fn a_profile_whose_making_was_cut_short_is_made_again() {
+    let world = World::new();
+    let whole = world.person("Whole");
+    let parts = [
+        "lock",
+        "insecure-plaintext-key",
+        "vault.bin",
+        "state",
+        "index",
+    ];
+    for len in 0..=parts.len() {
+        let alice = world.nobody(&format!("Alice{len}"));
+        fs::create_dir(&alice.profile).unwrap();
+        fs::write(alice.profile.join("unfinished"), b"").unwrap();
+        for part in &parts[..len] {
+            copy(&whole.profile.join(part), &alice.profile.join(part));
+        }
+        let message = alice.fails(6, &["whoami"]);
+        assert!(message.contains("never finished"), "{len}: {message}");
+        // Even under another key than before.
+        let (code, said) = with_passphrase(&alice, "new", &["init", "--name", "Alice"]);
+        assert_eq!(code, 0, "{len}: {said}");
+        let (code, said) = with_passphrase(&alice, "new", &["whoami"]);
+        assert_eq!(code, 0, "{len}: {said}");
+        let (code, said) = with_passphrase(&alice, "new", &["init", "--name", "Alice"]);
+        assert_eq!(code, 6, "{len}: {said}");
+    }
+    // Whoever makes one just now is not disturbed.
+    let bob = world.nobody("Bob");
+    fs::create_dir(&bob.profile).unwrap();
+    fs::write(bob.profile.join("unfinished"), b"").unwrap();
+    let lock = fs::File::create(bob.profile.join("lock")).unwrap();
+    lock.lock().unwrap();
+    for words in [&["init", "--name", "Bob"][..], &["whoami"]] {
+        let message = bob.fails(6, words);
+        assert!(message.contains("in use"), "{message}");
+    }
+    drop(lock);
+    bob.ok(&["init", "--name", "Bob"]);
+    bob.ok(&["whoami"]);
+}
+
+fn copy(from: &Path, to: &Path) {
+    if !from.is_dir() {
+        fs::copy(from, to).unwrap();
+        return;
+    }
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let name = entry.unwrap().file_name();
+        copy(&from.join(&name), &to.join(&name));
+    }
 }
 
 #[test]

@@ -13,7 +13,9 @@ use super::shape::{self, Value};
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
 use crate::node::Node;
+use crate::refusals::RefusedOp;
 use crate::space::Space;
+use crate::view::DamagedOp;
 
 /// One accepted op with all it says and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,17 @@ pub struct DumpOp {
     pub outcome: Outcome,
 }
 
+/// An op that was refused when it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DumpRefused {
+    /// Which, by which rule, and when.
+    pub refused: RefusedOp,
+    /// The op, as far as it is kept.
+    pub op: Option<SignedOp>,
+    /// Its payload.
+    pub payload: Option<Value>,
+}
+
 /// A Space in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dump {
@@ -37,8 +50,12 @@ pub struct Dump {
     pub space: SpaceId,
     /// The ends of the control plane.
     pub heads: Vec<OpId>,
-    /// Every accepted op, by (hlc, id): parents first. Refused ops are not kept by anybody.
+    /// Every accepted op that can be read, by (hlc, id): parents first.
     pub ops: Vec<DumpOp>,
+    /// Those that were refused when they came, as far as that is remembered, the oldest first.
+    pub refused: Vec<DumpRefused>,
+    /// Those that were accepted and that the disk has damaged since.
+    pub damaged: Vec<DamagedOp>,
     /// What people see.
     pub end: Snapshot,
     /// The authority's part of the state hash.
@@ -84,6 +101,8 @@ impl Space {
             space: self.id,
             heads: self.log.dag().heads().to_vec(),
             ops,
+            refused: Vec::new(),
+            damaged: self.damaged(store)?,
             end,
             authority_hash: Digest::from_bytes(*self.view.state_hash().as_bytes()),
             epoch: self.canonical,
@@ -100,7 +119,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub fn dump(&self, space: SpaceId) -> Result<Dump, CommandError> {
         let ops = self.accepted_ops(&space)?;
         let s = self.known_space(&space)?;
-        Ok(s.dump(&self.store, ops, self.now)?)
+        let mut dump = s.dump(&self.store, ops, self.now)?;
+        for refused in self.refused_ops(space, usize::MAX)?.into_iter().rev() {
+            let bytes = self.refused_bytes(&space, &refused.op)?;
+            let op = bytes.and_then(|bytes| SignedOp::decode(&bytes).ok());
+            dump.refused.push(DumpRefused {
+                payload: op.as_ref().and_then(|op| {
+                    let bytes = op.payload_bytes()?;
+                    Some(shape::payload(op.header().kind(), bytes))
+                }),
+                refused,
+                op,
+            });
+        }
+        Ok(dump)
     }
 
     /// Returns what became of the newest `limit` ops, newest first.
@@ -117,7 +149,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(log)
     }
 
-    /// Returns the accepted ops whose id begins with these hex digits, with kind and time.
+    /// Returns the ops whose id begins with these hex digits, with kind and time: accepted ones, and
+    /// those that were refused, as far as that is remembered.
     ///
     /// # Errors
     /// When the Space is not here, or storage fails.
@@ -126,14 +159,31 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         space: SpaceId,
         digits: &str,
     ) -> Result<Vec<(OpId, &'static str, Hlc, Timestamp)>, CommandError> {
+        let fits = |op: &OpId| op.to_string().starts_with(digits);
         let ops = self.accepted_ops(&space)?.into_iter();
-        Ok(ops
-            .filter(|op| op.id().to_string().starts_with(digits))
+        let mut found: Vec<_> = ops
+            .filter(|op| fits(&op.id()))
             .map(|op| {
                 let h = op.header();
                 let kind = h.kind().map_or("unknown", oplog::Kind::name);
                 (op.id(), kind, h.hlc, h.wall)
             })
-            .collect())
+            .collect();
+        let refused = self.refused_ops(space, usize::MAX)?.into_iter();
+        let refused = refused.filter(|refused| fits(&refused.op));
+        found.extend(refused.map(|r| (r.op, "refused", Hlc::from_wall(r.when), r.when)));
+        let damaged = self.damaged(space)?.into_iter();
+        let damaged = damaged.filter(|damaged| fits(&damaged.op));
+        found.extend(damaged.map(|d| (d.op, "damaged", Hlc::ZERO, Timestamp::from_ms(0))));
+        Ok(found)
+    }
+
+    /// Returns every op that was accepted here and can be read.
+    ///
+    /// # Errors
+    /// When the Space is not here, or storage fails.
+    pub fn held_ops(&self, space: SpaceId) -> Result<Vec<OpId>, CommandError> {
+        let ops = self.accepted_ops(&space)?.into_iter();
+        Ok(ops.map(|op| op.id()).collect())
     }
 }

@@ -57,8 +57,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(found) = s.op(&self.store, &op)? else {
             let noted = self.refusal(&space, &op)?.map(|r| (r.rule, r.text));
             let now = || s.log.refused_by(&op).map(|rule| (rule.id(), rule.text()));
-            let (rule, text) = noted.or_else(now).ok_or(CommandError::UnknownOp { op })?;
-            return Ok(Explanation::Refused { op, rule, text });
+            return match noted.or_else(now) {
+                Some((rule, text)) => Ok(Explanation::Refused { op, rule, text }),
+                None => Err(self.lacks(&space, &op)?),
+            };
         };
         let h = found.header();
         let outcome = s.outcome(&self.store, &found)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fold::content::{Cursor, Include, Line, ThreadSort};
 use oplog::store::{Store, StoreError};
-use oplog::{AcceptedOp, Digest, Hlc, OpId, SignedOp, SpaceId, Timestamp};
+use oplog::{AcceptedOp, Digest, Hlc, OpId, SpaceId, Timestamp};
 use rand_core::CryptoRng;
 
 use super::scratch::{Scratch, ScratchError};
@@ -19,7 +19,8 @@ use crate::view::{ChannelView, MemberView, PostView};
 pub enum Until {
     /// Those dated until then, by their logical time.
     Time(Timestamp),
-    /// This op and everything its author had seen.
+    /// This op and everything its author had seen. A control op names no content; then the content
+    /// counts that is dated until then and was written in what its author had seen of control.
     Op(OpId),
 }
 
@@ -104,20 +105,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// When Space or op are not here, nothing had happened yet, or storage fails.
     pub fn replay(&self, space: SpaceId, until: Until) -> Result<Snapshot, CommandError> {
         let all = self.accepted_ops(&space)?;
-        let counts: Vec<SignedOp> = match until {
+        let counts: Vec<AcceptedOp> = match until {
             Until::Time(time) => {
                 let end = time.as_ms();
                 let ops = all.into_iter();
                 ops.filter(|op| op.header().hlc.to_wall().as_ms() <= end)
-                    .map(|op| SignedOp::clone(&op))
                     .collect()
             }
             Until::Op(op) => {
-                let past = past_of(&all, op).ok_or(CommandError::UnknownOp { op })?;
+                let Some(past) = past_of(&all, op) else {
+                    return Err(self.lacks(&space, &op)?);
+                };
                 let ops = all.into_iter();
-                ops.filter(|op| past.contains(&op.id()))
-                    .map(|op| SignedOp::clone(&op))
-                    .collect()
+                ops.filter(|op| past.contains(&op.id())).collect()
             }
         };
         if counts.is_empty() {
@@ -131,7 +131,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Until::Op(_) => last.unwrap_or(Timestamp::from_ms(0)),
         };
         let ops = counts.len();
-        let scratch = Scratch::of(space, counts).map_err(scratch_error)?;
+        let scratch = Scratch::of_own(space, counts).map_err(scratch_error)?;
         Ok(scratch.space.snapshot(&scratch.store, now, ops)?)
     }
 
@@ -141,17 +141,24 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 }
 
-/// Returns an op and its causal past, out of ops in causal order.
+/// Returns an op and what counts as its past, out of ops in causal order.
 fn past_of(ops: &[AcceptedOp], op: OpId) -> Option<BTreeSet<OpId>> {
+    let end = ops.iter().find(|candidate| candidate.id() == op)?.header();
     let mut past = BTreeSet::from([op]);
-    let mut found = false;
     for candidate in ops.iter().rev() {
         if past.contains(&candidate.id()) {
-            found |= candidate.id() == op;
             past.extend(candidate.header().refs());
         }
     }
-    found.then_some(past)
+    if end.is_control() {
+        for candidate in ops {
+            let h = candidate.header();
+            if !h.is_control() && h.hlc <= end.hlc && h.ctl.iter().all(|id| past.contains(id)) {
+                past.insert(candidate.id());
+            }
+        }
+    }
+    Some(past)
 }
 
 pub(super) fn scratch_error(error: ScratchError) -> CommandError {

@@ -14,8 +14,10 @@ pub enum Value {
     Null,
     /// Yes or no.
     Bool(bool),
-    /// A number: a count, a time, or what the format numbers.
+    /// A number: a count, or what the format numbers.
     Number(u64),
+    /// A time, as its 64-bit clock.
+    Clock(u64),
     /// Text, as its author wrote it.
     Text(String),
     /// An id, a key, a signature, or what is opaque.
@@ -29,19 +31,20 @@ pub enum Value {
 /// What to read: anything that is no map, or a map with these fields from key 0 on.
 enum Shape {
     Leaf,
+    Clock,
     Map(&'static [(&'static str, Self)]),
     /// Items of this shape.
     List(&'static Self),
 }
 
-use Shape::{Leaf, List, Map};
+use Shape::{Clock, Leaf, List, Map};
 
 const CERT: &[(&str, Shape)] = &[
     ("user", Leaf),
     ("device", Leaf),
     ("mls_key", Leaf),
     ("hpke_key", Leaf),
-    ("created", Leaf),
+    ("created", Clock),
     ("name", Leaf),
     ("sig", Leaf),
 ];
@@ -104,7 +107,7 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
             ("key", Leaf),
             ("weight", Leaf),
             ("max_uses", Leaf),
-            ("expires", Leaf),
+            ("expires", Clock),
             ("channel", Leaf),
             ("approval", Leaf),
         ],
@@ -123,7 +126,7 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
         Kind::Mute => &[
             ("target", Leaf),
             ("channel", Leaf),
-            ("expires", Leaf),
+            ("expires", Clock),
             ("reason", Leaf),
         ],
         Kind::Unmute => &[("target", Leaf), ("channel", Leaf)],
@@ -206,6 +209,7 @@ fn read(d: &mut Decoder<'_>, shape: &Shape) -> Result<Value, Error> {
             }
             Ok(Value::List(items))
         }
+        (Type::U8 | Type::U16 | Type::U32 | Type::U64, Clock) => d.u64().map(Value::Clock),
         (Type::Bool, Leaf) => d.bool().map(Value::Bool),
         (Type::String, Leaf) => d.str().map(|s| Value::Text(s.to_owned())),
         (Type::Bytes, Leaf) => d.bytes().map(|b| Value::Bytes(b.to_vec())),

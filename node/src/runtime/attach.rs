@@ -29,6 +29,14 @@ pub enum AttachError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no such file to attach.
+    #[error("{}", path.display())]
+    Missing {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A folder, a pipe or a device.
     #[error("{} is not a file", path.display())]
     NotAFile {
@@ -94,7 +102,14 @@ impl Handle {
             path: path.to_owned(),
         };
         // Before opening: to open a pipe waits for somebody who writes.
-        let meta = std::fs::metadata(path).map_err(io)?;
+        let meta = std::fs::metadata(path).map_err(|source| {
+            if source.kind() == io::ErrorKind::NotFound {
+                let path = path.to_owned();
+                AttachError::Missing { path, source }
+            } else {
+                io(source)
+            }
+        })?;
         if !meta.is_file() {
             return Err(AttachError::NotAFile {
                 path: path.to_owned(),

@@ -8,7 +8,7 @@ use std::{fmt, io, thread};
 use net::driver::{Link, LinkCommand, LinkError, LinkEvent, RelayAddr};
 use net::wire::{ErrorCode, RelayError};
 use oplog::Timestamp;
-use oplog::store::StoreError;
+use oplog::store::{Store, StoreError};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::{LiveNode, now};
@@ -106,26 +106,32 @@ struct Driver {
 
 /// Why the store failed, as often as it must be told.
 #[derive(Clone, Debug)]
-struct Failure {
-    full: bool,
-    what: String,
+enum Failure {
+    Full,
+    Damaged { what: String },
+    Io { doing: &'static str, said: String },
 }
 
 impl Failure {
     fn of(error: &StoreError) -> Self {
-        Self {
-            full: matches!(error, StoreError::Full),
-            what: error.to_string(),
+        match error {
+            StoreError::Full => Self::Full,
+            StoreError::Damaged { what } => Self::Damaged { what: what.clone() },
+            StoreError::Io { doing, source } => Self::Io {
+                doing,
+                said: source.to_string(),
+            },
         }
     }
 
     fn told(&self) -> CommandError {
-        let source = if self.full {
-            StoreError::Full
-        } else {
-            StoreError::Damaged {
-                what: self.what.clone(),
-            }
+        let source = match self {
+            Self::Full => StoreError::Full,
+            Self::Damaged { what } => StoreError::Damaged { what: what.clone() },
+            Self::Io { doing, said } => StoreError::Io {
+                doing,
+                source: said.clone().into(),
+            },
         };
         CommandError::Store { source }
     }
@@ -163,6 +169,7 @@ impl Driver {
                     dirty = false;
                     if let Err(error) = self.node.store_mut().flush_idle() {
                         tracing::debug!(%error, "not flushed");
+                        self.mend_if_due();
                     }
                 }
             }
@@ -230,10 +237,14 @@ impl Driver {
                 self.replies.insert(id, reply);
                 self.waiting.push(Event::Command { id, command });
             }
-            Job::Work(work) => work(match &self.broken {
-                Some(failure) => Err(failure.told()),
-                None => Ok(&mut self.node),
-            }),
+            Job::Work(work) => {
+                work(match &self.broken {
+                    Some(failure) => Err(failure.told()),
+                    None => Ok(&mut self.node),
+                });
+                // What it read may have been damaged.
+                self.mend_if_due();
+            }
             Job::Shutdown(done) => self.stopping = Some(done),
         }
     }
@@ -294,8 +305,8 @@ impl Driver {
                 Err(error) => {
                     // Nobody looks at the rest any more: whoever waits for it must not wait for ever.
                     let asked = events.filter_map(|event| commanded(&event));
-                    let asked = command.into_iter().chain(asked).collect();
-                    return self.store_failed(asked, &effects, &error);
+                    let refused = command.into_iter().chain(asked).collect();
+                    return self.store_failed(refused, effects, &error);
                 }
             }
         }
@@ -306,21 +317,52 @@ impl Driver {
                     self.run_effect(effect);
                 }
             }
-            Err(error) => self.store_failed(Vec::new(), &effects, &error),
+            Err(error) => self.store_failed(Vec::new(), effects, &error),
         }
     }
 
-    /// The store failed: whoever waits is told, and memory is read from disk again. No effect of
-    /// this group runs, since what it tells may be lost.
-    fn store_failed(&mut self, asked: Vec<CommandId>, effects: &[Effect], error: &StoreError) {
+    /// The store failed: whoever was refused is told, and memory is read from disk again. What was
+    /// committed before is told once it is known to be there; its other effects begin anew.
+    fn store_failed(
+        &mut self,
+        refused: Vec<CommandId>,
+        committed: Vec<Effect>,
+        error: &StoreError,
+    ) {
         tracing::warn!(%error, "the store failed; reading it again");
         let failure = Failure::of(error);
-        for id in effects.iter().filter_map(answered).chain(asked) {
+        for id in refused {
             self.reply(id, Err(failure.told()));
         }
+        let mut kept = !self.node.store().is_poisoned() && self.node.sync().is_ok();
         self.broken = Some(failure);
         // What fails at once again is tried again later, not without end.
         if !self.mended {
+            self.mend();
+            kept |= self.broken.is_none() && self.node.store().recovery().is_whole();
+        }
+        for effect in committed {
+            match effect {
+                Effect::Answer { id, result } => {
+                    self.reply(
+                        id,
+                        if kept {
+                            *result
+                        } else {
+                            Err(CommandError::Unsure)
+                        },
+                    );
+                }
+                // Nobody may be watching.
+                Effect::Notify(notice) if kept => drop(self.notices.send(notice)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads the store again when it asks for it without an event having failed.
+    fn mend_if_due(&mut self) {
+        if self.broken.is_none() && self.node.store().is_poisoned() {
             self.mend();
         }
     }
@@ -348,12 +390,15 @@ impl Driver {
         let read_anew = self.node.store().is_poisoned();
         if read_anew {
             self.node.store_mut().resume()?;
+        } else {
+            self.node.store_mut().abandon();
         }
         super::index_rest(self.node.store_mut())?;
         let effects = self.node.reload()?;
         if read_anew {
             super::note_losses(&mut self.node);
         }
+        self.node.sync()?;
         Ok(effects)
     }
 
@@ -482,14 +527,6 @@ async fn pause(until: Option<Duration>) {
 
 const fn commanded(event: &Event) -> Option<CommandId> {
     if let Event::Command { id, .. } = event {
-        Some(*id)
-    } else {
-        None
-    }
-}
-
-const fn answered(effect: &Effect) -> Option<CommandId> {
-    if let Effect::Answer { id, .. } = effect {
         Some(*id)
     } else {
         None

@@ -113,6 +113,63 @@ fn a_cheat_is_refused_with_a_rule_by_everybody_honest() {
     );
     let list = node.refused_ops(scene.space, 10).unwrap();
     assert_eq!((list.len(), list[0].op, list[0].rule), (1, forged, "R4"));
+    // The op itself is kept, so that an outsider can judge it too.
+    let dump = node.dump(scene.space).unwrap();
+    let refused = &dump.refused[0];
+    assert_eq!((dump.refused.len(), refused.refused.rule), (1, "R4"));
+    let kept = refused.op.as_ref().unwrap();
+    assert_eq!(kept.id(), forged);
+    assert!(kept.clone().verify().is_ok());
+    assert!(format!("{:?}", refused.payload).contains("case C"));
+    let digits = forged.short();
+    let found = node.ops_beginning(scene.space, &digits).unwrap();
+    assert_eq!(
+        (found.len(), found[0].0, found[0].1),
+        (1, forged, "refused")
+    );
+}
+
+#[test]
+fn one_damaged_record_is_named_and_hides_nothing_else() {
+    let mut scene = quarrel();
+    // The records lie in the order in which they came; what John wrote unseen is content.
+    let store = scene.world.people[ALICE].node.store();
+    let records = store.records(&scene.space);
+    let at = records.iter().position(|record| {
+        let op = oplog::SignedOp::decode(record);
+        op.is_ok_and(|op| op.id() == scene.seen)
+    });
+    let before = scene.alice().dump(scene.space).unwrap();
+    scene
+        .world
+        .restart_after(ALICE, |store| store.damage(&scene.space, at.unwrap()));
+    let node = scene.alice();
+    let damaged: Vec<OpId> = node
+        .damaged(scene.space)
+        .unwrap()
+        .iter()
+        .map(|d| d.op)
+        .collect();
+    assert_eq!(damaged, [scene.seen]);
+    let dump = node.dump(scene.space).unwrap();
+    assert_eq!(dump.ops.len() + 1, before.ops.len());
+    assert_eq!(dump.damaged.len(), 1);
+    assert_eq!(
+        node.audit_log(scene.space, 1_000).unwrap().len(),
+        dump.ops.len()
+    );
+    let now = node
+        .replay(scene.space, Until::Time(scene.world.now))
+        .unwrap();
+    assert_eq!(now.members.len(), before.end.members.len());
+    assert!(now.posts.iter().any(|p| p.id == scene.late));
+    node.export(&scene.space).unwrap();
+    let error = node.explain(scene.space, scene.seen).unwrap_err();
+    assert!(
+        error.to_string().contains("the disk has damaged it"),
+        "{error}"
+    );
+    scene.world.people[ALICE].node.backup().unwrap();
 }
 
 #[test]
@@ -202,6 +259,15 @@ fn the_past_stands_as_it_stood() {
     assert_eq!(now.state_hash, node.state_hash(scene.space).unwrap());
     let late = now.posts.iter().find(|p| p.id == scene.late).unwrap();
     assert!(matches!(late.state, PostState::Late { .. }));
+    // Of a control op: what its author had seen of control, and the posts dated until then.
+    let ban = node.replay(scene.space, Until::Op(scene.ban)).unwrap();
+    let member = ban.members.iter().find(|m| m.user == john).unwrap();
+    assert_eq!(member.banned, Some(scene.ban));
+    assert!(
+        ban.posts.iter().any(|p| p.id == scene.seen),
+        "{:?}",
+        ban.posts
+    );
     let first = node.dump(scene.space).unwrap().ops[0].outcome.op;
     let founding = node.replay(scene.space, Until::Op(first)).unwrap();
     assert_eq!(founding.ops, 1);

@@ -120,3 +120,37 @@ fn what_is_no_export_leaves_nothing() {
         );
     }
 }
+
+#[test]
+fn what_of_an_export_cannot_be_read_and_what_waits_for_it_is_told() {
+    let (space, chat, mut ops) = archive();
+    ops.truncate(60);
+    let all = ops.len() as u64;
+    let harmed = ops.len() - 40;
+    ops[harmed].pop();
+    let mut world = World::new(&["Alice"]);
+    let import = world.begin(
+        ALICE,
+        Command::Import {
+            bundle: bundle(space, &ops),
+        },
+    );
+    world.pass(0);
+    let answer = world.answer(ALICE, import).expect("it is done").unwrap();
+    let Answer::Imported {
+        new,
+        known: 0,
+        unreadable: 1,
+        waiting,
+        refused,
+        ..
+    } = answer
+    else {
+        panic!("{answer:?}");
+    };
+    assert!(refused.is_empty(), "{refused:?}");
+    assert!(waiting > 0);
+    assert_eq!(new + 1 + waiting, all);
+    let posts = world.people[ALICE].node.posts(space, chat, None, POSTS);
+    assert!(!posts.unwrap().is_empty());
+}

@@ -16,6 +16,7 @@ mod chunks;
 mod compare;
 mod forks;
 mod import;
+mod joins;
 mod mend;
 mod room;
 mod scene;

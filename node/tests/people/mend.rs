@@ -4,6 +4,7 @@ use crate::scene::{ALICE, BOB, JOHN, Scene, scene};
 use node::view::Notice;
 use node::{Answer, Command, CommandError, OpId};
 use oplog::SignedOp;
+use oplog::store::{Location, Store};
 
 /// Damages the record of an op on somebody's disk, whether they are running or not.
 fn damage(scene: &mut Scene, who: usize, op: OpId) {
@@ -114,6 +115,49 @@ fn own_posts_that_nobody_else_had_are_given_up_and_said_so() {
     scene.assert_converged(&[ALICE, BOB, JOHN]);
 }
 
+/// Rows that were made again know of no relay that has an op; that is no reason to give it up.
+#[test]
+fn an_op_that_was_only_queued_again_is_waited_for() {
+    let mut scene = scene();
+    scene.post(JOHN, "one");
+    let last = scene.post(JOHN, "two");
+    let space = scene.space;
+    for who in [ALICE, BOB] {
+        scene.world.disconnect(who);
+    }
+    scene.world.restart_after(JOHN, |store| {
+        let records: Vec<_> = store.records(&space).to_vec();
+        let placed = records.into_iter().zip(0..).map(|(record, offset)| {
+            let len = record.len() as u32;
+            let segment = 0;
+            let at = Location {
+                segment,
+                offset,
+                len,
+            };
+            (space, at, record)
+        });
+        node::recover::index_records(store, placed.collect()).unwrap();
+        store.commit().unwrap();
+    });
+    damage(&mut scene, JOHN, last);
+    scene.world.restart(JOHN);
+    assert_eq!(scene.texts(JOHN), ["one"]);
+    scene.world.wipe_relay();
+    scene.world.connect(JOHN);
+    scene.world.pass(300_000);
+    let refused = try_post(&mut scene, JOHN, "three").unwrap_err();
+    assert!(matches!(refused, CommandError::Damaged), "{refused}");
+    scene.world.connect(ALICE);
+    scene.world.pass(120_000);
+    scene.post(JOHN, "three");
+    scene.world.connect(BOB);
+    scene.world.pass(120_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(scene.texts(who), ["one", "two", "three"], "{who}");
+    }
+}
+
 /// A restored copy writes where the original wrote already. Nobody who has one branch would miss the
 /// other by its length.
 #[test]
@@ -150,6 +194,8 @@ fn everybody_comes_to_hold_both_branches_of_a_cloned_device_and_then_it_is_quiet
         }
         scene.assert_converged(&[ALICE, BOB]);
         let sent = |scene: &Scene| scene.world.relays[0].requests.values().sum::<u64>();
+        // Who told of more and is gone is asked for it ever more rarely, and then no more.
+        scene.world.pass(4_000_000);
         let before = sent(&scene);
         scene.world.pass(600_000);
         assert_eq!(sent(&scene), before, "they went on talking");

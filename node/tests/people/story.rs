@@ -3,7 +3,8 @@
 use crate::scene::{ALICE, BOB, JOHN, invite, join, scene};
 use crate::world::World;
 use node::view::PostState;
-use node::{Answer, Command};
+use node::{Answer, ChannelKind, Command, CommandError, PurgeFrom};
+use oplog::Scope;
 use oplog::payload::Weight;
 
 #[test]
@@ -499,4 +500,88 @@ fn a_newcomer_begins_in_the_channel_that_the_invite_named() {
         None,
         "nobody begins in a closed channel"
     );
+}
+
+#[test]
+fn everything_of_somebody_in_several_channels_can_be_hidden() {
+    let mut scene = scene();
+    let space = scene.space;
+    for name in ["one", "two", "three", "four"] {
+        let command = Command::CreateChannel {
+            space,
+            name: name.into(),
+            kind: ChannelKind::Chat,
+            topic: String::new(),
+            category: None,
+            history: node::History::Recent,
+        };
+        scene.world.command(ALICE, command).unwrap();
+    }
+    let channels = scene.world.people[ALICE].node.channels(space).unwrap();
+    let chats = channels.into_iter().filter(|c| c.kind == ChannelKind::Chat);
+    let chats: Vec<_> = chats.map(|c| c.id).collect();
+    for channel in &chats {
+        let command = Command::Post {
+            space,
+            channel: *channel,
+            thread: None,
+            reply_to: None,
+            body: "spam".into(),
+            attachments: vec![],
+        };
+        scene.world.command(JOHN, command).unwrap();
+    }
+    let john = scene.world.people[JOHN].node.me();
+    let purge = |channel: &_| PurgeFrom {
+        device: john.device,
+        scope: Scope::Channel(*channel),
+        seq: 0,
+    };
+    // In the order of their making, which is not that of their ids.
+    let purge: Vec<_> = chats.iter().map(purge).collect();
+    let command = Command::Ban {
+        space,
+        user: john.user,
+        reason: "spam".into(),
+        late: None,
+        purge: [purge.clone(), purge].concat(),
+    };
+    scene.world.command(BOB, command).unwrap();
+    for who in [ALICE, BOB] {
+        for channel in &chats {
+            let posts = scene.world.people[who].node.posts(space, *channel, None, 9);
+            let posts = posts.unwrap();
+            assert_eq!(posts.len(), 1);
+            assert!(
+                matches!(posts[0].state, PostState::Hidden { .. }),
+                "{posts:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn r7_a_person_who_writes_too_fast_is_told_to_wait() {
+    let mut scene = scene();
+    let post = |scene: &mut crate::scene::Scene| {
+        let command = Command::Post {
+            space: scene.space,
+            channel: scene.general,
+            thread: None,
+            reply_to: None,
+            body: "again".into(),
+            attachments: vec![],
+        };
+        scene.world.command(JOHN, command)
+    };
+    for _ in 0..120 {
+        post(&mut scene).unwrap();
+    }
+    let refused = post(&mut scene).unwrap_err();
+    let CommandError::NotAllowed { rule: "R7", why } = &refused else {
+        panic!("{refused}");
+    };
+    assert!(why.contains("may go on in 61 s"), "{why}");
+    scene.world.pass(61_000);
+    post(&mut scene).unwrap();
 }

@@ -130,11 +130,16 @@ impl World {
     }
 
     pub fn connect_to(&mut self, who: usize, relay: usize) {
+        self.connect_slowly(who, relay);
+        self.settle();
+    }
+
+    /// Connects somebody with a relay and leaves what follows on its way.
+    pub fn connect_slowly(&mut self, who: usize, relay: usize) {
         let core = &mut self.relays[relay].core;
         assert!(core.connected(ConnId(who as u64), self.now, &mut self.rng));
         self.people[who].online.insert(relay);
         self.event(who, Event::RelayConnected(RelayId(relay as u32)));
-        self.settle();
     }
 
     pub fn disconnect(&mut self, who: usize) {
@@ -170,10 +175,17 @@ impl World {
 
     /// Delivers everything that is on its way, without letting time pass.
     pub fn settle(&mut self) {
-        let mut steps = 0;
-        while let Some(wire) = self.wire.pop_front() {
-            steps += 1;
-            assert!(steps < 200_000, "the network never settles");
+        let delivered = self.deliver(200_000);
+        assert!(delivered < 200_000, "the network never settles");
+    }
+
+    /// Delivers at most so many messages, and returns how many there were.
+    pub fn deliver(&mut self, most: usize) -> usize {
+        let mut delivered = 0;
+        while delivered < most
+            && let Some(wire) = self.wire.pop_front()
+        {
+            delivered += 1;
             match wire {
                 Wire::Request(way, id, request) => self.relay_handles(way, id, request),
                 Wire::Response(way, id, response) if self.is_online(way) => {
@@ -196,6 +208,7 @@ impl World {
                 Wire::Response(..) | Wire::Push(..) => {}
             }
         }
+        delivered
     }
 
     fn is_online(&self, way: Way) -> bool {
@@ -235,7 +248,10 @@ impl World {
 
     /// Kills a node, does something to its disk, and starts it again.
     pub fn restart_after(&mut self, who: usize, harm: impl FnOnce(&mut MemStore)) {
-        self.disconnect(who);
+        // Nobody tells the node: what is under way to and from it is lost.
+        for relay in std::mem::take(&mut self.people[who].online) {
+            self.relays[relay].core.disconnected(ConnId(who as u64));
+        }
         let person = &mut self.people[who];
         let mut store = person.node.store().clone();
         store.crash();

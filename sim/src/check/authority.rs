@@ -37,7 +37,8 @@ impl World {
         let Ok(lines) = self.dump_lines(index) else {
             return;
         };
-        match crate::model::check(lines.iter().map(String::as_str)) {
+        let signatures = self.config.crypto.signatures();
+        match crate::model::check_signed(signatures, lines.iter().map(String::as_str)) {
             Ok(_) => self
                 .sometimes
                 .note("the model judged all that a device held"),

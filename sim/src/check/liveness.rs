@@ -49,17 +49,21 @@ impl World {
 
     /// What waits on a device, for reports.
     fn rooms(&self, index: u16) -> String {
-        let status = self.devices[usize::from(index)]
-            .node
-            .as_ref()
-            .and_then(|n| n.status().ok());
-        let rooms = status.into_iter().flat_map(|s| s.spaces).map(|s| {
-            format!(
-                "; epoch {}, {} held back, {} unopened, {} queued",
-                s.summary.epoch_number, s.held, s.unopened, s.queued
-            )
-        });
-        rooms.collect()
+        let node = self.devices[usize::from(index)].node.as_ref();
+        let (Some(node), Some(space)) = (node, self.space) else {
+            return String::new();
+        };
+        let Ok(rooms) = node.rooms(space) else {
+            return String::new();
+        };
+        let epoch = node.spaces().into_iter().find(|s| s.id == space);
+        format!(
+            "; epoch {}, {} held back, {} unopened, {} queued",
+            epoch.map_or(0, |s| s.epoch_number),
+            rooms.held,
+            rooms.unopened,
+            rooms.queued
+        )
     }
 
     /// Says what the core still lacks.
@@ -75,17 +79,10 @@ impl World {
     /// Says whether anybody in the core knows of two commits that follow one epoch.
     fn core_is_forked(&self) -> bool {
         self.core_members().into_iter().any(|index| {
-            let status = self.devices[usize::from(index)]
-                .node
-                .as_ref()
-                .map(|n| n.status());
-            let spaces = status
-                .and_then(Result::ok)
-                .into_iter()
-                .flat_map(|s| s.spaces);
-            spaces
-                .into_iter()
-                .any(|s| Some(s.summary.id) == self.space && !s.forks.is_empty())
+            let node = self.devices[usize::from(index)].node.as_ref();
+            node.zip(self.space)
+                .and_then(|(node, space)| node.rooms(space).ok())
+                .is_some_and(|rooms| rooms.forks > 0)
         })
     }
 
@@ -151,9 +148,11 @@ impl World {
             }
         }
         let state = |index: u16| node(index).and_then(|n| n.state_hash(space).ok());
+        let of_first = state(first);
         for index in &members {
-            if state(*index) != state(first) {
-                let hash = state(*index).map_or_else(String::new, |s| short(&s));
+            let of_this = state(*index);
+            if of_this != of_first {
+                let hash = of_this.map_or_else(String::new, |s| short(&s));
                 let what = format!("holds the same ops as node {first} and shows {hash}");
                 let damaged = self.devices[usize::from(*index)].damaged
                     || self.devices[usize::from(first)].damaged;
@@ -166,14 +165,8 @@ impl World {
             }
         }
         for index in &members {
-            let status = node(*index).and_then(|n| n.status().ok());
-            let queued: usize = status.map_or(0, |s| {
-                s.spaces
-                    .iter()
-                    .filter(|s| s.summary.id == space)
-                    .map(|s| s.queued)
-                    .sum()
-            });
+            let rooms = node(*index).and_then(|n| n.rooms(space).ok());
+            let queued = rooms.map_or(0, |rooms| rooms.queued);
             if queued > 0 {
                 let what = format!("{queued} own ops are on no relay");
                 return Verdict::Lacks {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use crate::config::Crypto;
 use crate::model::{ModelError, main_check};
 
 /// Reads what `decent audit dump --json` or `sim dump` printed, and computes every verdict again.
@@ -14,22 +15,26 @@ use crate::model::{ModelError, main_check};
 pub(crate) struct Model {
     /// The file.
     file: PathBuf,
+    /// What signatures in it are: those of a simulated world may be stubs.
+    #[arg(long, default_value = "real")]
+    crypto: Crypto,
 }
 
 impl Model {
     pub(crate) fn run(&self, as_json: bool) -> io::Result<ExitCode> {
-        match main_check(&self.file) {
+        match main_check(&self.file, self.crypto.signatures()) {
             Ok(found) if as_json => {
                 let row = json!({
-                    "type": "model", "agrees": true, "ops": found.ops, "states": found.states,
+                    "type": "model", "agrees": true, "ops": found.ops,
+                    "refused": found.refused, "states": found.states,
                     "channels": found.channels, "members": found.members, "posts": found.posts,
                 });
                 println!("{row}");
             }
             Ok(found) => {
                 println!(
-                    "the model agrees: {} ops, {} channels, {} members, {} posts",
-                    found.ops, found.channels, found.members, found.posts
+                    "the model agrees: {} ops, {} refused, {} channels, {} members, {} posts",
+                    found.ops, found.refused, found.channels, found.members, found.posts
                 );
                 for (state, count) in &found.states {
                     println!("  {count:>6} {state}");

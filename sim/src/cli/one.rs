@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::capsule::Capsule;
-use crate::config::{Config, Profile};
+use crate::config::{Config, Crypto, Profile};
 use crate::run::{self, Outcome};
 use crate::trace::ROWS_KEPT;
 
@@ -20,6 +20,9 @@ pub(crate) struct Run {
     /// What people do and what goes wrong; drawn from the seed unless given.
     #[arg(long)]
     profile: Option<Profile>,
+    /// What signs and seals; one seed in ten is real unless given.
+    #[arg(long)]
+    crypto: Option<Crypto>,
     /// How many people.
     #[arg(long)]
     nodes: Option<u16>,
@@ -37,6 +40,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::draw(self.seed, self.profile);
+        config.crypto = self.crypto.unwrap_or(config.crypto);
         if let Some(nodes) = self.nodes {
             config.nodes = nodes;
             config.disks.retain(|node| *node < nodes);
@@ -95,9 +99,10 @@ pub(crate) fn keep(capsule: &Capsule, dir: &Path) {
 fn tell(config: &Config, outcome: &Outcome, wall_ms: u64) {
     let on: Vec<String> = config.on.iter().map(|class| format!("{class:?}")).collect();
     println!(
-        "seed {:#x}  profile {:?}  {} people, {} on disks, {} cheats, {} relays",
+        "seed {:#x}  profile {:?}  crypto {:?}  {} people, {} on disks, {} cheats, {} relays",
         config.seed,
         config.profile,
+        config.crypto,
         config.nodes,
         config.disks.len(),
         config.byzantine.len(),

@@ -1,20 +1,21 @@
 //! `sim swarm`: many worlds side by side, one thread each.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::capsule::Capsule;
 use crate::check::Sometimes;
+use crate::cli::measure::cpu_us;
 use crate::cli::one::{duration, fail_line, keep, seed, time};
-use crate::config::{Config, Profile};
+use crate::config::{Config, Crypto, Profile};
 use crate::fault::Fired;
 use crate::run::{self, Outcome};
 
@@ -30,15 +31,22 @@ pub(crate) struct Swarm {
     /// Theme of all of them; each draws its own unless given.
     #[arg(long)]
     profile: Option<Profile>,
+    /// What signs and seals; one seed in ten is real unless given.
+    #[arg(long)]
+    crypto: Option<Crypto>,
     /// Worlds at once.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
     /// Stop after so long, like 6m.
     #[arg(long, value_parser = duration)]
     budget: Option<u64>,
-    /// Run every so many-th seed twice and compare.
+    /// Run one seed in so many twice and compare.
     #[arg(long, default_value_t = 20)]
     twice: u64,
+    /// Write the hash of each world's trace to this file, one a line by seed: another build of the
+    /// same commit must write the same.
+    #[arg(long)]
+    traces: Option<PathBuf>,
     /// Where capsules of failures go.
     #[arg(long, default_value = "out")]
     out: PathBuf,
@@ -58,6 +66,7 @@ pub(crate) struct Summary {
     pub(crate) sim_ms: u64,
     pub(crate) node_ms: u64,
     pub(crate) wall_ms: u64,
+    pub(crate) cpu_ms: u64,
     pub(crate) events: u64,
     pub(crate) frames: u64,
     pub(crate) delivered: u64,
@@ -66,6 +75,8 @@ pub(crate) struct Summary {
     pub(crate) sometimes: Sometimes,
     pub(crate) failures: Vec<String>,
     pub(crate) by_profile: BTreeMap<String, (u64, u64, u64)>,
+    #[serde(skip)]
+    traces: BTreeMap<u64, String>,
 }
 
 impl Summary {
@@ -82,6 +93,7 @@ impl Summary {
         if let Some(why) = &outcome.excused {
             *self.excused.entry(why.clone()).or_default() += 1;
         }
+        self.traces.insert(outcome.seed, outcome.trace_hash.clone());
         let row = self
             .by_profile
             .entry(format!("{profile:?}").to_lowercase())
@@ -129,7 +141,7 @@ impl Swarm {
         };
         let next = AtomicU64::new(from);
         let summary = Mutex::new(Summary::default());
-        let since = Instant::now();
+        let (since, cpu) = (Instant::now(), cpu_us());
         let last = Mutex::new(Instant::now());
         let over = || {
             self.budget
@@ -149,12 +161,13 @@ impl Swarm {
                             *last = Instant::now();
                             let s = summary.lock().unwrap_or_else(PoisonError::into_inner);
                             eprintln!(
-                                "{:>6}/{} worlds, {} failed, {} simulated, {} s",
+                                "{:>6}/{} worlds, {} failed, {} simulated, {} s, {} ms of processor time a world",
                                 s.seeds,
                                 to - from,
                                 s.failed,
                                 time(s.sim_ms),
-                                since.elapsed().as_secs()
+                                since.elapsed().as_secs(),
+                                (cpu_us() - cpu) / 1_000 / s.seeds.max(1)
                             );
                         }
                     }
@@ -163,12 +176,27 @@ impl Swarm {
         });
         let mut summary = summary.into_inner().unwrap_or_else(PoisonError::into_inner);
         summary.wall_ms = since.elapsed().as_millis() as u64;
+        summary.cpu_ms = (cpu_us() - cpu) / 1_000;
         if json {
             println!("{}", serde_json::to_string(&summary).unwrap_or_default());
         } else {
             table(&summary);
         }
+        if let Some(path) = &self.traces
+            && let Err(error) = write_traces(path, &summary.traces)
+        {
+            eprintln!("--traces: {error}");
+            return ExitCode::from(2);
+        }
         ExitCode::from(u8::from(summary.failed + summary.not_deterministic > 0))
+    }
+
+    /// One in each so many, by turns the first and the fourth: stub and real ones both.
+    const fn is_run_twice(&self, seed: u64) -> bool {
+        match (seed.checked_div(self.twice), seed.checked_rem(self.twice)) {
+            (Some(block), Some(at)) => at == 3 * (block % 2) % self.twice,
+            _ => false,
+        }
     }
 
     #[expect(
@@ -176,12 +204,13 @@ impl Swarm {
         reason = "wall time is told, and decides nothing"
     )]
     fn one(&self, seed: u64, summary: &Mutex<Summary>, json: bool) {
-        let config = Config::draw(seed, self.profile);
+        let mut config = Config::draw(seed, self.profile);
+        config.crypto = self.crypto.unwrap_or(config.crypto);
         let entries = run::schedule(&config);
         let since = Instant::now();
         let outcome = run::run(&config, &entries, 0);
         let wall_ms = since.elapsed().as_millis() as u64;
-        let twice = self.twice > 0 && seed.is_multiple_of(self.twice);
+        let twice = self.is_run_twice(seed);
         let same = !twice || run::run(&config, &entries, 0).trace_hash == outcome.trace_hash;
         let mut s = summary.lock().unwrap_or_else(PoisonError::into_inner);
         s.add(config.profile, &outcome, wall_ms);
@@ -206,6 +235,16 @@ impl Swarm {
             }
         }
     }
+}
+
+fn write_traces(path: &Path, traces: &BTreeMap<u64, String>) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let lines = traces
+        .iter()
+        .map(|(seed, hash)| format!("{seed:#x} {hash}\n"));
+    fs::write(path, lines.collect::<String>())
 }
 
 fn table(s: &Summary) {
@@ -233,10 +272,11 @@ fn table(s: &Summary) {
     }
     let node_hours = s.node_ms as f64 / 3_600_000.0;
     println!(
-        "{} world-hours ({:.2} node-years) in {} s of wall time; {} events, {} frames, {} deliveries",
+        "{} world-hours ({:.2} node-years) in {} s of wall time, {} s of processor time; {} events, {} frames, {} deliveries",
         s.sim_ms / 3_600_000,
         node_hours / 8_766.0,
         s.wall_ms / 1000,
+        s.cpu_ms / 1000,
         s.events,
         s.frames,
         s.delivered

@@ -106,6 +106,7 @@ pub(super) enum Act {
 pub(super) struct Cert {
     pub(super) user: Id,
     pub(super) device: Id,
+    #[serde(deserialize_with = "clock")]
     pub(super) created: u64,
     pub(super) name: String,
     pub(super) sig: Bytes<64>,
@@ -156,6 +157,7 @@ pub(super) struct InviteCreate {
     pub(super) key: Id,
     pub(super) weight: u8,
     pub(super) max_uses: u64,
+    #[serde(deserialize_with = "clock")]
     pub(super) expires: u64,
     pub(super) channel: Option<Channel>,
     pub(super) approval: bool,
@@ -216,6 +218,7 @@ pub(super) struct RoleSet {
 pub(super) struct Mute {
     pub(super) target: Id,
     pub(super) channel: Option<Channel>,
+    #[serde(deserialize_with = "clock_or_none")]
     pub(super) expires: Option<u64>,
 }
 
@@ -351,6 +354,18 @@ impl fmt::Display for Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "not {} bytes in hex", self.0)
     }
+}
+
+/// Reads a clock, which stands as text.
+fn clock<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map_err(Error::custom)
+}
+
+fn clock_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let text = Option::<String>::deserialize(from)?;
+    text.map(|text| text.parse().map_err(Error::custom))
+        .transpose()
 }
 
 /// 0 is the control plane, which purges do not touch.

@@ -10,6 +10,8 @@ use super::id::hex;
 pub(super) enum Form {
     /// A number of this range.
     Number(u64, u64),
+    /// A 64-bit clock, which the dump shows as text.
+    Clock,
     /// One of these numbers.
     OneOf(&'static [u64]),
     Bool,
@@ -39,7 +41,7 @@ enum Need {
     May,
 }
 
-use Form::{Blob, Bool, Bytes, List, No, Number, OneOf, Scope, Set, Text};
+use Form::{Blob, Bool, Bytes, Clock, List, No, Number, OneOf, Scope, Set, Text};
 use Need::{May, Must};
 
 const ID: Form = Bytes(32);
@@ -56,7 +58,7 @@ const CERT: Form = Form::Map(&[
     Field("device", Must, ID),
     Field("mls_key", Must, ID),
     Field("hpke_key", Must, ID),
-    Field("created", Must, ANY),
+    Field("created", Must, Clock),
     Field("name", Must, NAME),
     Field("sig", Must, Bytes(64)),
 ]);
@@ -149,7 +151,7 @@ const fn form(kind: u16) -> Option<Form> {
             Field("key", Must, ID),
             Field("weight", Must, OneOf(&[5, 10])),
             Field("max_uses", Must, Number(1, 0xffff_ffff)),
-            Field("expires", Must, ANY),
+            Field("expires", Must, Clock),
             Field("channel", May, Bytes(16)),
             Field("approval", Must, Bool),
         ],
@@ -175,7 +177,7 @@ const fn form(kind: u16) -> Option<Form> {
         13 => &[
             Field("target", Must, ID),
             Field("channel", May, Bytes(16)),
-            Field("expires", May, ANY),
+            Field("expires", May, Clock),
             Field("reason", Must, REASON),
         ],
         14 => &[Field("target", Must, ID), Field("channel", May, Bytes(16))],
@@ -302,6 +304,7 @@ fn value(form: &Form, cbor: &Cbor, strict: bool) -> Option<Value> {
             let fits = match (form, leaf) {
                 (Number(min, max), Cbor::Number(n)) => (min..=max).contains(&n),
                 (OneOf(list), Cbor::Number(n)) => list.contains(n),
+                (Clock, Cbor::Number(n)) => return Some(Value::from(n.to_string())),
                 (Bool, Cbor::Bool(_)) | (No, Cbor::Bool(false)) | (Scope, Cbor::Number(0)) => true,
                 (Bytes(n), Cbor::Bytes(bytes)) => bytes.len() == *n,
                 (Blob(max), Cbor::Bytes(bytes)) => bytes.len() <= *max,

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::act::{self, Act, kind_name};
 use super::cbor::Cbor;
-use super::crypto::{hash, signed};
+use super::crypto::{Signatures, hash};
 use super::form;
 use super::id::{Bytes, Channel, Id, hex, unhex};
 
@@ -72,7 +72,7 @@ impl Op {
     }
 
     /// Reads an op from the bytes on the wire. The error says what is wrong with them.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(super) fn read(bytes: &[u8], signatures: Signatures) -> Result<Self, &'static str> {
         let outer = Cbor::read(bytes).ok_or("not the one CBOR form")?;
         let Some([Cbor::Bytes(header_bytes), Cbor::Bytes(sig), payload]) = outer.list() else {
             return Err("not header, signature and payload");
@@ -85,7 +85,7 @@ impl Op {
         let header = Cbor::read(header_bytes).ok_or("the header is not the one CBOR form")?;
         let mut op = Self::header(&header, header_bytes).ok_or("the header lacks a field")?;
         let sig = Bytes::take(sig).ok_or("the signature is not 64 bytes")?;
-        op.signed = signed(&op.device, "decent op v1", &op.id, &sig);
+        op.signed = signatures.signed(&op.device, "decent op v1", &op.id, &sig);
         if let Some(payload) = &payload {
             let hash = hash("payload", &[payload]);
             let named = header.get(14).and_then(Cbor::bytes);

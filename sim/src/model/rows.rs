@@ -52,7 +52,7 @@ impl<'a> Rows<'_, '_, 'a> {
         end: &Option<Value>,
         epochs: &Epochs,
         space: Id,
-        ops: usize,
+        ops: (usize, usize, usize),
         found: &mut Vec<Difference>,
     ) {
         let Some(end) = end else {
@@ -64,7 +64,9 @@ impl<'a> Rows<'_, '_, 'a> {
         let expected = vec![
             ("space", Value::from(space.to_string())),
             ("heads", ids(&heads)),
-            ("ops", Value::from(ops)),
+            ("ops", Value::from(ops.0)),
+            ("refused", Value::from(ops.1)),
+            ("damaged", Value::from(ops.2)),
             ("name", Value::from(self.all.name())),
         ];
         compare(end, &expected, "dump-end", found);
@@ -125,7 +127,6 @@ impl<'a> Rows<'_, '_, 'a> {
             .all
             .admission(user)
             .or_else(|| self.all.membership(user));
-        let joined = joined.map_or(0, |op| op.hlc);
         let devices: Vec<Id> = self.all.devices(user).into_iter().collect();
         let muted = self.all.muted(user, None, at);
         let muted = self.all.strongest(&muted);
@@ -136,7 +137,7 @@ impl<'a> Rows<'_, '_, 'a> {
             ("weight", Value::from(weight)),
             ("role", Value::from(weight.and_then(role))),
             ("devices", ids(&devices)),
-            ("joined_ms", Value::from(wall(joined))),
+            ("joined_ms", Value::from(joined.map(|op| wall(op.hlc)))),
             ("banned", Value::Null),
             ("removed", Value::Null),
             ("muted", text(muted)),
@@ -155,7 +156,7 @@ impl<'a> Rows<'_, '_, 'a> {
             ("weight", Value::Null),
             ("role", Value::Null),
             ("devices", ids(&[])),
-            ("joined_ms", Value::from(0)),
+            ("joined_ms", Value::Null),
             ("banned", text(banned)),
             (
                 "removed",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::act::{Act, Cert, Commit, DeviceAdd, InviteCreate, MemberAdd, NewMember, feature};
 use super::authority::{Authority, Facet, Rank};
 use super::cbor::Cbor;
-use super::crypto::{cert_message, hash, signed};
+use super::crypto::{Signatures, cert_message, hash};
 use super::epoch::{Epochs, Roster, roster_hash};
 use super::graph::Graph;
 use super::id::{Channel, Id, unhex};
@@ -26,6 +26,7 @@ pub(super) struct Judge<'s, 'a> {
     authority: &'s Authority<'a>,
     epochs: &'s Epochs,
     space: Id,
+    signatures: Signatures,
 }
 
 type Verdict = Result<(), &'static str>;
@@ -39,12 +40,18 @@ fn must(holds: bool, rule: &'static str) -> Verdict {
 }
 
 impl<'s, 'a> Judge<'s, 'a> {
-    pub(super) const fn new(authority: &'s Authority<'a>, epochs: &'s Epochs, space: Id) -> Self {
+    pub(super) const fn new(
+        authority: &'s Authority<'a>,
+        epochs: &'s Epochs,
+        space: Id,
+        signatures: Signatures,
+    ) -> Self {
         Self {
             graph: authority.graph,
             authority,
             epochs,
             space,
+            signatures,
         }
     }
 
@@ -109,7 +116,9 @@ impl<'s, 'a> Judge<'s, 'a> {
         let cert = self.certs_of(o);
         let certified = genesis.cert.user == o.user
             && genesis.cert.device == o.device
-            && cert.iter().all(|(cert, message)| is_signed(cert, message));
+            && cert
+                .iter()
+                .all(|(cert, message)| self.is_signed(cert, message));
         must(
             alone && o.is_control() && certified && genesis.kind == 0,
             "R8",
@@ -154,6 +163,13 @@ impl<'s, 'a> Judge<'s, 'a> {
         must(view.is_member(&o.user) && device, "R4")
     }
 
+    fn is_signed(&self, cert: &Cert, message: &Option<Id>) -> bool {
+        message.as_ref().is_some_and(|message| {
+            self.signatures
+                .signed(&cert.user, "decent cert v1", message, &cert.sig)
+        })
+    }
+
     /// A DeviceAdd of the device that signs it, with the identity key's fresh signature (A1).
     fn brings_itself(&self, o: &Op) -> bool {
         matches!(&o.act, Some(Act::DeviceAdd(add))
@@ -161,8 +177,10 @@ impl<'s, 'a> Judge<'s, 'a> {
     }
 
     fn identity_signed(&self, o: &Op, add: &DeviceAdd) -> bool {
-        add.identity_sig
-            .is_some_and(|sig| signed(&o.user, "decent device v1", &o.binding, &sig))
+        add.identity_sig.is_some_and(|sig| {
+            self.signatures
+                .signed(&o.user, "decent device v1", &o.binding, &sig)
+        })
     }
 
     fn r5(&self, o: &Op) -> Verdict {
@@ -269,7 +287,9 @@ impl<'s, 'a> Judge<'s, 'a> {
         }
         let certs = self.certs_of(o);
         must(
-            certs.iter().all(|(cert, message)| is_signed(cert, message)),
+            certs
+                .iter()
+                .all(|(cert, message)| self.is_signed(cert, message)),
             "R8",
         )?;
         match &o.act {
@@ -345,8 +365,10 @@ impl<'s, 'a> Judge<'s, 'a> {
         add.members.iter().zip(certs).all(|(m, cert)| {
             let package = unhex(&m.key_package).unwrap_or_default();
             let message = hash("join-proof", &[&terms.key.0, &cert.write(), &package]);
-            m.proof
-                .is_some_and(|proof| signed(&terms.key, "decent join v1", &message, &proof))
+            m.proof.is_some_and(|proof| {
+                self.signatures
+                    .signed(&terms.key, "decent join v1", &message, &proof)
+            })
         })
     }
 
@@ -372,6 +394,10 @@ impl<'s, 'a> Judge<'s, 'a> {
         let Some(Act::Commit(commit)) = &o.act else {
             return Vec::new();
         };
+        // R5 is about the epoch that the header names; that the payload names the same is K1.
+        if commit.parent != o.epoch {
+            return vec![Err("K1")];
+        }
         let Some(parent) = self.epochs.get(&commit.parent) else {
             return vec![Err("R5")];
         };
@@ -380,7 +406,6 @@ impl<'s, 'a> Judge<'s, 'a> {
         let mut earlier = earlier.filter(|op| op.device == o.device);
         let again = |op: &Op| matches!(&op.act, Some(Act::Commit(c)) if c.parent == commit.parent);
         vec![
-            must(commit.parent == o.epoch, "K1"),
             self.k2(o, commit, &parent.roster, view),
             must(!earlier.any(again), "K4"),
             self.k5(o, commit),
@@ -537,11 +562,6 @@ fn is_external(o: &Op, commit: &Commit) -> bool {
             .removed
             .iter()
             .all(|device| *device == o.device)
-}
-
-fn is_signed(cert: &Cert, message: &Option<Id>) -> bool {
-    let Some(message) = message else { return false };
-    signed(&cert.user, "decent cert v1", message, &cert.sig)
 }
 
 /// The certificates in a payload, as they were signed.

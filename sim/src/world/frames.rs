@@ -1,6 +1,6 @@
 //! Frames on their way: requests, answers and pushes, what the line does to them, and their names in a trace.
 
-use net::wire::{Push, Request, Response};
+use net::wire::{Filed, Push, Request, Response};
 use node::{Event, RequestId};
 use relay::ConnId;
 
@@ -69,7 +69,7 @@ impl World {
             UpFrame::Ack(_) => Vec::new(),
         };
         self.check_frame(node, &bytes);
-        let (a, b) = self.carry(node, relay, true, &bytes, || match &frame {
+        let (a, b) = self.carry((node, relay, true), bytes.len(), &bytes, || match &frame {
             UpFrame::Request(_, request) => request_name(request),
             UpFrame::Ack(_) => "ack".to_owned(),
         });
@@ -87,15 +87,22 @@ impl World {
     }
 
     pub(super) fn down(&mut self, node: u16, relay: u16, conn: ConnId, frame: DownFrame) {
-        let bytes = match &frame {
-            DownFrame::Response(_, response) => {
-                net::wire::encode_reply(net::wire::Reply::Response((**response).clone()))
-            }
-            DownFrame::Push(_, push) => {
-                net::wire::encode_call(net::wire::Call::Push((**push).clone()))
-            }
+        let (len, bytes) = match &frame {
+            DownFrame::Response(_, response) => match &**response {
+                Response::Page { items, more } => self.digest(b"page", &[u8::from(*more)], items),
+                other => encoded(net::wire::encode_reply(net::wire::Reply::Response(
+                    other.clone(),
+                ))),
+            },
+            DownFrame::Push(_, push) => match &**push {
+                Push::Envelopes { tag, prev, items } => {
+                    let head = [tag.as_bytes().as_slice(), &prev.as_raw().to_be_bytes()].concat();
+                    self.digest(b"push", &head, items)
+                }
+                other => encoded(net::wire::encode_call(net::wire::Call::Push(other.clone()))),
+            },
         };
-        let (a, b) = self.carry(node, relay, false, &bytes, || match &frame {
+        let (a, b) = self.carry((node, relay, false), len, &bytes, || match &frame {
             DownFrame::Response(_, response) => response_name(response),
             DownFrame::Push(_, push) => push_name(push),
         });
@@ -112,12 +119,37 @@ impl World {
         }
     }
 
+    /// Returns about how long a frame with envelopes is, and what the trace's hash covers of it: a
+    /// hash for each envelope instead of the envelope, which goes to many and is the same for all.
+    fn digest(&mut self, kind: &[u8], head: &[u8], items: &[Filed]) -> (usize, Vec<u8>) {
+        let mut len = FRAME_BYTES + head.len();
+        let mut bytes = [kind, head].concat();
+        for item in items {
+            len += FILED_BYTES + item.sealed.len();
+            bytes.extend_from_slice(&item.cursor.as_raw().to_be_bytes());
+            let known = self
+                .hashed
+                .as_ref()
+                .filter(|(sealed, _)| core::ptr::eq(sealed.as_bytes(), item.sealed.as_bytes()));
+            let hash = match known {
+                Some((_, hash)) => *hash,
+                None => {
+                    let hash = *blake3::hash(item.sealed.as_bytes()).as_bytes();
+                    // Kept alive: nothing else can come to lie where it lies.
+                    self.hashed = Some((item.sealed.clone(), hash));
+                    hash
+                }
+            };
+            bytes.extend_from_slice(&hash);
+        }
+        (len, bytes)
+    }
+
     /// Puts a frame on the line; returns when its copies arrive.
     pub(super) fn carry(
         &mut self,
-        node: u16,
-        relay: u16,
-        up: bool,
+        (node, relay, up): (u16, u16, bool),
+        len: usize,
         bytes: &[u8],
         name: impl Fn() -> String,
     ) -> (Option<Millis>, Option<Millis>) {
@@ -146,7 +178,7 @@ impl World {
         if clogged > now {
             self.fired.note(Class::Clog);
         }
-        let arrivals = way.send(&line, bytes.len(), now, clogged, &mut self.fired);
+        let arrivals = way.send(&line, len, now, clogged, &mut self.fired);
         let kind = if arrivals.0.is_some() {
             Kind::Send
         } else {
@@ -296,6 +328,15 @@ impl World {
         }
     }
 }
+
+fn encoded(bytes: Vec<u8>) -> (usize, Vec<u8>) {
+    (bytes.len(), bytes)
+}
+
+/// Bytes of a frame besides its envelopes.
+const FRAME_BYTES: usize = 16;
+/// Bytes of an envelope in a frame besides its own.
+const FILED_BYTES: usize = 16;
 
 /// What the driver says when the transport failed.
 pub(super) fn transport_error() -> net::wire::RelayError {
