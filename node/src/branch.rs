@@ -221,7 +221,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         }
         for queued in &left {
-            self.enqueue_again(space, queued);
+            self.enqueue(space, queued);
         }
         Ok(())
     }

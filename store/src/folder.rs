@@ -8,13 +8,11 @@ use oplog::store::StoreError;
 
 use crate::disk::{Disk, DiskFile, failed};
 use crate::index::FjallIndex;
-use crate::profile::{OpenError, Options, Profile, VAULT_PATH};
+use crate::profile::{OpenError, Options, PLAINTEXT_KEY_PATH, Profile, VAULT_PATH};
 use crate::real_disk::{RealDisk, io};
 use crate::superblock::{RootKey, Unlock};
 use crate::vault::{Vault, VaultError};
 
-/// The loud name of the file that makes a profile insecure.
-pub(crate) const PLAINTEXT_KEY_PATH: &str = "insecure-plaintext-key";
 const LOCK_PATH: &str = "lock";
 
 /// The one right to write to a profile, held as long as the process lives or this does.

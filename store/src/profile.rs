@@ -63,6 +63,9 @@ impl Default for Options {
     }
 }
 
+/// The loud name of the file that makes a profile insecure.
+pub(crate) const PLAINTEXT_KEY_PATH: &str = "insecure-plaintext-key";
+
 /// Why a profile does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -85,7 +88,7 @@ pub enum OpenError {
     #[error("the profile has no passphrase, but a plaintext key")]
     NoPassphrase,
     /// The plaintext key that opens it is gone, or is another one.
-    #[error("the file {path} {what}", path = crate::folder::PLAINTEXT_KEY_PATH)]
+    #[error("the file {path} {what}", path = PLAINTEXT_KEY_PATH)]
     PlaintextKey {
         /// What is wrong with it.
         what: &'static str,

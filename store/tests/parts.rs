@@ -213,14 +213,14 @@ fn a_profile_has_one_user_one_root_key_and_one_beginning() {
     assert!(matches!(open(&wrong), Err(OpenError::WrongPassphrase)));
     assert!(matches!(
         open(&RootKey::InsecurePlaintext),
-        Err(OpenError::WrongPassphrase)
+        Err(OpenError::HasPassphrase)
     ));
     let again = DiskStore::create(dir.path(), &right, options());
     assert!(matches!(again, Err(OpenError::Exists)));
     let mut store = open(&right).unwrap();
     store.change_root_key(&RootKey::InsecurePlaintext).unwrap();
     drop(store);
-    assert!(matches!(open(&right), Err(OpenError::WrongPassphrase)));
+    assert!(matches!(open(&right), Err(OpenError::NoPassphrase)));
     let mut store = open(&RootKey::InsecurePlaintext).unwrap();
     store.change_root_key(&wrong).unwrap();
     drop(store);

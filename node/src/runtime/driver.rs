@@ -355,7 +355,11 @@ impl Driver {
                 }
                 // Nobody may be watching.
                 Effect::Notify(notice) if kept => drop(self.notices.send(notice)),
-                _ => {}
+                Effect::Connect { .. }
+                | Effect::Disconnect(_)
+                | Effect::Request { .. }
+                | Effect::SetTimer { .. }
+                | Effect::Notify(_) => {}
             }
         }
     }
