@@ -221,7 +221,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         }
         for queued in &left {
-            self.enqueue(space, queued);
+            self.enqueue_again(space, queued);
         }
         Ok(())
     }

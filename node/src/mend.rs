@@ -57,7 +57,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// At every tick: ends what others cannot mend.
     pub(crate) fn mend(&mut self, space: &SpaceId) -> Result<(), StoreError> {
-        self.ask_again(space);
+        self.ask_for_missing_again(space);
         self.end_doubt(space);
         self.write_off(space)
     }
@@ -125,7 +125,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for (queued, row) in self.waiting_to_send(space)? {
             // The keys of our own commit are in use: it cannot be undone here.
             let commit = s.keys.contains_key(&EpochId::of_commit(&queued.op));
-            if !row.taken.is_empty() || commit {
+            if !row.taken.is_empty() || row.again || commit {
                 continue;
             }
             let lost = s.log.lost().contains_key(&queued.op);

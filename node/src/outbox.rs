@@ -37,6 +37,10 @@ pub(crate) struct OutRow {
     /// Relays that have it, by the hash of their address.
     #[n(0)]
     pub(crate) taken: Vec<oplog::Digest>,
+    /// It was in the queue before: relays and members may well have it.
+    #[n(1)]
+    #[cbor(default)]
+    pub(crate) again: bool,
 }
 
 impl Queued {
@@ -234,6 +238,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
     }
 
+    /// Puts an own op into the queue that was there before.
+    pub(crate) fn enqueue_again(&mut self, space: &SpaceId, op: &Queued) {
+        if let Some(no) = self.spaces.get(space).map(|s| s.no) {
+            queue_again(&mut self.store, no, op);
+        }
+    }
+
     /// Takes an own op out of the queue.
     pub(crate) fn dequeue(&mut self, space: &SpaceId, op: &Queued) {
         if let Some(no) = self.spaces.get(space).map(|s| s.no) {
@@ -261,6 +272,15 @@ pub(crate) fn queue(store: &mut impl Store, no: oplog::SpaceNo, op: &Queued) {
         &out_row(no, op),
         &codec::encode(&OutRow::default()),
     );
+}
+
+/// Puts an own op into the queue for every relay that was there before.
+pub(crate) fn queue_again(store: &mut impl Store, no: oplog::SpaceNo, op: &Queued) {
+    let row = OutRow {
+        again: true,
+        ..OutRow::default()
+    };
+    store.put(QUEUE_TABLE, &out_row(no, op), &codec::encode(&row));
 }
 
 fn out_prefix(no: oplog::SpaceNo) -> Vec<u8> {

@@ -7,7 +7,7 @@ use oplog::store::{Direction, Location, Store, StoreError, prefix_end};
 use oplog::{DeviceId, OpTable, SpaceId, SpaceNo, codec};
 
 use crate::identity::{Identity, NODE_TABLE};
-use crate::outbox::{Queued, queue};
+use crate::outbox::{Queued, queue_again};
 use crate::space::{SPACE, SpaceRow};
 
 /// Indexes records of the logs again, before a node opens: after a crash, or when the index was
@@ -37,7 +37,7 @@ pub fn index_records<S: Store>(
             fold::content::index::insert(store, &no.0.to_be_bytes(), &op, at);
         }
         if Some(op.header().device) == own {
-            queue(
+            queue_again(
                 store,
                 *no,
                 &Queued {

@@ -311,7 +311,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// At every tick: what is still missing is asked for again, ever more rarely.
-    pub(crate) fn ask_again(&mut self, space: &SpaceId) {
+    pub(crate) fn ask_for_missing_again(&mut self, space: &SpaceId) {
         let now = self.now.as_ms();
         let online = self.online();
         let Some(s) = self.spaces.get_mut(space).filter(|_| online) else {
