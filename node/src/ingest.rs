@@ -206,6 +206,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let mut accepted: Vec<AcceptedOp> = Vec::new();
         let lost_count = |node: &Self| node.spaces.get(space).map_or(0, |s| s.log.lost().len());
         let lost_before = lost_count(self);
+        let me = self.me.device_id();
         for op in ops {
             let id = op.id();
             // Should it be refused, an outsider must be able to judge it too.
@@ -213,10 +214,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get_mut(space) else {
                 return Ok(());
             };
-            match s
-                .log
-                .accept(op, self.now, &mut self.store, &mut s.authority)
-            {
+            let (now, store, authority) = (self.now, &mut self.store, &mut s.authority);
+            let taken = if op.header().device == me {
+                s.log.accept_own(op, now, store, authority)
+            } else {
+                s.log.accept(op, now, store, authority)
+            };
+            match taken {
                 Ok(Accept::Applied {
                     accepted: applied,
                     refused,

@@ -210,6 +210,32 @@ impl<V: View> SpaceLog<V> {
         store: &mut S,
         authority: &mut A,
     ) -> Result<Accept, AcceptError> {
+        self.take(op, now, Ahead::Waits, store, authority)
+    }
+
+    /// Takes in an op of this device. It may lie ahead of the clock, since it is later than everything
+    /// it names: were it to wait, the next one would be written at the same place of its lane.
+    ///
+    /// # Errors
+    /// As [`SpaceLog::accept`].
+    pub fn accept_own<S: Store, A: Authority<View = V>>(
+        &mut self,
+        op: VerifiedOp,
+        now: Timestamp,
+        store: &mut S,
+        authority: &mut A,
+    ) -> Result<Accept, AcceptError> {
+        self.take(op, now, Ahead::IsTaken, store, authority)
+    }
+
+    fn take<S: Store, A: Authority<View = V>>(
+        &mut self,
+        op: VerifiedOp,
+        now: Timestamp,
+        ahead: Ahead,
+        store: &mut S,
+        authority: &mut A,
+    ) -> Result<Accept, AcceptError> {
         let id = op.id();
         if op.space() != self.space() {
             return Err(AcceptError::OtherSpace { space: op.space() });
@@ -241,7 +267,9 @@ impl<V: View> SpaceLog<V> {
             }
             return Ok(Accept::Duplicate);
         }
-        if let Some(until) = Deferral::until(op.header().hlc, now) {
+        if ahead == Ahead::Waits
+            && let Some(until) = Deferral::until(op.header().hlc, now)
+        {
             self.deferral.put(op);
             return Ok(Accept::Deferred { until });
         }
@@ -921,6 +949,13 @@ enum Found {
     Invalid,
     Waits(Features),
     Missing(Vec<OpId>),
+}
+
+/// What becomes of an op that lies ahead of the clock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ahead {
+    Waits,
+    IsTaken,
 }
 
 /// When a lane stood at some position.

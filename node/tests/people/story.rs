@@ -585,3 +585,23 @@ fn r7_a_person_who_writes_too_fast_is_told_to_wait() {
     scene.world.pass(61_000);
     post(&mut scene).unwrap();
 }
+
+/// What somebody writes is later than what they have seen, also when their clock is not: it must not
+/// wait for that clock, or the next op would take its place.
+#[test]
+fn who_writes_with_a_clock_that_is_behind_writes_one_op_at_a_place() {
+    let mut scene = scene();
+    scene.post(ALICE, "one");
+    let right = scene.world.now;
+    scene.world.now = oplog::Timestamp::from_ms(1_000);
+    scene.post(BOB, "two");
+    scene.post(BOB, "three");
+    scene.world.now = right;
+    scene.world.pass(60_000);
+    scene.post(BOB, "four");
+    scene.world.pass(60_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(scene.texts(who), ["one", "two", "three", "four"], "{who}");
+    }
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
