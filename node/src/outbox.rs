@@ -13,7 +13,7 @@ use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::event::{RelayId, Timer};
-use crate::exchange::{Purpose, Relay};
+use crate::exchange::{Purpose, Relay, TICK_MS};
 use crate::identity::QUEUE_TABLE;
 use crate::node::Node;
 use crate::seal::Put;
@@ -166,6 +166,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(relay) = self.relays.get_mut(&id) else {
             return Ok(());
         };
+        if let Ok(Response::Filed { cursor }) = &result
+            && cursor.arrived().day().abs_diff(self.now.day()) > 1
+        {
+            // Tags change daily, and nobody looks at those of a day far off: as good as not sent.
+            relay.error = Some("its clock and that of this device are days apart".to_owned());
+            relay.tried = true;
+            relay.putting = PUTS_MAX;
+            self.set_timer(Timer::Tick, TICK_MS);
+            return Ok(());
+        }
         if let Err(error) = result {
             // What was refused stays queued; the tick tries again.
             relay.error = Some(error.to_string());

@@ -605,3 +605,24 @@ fn who_writes_with_a_clock_that_is_behind_writes_one_op_at_a_place() {
     }
     scene.assert_converged(&[ALICE, BOB, JOHN]);
 }
+
+/// Tags have the day in them: what was filed under those of 1970 has reached nobody.
+#[test]
+fn what_was_sent_with_a_wrong_clock_is_sent_again_with_the_right_one() {
+    let mut scene = scene();
+    scene.post(ALICE, "one");
+    let right = scene.world.now;
+    scene.world.people[BOB].late_ms = right.as_ms() - 1_000;
+    scene.post(BOB, "two");
+    scene.world.pass(60_000);
+    assert_eq!(scene.texts(ALICE), ["one"]);
+    assert_eq!(
+        scene.world.people[BOB].node.status().unwrap().spaces[0].queued,
+        1
+    );
+    scene.world.people[BOB].late_ms = 0;
+    scene.world.pass(60_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(scene.texts(who), ["one", "two"], "{who}");
+    }
+}

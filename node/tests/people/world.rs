@@ -26,6 +26,8 @@ pub struct Person {
     /// With which relays they are connected.
     pub online: BTreeSet<usize>,
     pub notices: Vec<Notice>,
+    /// How far their clock is behind, in milliseconds.
+    pub late_ms: u64,
     timers: BTreeMap<Timer, Timestamp>,
     answers: BTreeMap<CommandId, Result<Answer, CommandError>>,
     commands: u64,
@@ -99,6 +101,7 @@ impl World {
                 node,
                 online: BTreeSet::new(),
                 notices: Vec::new(),
+                late_ms: 0,
                 timers: BTreeMap::new(),
                 answers: BTreeMap::new(),
                 commands: 0,
@@ -318,7 +321,9 @@ impl World {
     }
 
     pub fn event(&mut self, who: usize, event: Event) {
-        let effects = self.people[who].node.handle(event, self.now).unwrap();
+        let late_ms = self.people[who].late_ms;
+        let clock = Timestamp::from_ms(self.now.as_ms() - late_ms);
+        let effects = self.people[who].node.handle(event, clock).unwrap();
         self.people[who].node.sync().unwrap();
         for effect in effects {
             match effect {
@@ -330,6 +335,7 @@ impl World {
                     }
                 }
                 Effect::SetTimer { timer, at } => {
+                    let at = at.plus_ms(late_ms);
                     self.people[who].timers.insert(timer, at);
                 }
                 Effect::Answer { id, result } => {
