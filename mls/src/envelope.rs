@@ -9,6 +9,7 @@ use core::fmt;
 
 use oplog::aead::{self, NONCE_LEN};
 use oplog::hash::{H, hkdf, hmac};
+use oplog::mutants::{Mutant, on};
 use oplog::{Digest, Scope, Secret, SecretKey, SpaceId, Tag, Timestamp};
 use rand_core::CryptoRng;
 
@@ -196,7 +197,9 @@ pub fn seal(
     let padded = pad(content, OVERHEAD).ok_or(EnvelopeError::TooLong { len: content.len() })?;
     let padded = zeroize::Zeroizing::new(padded);
     let mut nonce = [0; NONCE_LEN];
-    rng.fill_bytes(&mut nonce);
+    if !on(Mutant::NonceRepeats) {
+        rng.fill_bytes(&mut nonce);
+    }
     let commit = keys.commit(&nonce);
     let sealed = aead::seal(keys.key.as_bytes(), &nonce, &ad(tag, &commit), &padded);
     Ok([tag.as_bytes().as_slice(), &nonce, &commit, &sealed].concat())

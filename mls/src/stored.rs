@@ -10,6 +10,7 @@
 use core::ops::ControlFlow;
 
 use oplog::aead::{self, NONCE_LEN};
+use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Label, Store, StoreError, Table, prefix_end};
 use oplog::{Digest, EpochId, Secret, SpaceId};
 use rand_core::CryptoRng;
@@ -135,7 +136,12 @@ pub fn load_state(
 /// Returns an epoch's root, `None` when it was never stored or is erased.
 #[must_use]
 pub fn load_root(store: &impl Store, space: &SpaceId, epoch: &EpochId) -> Option<EpochRoot> {
-    store.secret(root_label(space, epoch)).map(EpochRoot::new)
+    let root = store.secret(root_label(space, epoch))?;
+    Some(EpochRoot::new(if on(Mutant::RootChanges) {
+        Secret::from_bytes(*epoch.as_bytes())
+    } else {
+        root
+    }))
 }
 
 /// Stages the erasure of an epoch's state; its root stays.
@@ -193,10 +199,12 @@ pub fn load_key_package(
 
 /// Stages the erasure of a key package's secret half.
 pub fn erase_key_package(store: &mut impl Store, space: &SpaceId, key_package: &Digest) {
-    erase(
-        store,
-        &name(Kind::KeyPackage, space, key_package.as_bytes()),
-    );
+    if !on(Mutant::KeyPackageKept) {
+        erase(
+            store,
+            &name(Kind::KeyPackage, space, key_package.as_bytes()),
+        );
+    }
 }
 
 /// Returns the hashes of the key packages whose secrets are stored, in order.

@@ -13,6 +13,7 @@ use minicbor::bytes::ByteVec;
 use mls::{Change, Committed, commit_aad};
 use oplog::authority::View;
 use oplog::hash::H;
+use oplog::mutants::{Mutant, on};
 use oplog::payload::{Commit, DeviceCert};
 use oplog::store::{Store, StoreError};
 use oplog::{
@@ -80,7 +81,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
-        if !self.can_commit(s) || self.pending_change(s).is_empty() {
+        let idle = !self.can_commit(s) || self.pending_change(s).is_empty();
+        if idle || on(Mutant::NeverReconciles) {
             return Ok(());
         }
         let wait = self.turn_in_group(s) * TURN_MS;
@@ -109,7 +111,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         }
         let pending = self.pending_change(s);
-        if pending.is_empty() {
+        let removes = !pending.remove.is_empty();
+        if pending.is_empty() || (removes && on(Mutant::NeverReconciles)) {
             return Ok(());
         }
         self.commit_change(space, pending.into_change()).map(|_| ())

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use minicbor::{Decode, Encode};
 use net::wire::{PutRequest, RelayError, Request, Response, TTL_SECS_MAX};
+use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{Hlc, OpId, SpaceId, codec};
 use rand_core::CryptoRng;
@@ -98,6 +99,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     }
                 };
                 for put in puts {
+                    if on(Mutant::SentIsTaken) {
+                        put.ops.iter().for_each(|op| self.dequeue(&space, op));
+                    }
                     if let Some(relay) = self.relays.get_mut(id) {
                         relay.putting += 1;
                     }
@@ -202,7 +206,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             self.sent_count += 1;
             // Once every relay has it, the row only tells how many; it leaves the queue.
             if relays.iter().all(|relay| row.taken.contains(relay)) {
-                self.store.delete(QUEUE_TABLE, &row_key);
+                self.dequeue(&space, op);
             } else {
                 self.store.put(QUEUE_TABLE, &row_key, &codec::encode(&row));
             }
@@ -243,7 +247,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// Puts an own op into the queue.
     pub(crate) fn enqueue(&mut self, space: &SpaceId, op: &Queued) {
-        if let Some(no) = self.spaces.get(space).map(|s| s.no) {
+        let no = self.spaces.get(space).map(|s| s.no);
+        if let Some(no) = no.filter(|_| !on(Mutant::OutboxForgets)) {
             queue(&mut self.store, no, op);
         }
     }

@@ -6,6 +6,7 @@
 
 use std::ops::ControlFlow;
 
+use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{OpId, Rule, SpaceId, SpaceNo, Timestamp};
 use rand_core::CryptoRng;
@@ -116,7 +117,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(no) = self.spaces.get(space).map(|s| s.no) else {
             return Ok(());
         };
-        if self.store.get(QUEUE_TABLE, &by_op_row(no, op))?.is_some() {
+        let noted = self.store.get(QUEUE_TABLE, &by_op_row(no, op))?.is_some();
+        if noted || on(Mutant::RefusalsForgotten) {
             return Ok(());
         }
         let prefix = row(no, None);

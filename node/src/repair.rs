@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use minicbor::bytes::ByteVec;
 use oplog::hash::H;
+use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{DeviceId, Digest, Lane, OpId, Scope, SpaceId, UserId, codec};
 use rand_core::CryptoRng;
@@ -184,7 +185,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         }
         // None at all is worth telling too: then everything was damaged.
-        let lanes = told(&self.own_ends(space)?);
+        let mut lanes = told(&self.own_ends(space)?);
+        if on(Mutant::HaveLies) {
+            lanes.iter_mut().for_each(|lane| lane.seq += 100);
+        }
         let have = Have::signed(space, lanes, &self.me.device);
         if let Some(s) = self.spaces.get_mut(space) {
             let least = have_every_least(s);
@@ -331,7 +335,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn owe(&mut self, space: &SpaceId, ops: Vec<OpId>) {
-        if ops.is_empty() {
+        if ops.is_empty() || on(Mutant::GivesNothing) {
             return;
         }
         let position = self.turn(space, &ops);

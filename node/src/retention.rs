@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use mls::{EpochKeys, stored};
 use oplog::authority::Authority;
+use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{EpochId, SpaceId};
 use rand_core::CryptoRng;
@@ -66,7 +67,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let roots: Vec<EpochId> = roots
             .filter(|id| *id != s.tip && aged(id, ROOT_AGE_MS_MAX))
             .collect();
-        for id in &snapshots {
+        for id in snapshots.iter().filter(|_| !on(Mutant::StateKept)) {
             stored::erase_state(&mut self.store, space, id);
         }
         for id in &roots {

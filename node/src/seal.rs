@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use minicbor::bytes::ByteVec;
 use mls::envelope::{Day, SealKeys, TagKey};
 use net::wire::PutRequest;
+use oplog::mutants::{Mutant, on};
 use oplog::store::{Store, StoreError};
 use oplog::{
     AcceptedOp, CONTENT_PAYLOAD_BYTES_MAX, CONTROL_PAYLOAD_BYTES_MAX, EpochId, Hlc, Kind,
@@ -45,7 +46,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(Vec::new());
         };
-        let blocked = s.holds_removed() && s.is_member(&self.me.user());
+        let blocked =
+            s.holds_removed() && s.is_member(&self.me.user()) && !on(Mutant::SealedForRemoved);
         let tip = s.tip;
         let mut ops: Vec<(Queued, AcceptedOp)> = Vec::with_capacity(queued.len());
         for q in queued {
@@ -62,8 +64,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             if blocked && !h.is_control() {
                 continue;
             }
-            let unsent_commit_follows =
-                h.is_control() && last_commit.is_some_and(|last| at <= last);
+            let unsent_commit_follows = h.is_control()
+                && last_commit.is_some_and(|last| at <= last)
+                && !on(Mutant::CommitSealedAhead);
             let genesis = h.kind() == Some(Kind::Genesis);
             let epoch = if genesis {
                 EpochId::genesis(space)

@@ -21,6 +21,7 @@ use crate::dag::{ControlDag, Past};
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, OpId, Scope, SpaceId, UserId};
 use crate::kind::Kind;
+use crate::mutants::{Mutant, on};
 use crate::op::SignedOp;
 use crate::payload::{Payload, Verb, Weight};
 
@@ -146,7 +147,7 @@ impl<A: Authority> Judge<'_, A> {
             Some(back) => {
                 back.device == h.device
                     && back.scope == h.scope
-                    && back.seq.checked_add(1) == Some(h.seq)
+                    && (back.seq.checked_add(1) == Some(h.seq) || on(Mutant::LaneGaps))
             }
         };
         if continues {
@@ -159,7 +160,7 @@ impl<A: Authority> Judge<'_, A> {
     fn time_follows(&self) -> Result<(), AcceptError> {
         let h = self.op.header();
         let (hlc, floor) = (h.hlc, self.floor);
-        if hlc <= floor {
+        if hlc <= floor && !on(Mutant::TimeGoesBack) {
             return Err(AcceptError::NotAfter { hlc, floor });
         }
         // Somebody must be able to wake a Space that slept for a year.
@@ -176,7 +177,7 @@ impl<A: Authority> Judge<'_, A> {
 
     /// R3. For control ops it holds by itself: the graph closes their past over `back` (A11).
     fn view_grows(&self) -> Result<(), AcceptError> {
-        if self.op.header().is_control() {
+        if self.op.header().is_control() || on(Mutant::ViewShrinks) {
             return Ok(());
         }
         let forgotten = self
@@ -219,13 +220,16 @@ impl<A: Authority> Judge<'_, A> {
             Passport::Group | Passport::External => {}
         }
         let Some(record) = known else {
+            if on(Mutant::EpochUnseen) {
+                return Ok(None);
+            }
             return Err(AcceptError::UnseenEpoch { epoch: h.epoch });
         };
         let inside = record
             .roster
             .get(&h.device)
             .is_some_and(|(user, _)| *user == h.user);
-        if inside || passport == Passport::External {
+        if inside || passport == Passport::External || on(Mutant::EpochOfOthers) {
             Ok(known)
         } else {
             Err(AcceptError::NotInRoster {
@@ -237,7 +241,9 @@ impl<A: Authority> Judge<'_, A> {
 
     fn not_too_fast(&self) -> Result<(), AcceptError> {
         match self.paced {
-            Some(then) if self.op.header().hlc < then.plus_secs(PACE_SECS) => {
+            Some(then)
+                if self.op.header().hlc < then.plus_secs(PACE_SECS) && !on(Mutant::TooFast) =>
+            {
                 Err(AcceptError::TooFast)
             }
             _ => Ok(()),
@@ -253,7 +259,7 @@ impl<A: Authority> Judge<'_, A> {
     }
 
     fn has(&self, verb: Verb, has: Weight, needs: Weight) -> Result<(), AcceptError> {
-        if has >= needs {
+        if has >= needs || on(Mutant::AnybodyMay) {
             Ok(())
         } else {
             Err(AcceptError::NotPermitted { verb, needs, has })
@@ -267,7 +273,7 @@ impl<A: Authority> Judge<'_, A> {
     /// R6: the author outranks the target strictly, if the target is a member at all.
     fn outranks(&self, target: &UserId) -> Result<(), AcceptError> {
         let higher = match (self.rank(), self.view.rank(target)) {
-            (Some(own), Some(theirs)) => own > theirs,
+            (Some(own), Some(theirs)) => own > theirs || (own == theirs && on(Mutant::EqualRank)),
             (own, None) => own.is_some(),
             (None, Some(_)) => false,
         };

@@ -19,6 +19,7 @@ pub mod deferral;
 pub mod hash;
 pub mod holdback;
 pub mod keys;
+pub mod mutants;
 pub mod payload;
 pub mod store;
 #[cfg(feature = "stub-crypto")]

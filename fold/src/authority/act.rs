@@ -15,6 +15,7 @@ use oplog::accept::least_to_give;
 use oplog::authority::{Rank, View};
 use oplog::dag::ControlNode;
 use oplog::hash::H;
+use oplog::mutants::{Mutant, on};
 use oplog::payload::{
     ChannelCreate, ChannelUpdate, DeviceCert, InviteCreate, Mute, NewMember, PolicySet, Removal,
     Unmute, Verb, Weight,
@@ -153,10 +154,10 @@ impl Act {
     ///
     /// A Leave stands above all: nobody, of whatever rank, keeps a person in who goes.
     pub(super) fn order(&self) -> (Rank, u8, Hlc, Timestamp, DeviceId, OpId) {
-        let rank = if self.is_leave() {
-            Rank::TOP
-        } else {
-            self.rank
+        let rank = match self.mutant_rank() {
+            Some(rank) => rank,
+            None if self.is_leave() => Rank::TOP,
+            None => self.rank,
         };
         (
             rank,
@@ -375,6 +376,20 @@ impl Act {
             Deed::Mute(mute) => Some(mute.expires.unwrap_or(FOREVER)),
             _ => None,
         }
+    }
+
+    /// For tests of the checkers: something else than rank decides first.
+    fn mutant_rank(&self) -> Option<Rank> {
+        let [first, ..] = *self.id.as_bytes();
+        let instead = match () {
+            () if on(Mutant::DigestFirst) => first,
+            () if on(Mutant::StrictestFirst) => self.restrictiveness(),
+            () => return None,
+        };
+        Some(Rank {
+            weight: instead,
+            ..self.rank
+        })
     }
 
     const fn restrictiveness(&self) -> u8 {

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::dag::ControlDag;
+use oplog::mutants::{Mutant, on};
 use oplog::{OpId, UserId};
 
 use super::act::{Act, Deed, Facet};
@@ -152,10 +153,11 @@ impl<'a> Pass<'a> {
             .filter(|r| {
                 r.is_decided_before(act)
                     && r.revokes().is_some_and(|(_, left)| left < act.needed.get())
-                    && self.dag.concurrent(&r.id, &act.id)
+                    && (self.dag.concurrent(&r.id, &act.id) || on(Mutant::RevokesPast))
             })
             .max_by_key(|r| r.order());
         match by {
+            _ if on(Mutant::RevokesNothing) => Ok(()),
             None => Ok(()),
             Some(r) if r.is_self_revocation() => Err(VoidReason::SelfRevoked { by: r.id }),
             Some(r) => Err(VoidReason::Revoked { by: r.id }),
@@ -171,7 +173,7 @@ impl<'a> Pass<'a> {
             .as_ref()
             .is_some_and(|w| w.makes_member(&act.user) == Some(true));
         let level = role.as_ref().and_then(|w| w.level(&act.user)).unwrap_or(0);
-        if is_member && level >= act.needed.get() {
+        if (is_member && level >= act.needed.get()) || on(Mutant::GrantNotNeeded) {
             return Ok(());
         }
         let taken_by = if is_member { role } else { member };
@@ -302,7 +304,9 @@ impl<'a> Pass<'a> {
             Facet::Member => s.bans.as_slice(),
             Facet::Role => s.demotions.as_slice(),
         });
-        let undoes = |r: &Act| r.rank > act.rank && relaxes(act, r, user, facet);
+        let higher =
+            |r: &Act| r.rank > act.rank || (r.rank == act.rank && on(Mutant::OwnBanStands));
+        let undoes = |r: &Act| higher(r) && relaxes(act, r, user, facet);
         let here = self.about(user).iter().filter(|r| {
             restricts(r, user, facet) && self.is_effective(r) && self.dag.precedes(&r.id, &act.id)
         });

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use oplog::authority::{Rank, Restriction, View};
+use oplog::mutants::{Mutant, on};
 use oplog::payload::{
     ChannelKind, DeviceCert, History, InviteCreate, LatePolicy, PurgeFrom, ScopeCut, Verb, Weight,
 };
@@ -551,7 +552,12 @@ impl AuthorityView {
         match kind {
             RemovalKind::Leave => LatePolicy::Accept,
             RemovalKind::Kick => {
-                set(&policy.kick_late, |p| p.kick_late).unwrap_or(LatePolicy::Accept)
+                let default = if on(Mutant::LateSwapped) {
+                    LatePolicy::Quarantine
+                } else {
+                    LatePolicy::Accept
+                };
+                set(&policy.kick_late, |p| p.kick_late).unwrap_or(default)
             }
             RemovalKind::Ban => {
                 set(&policy.ban_late, |p| p.ban_late).unwrap_or(LatePolicy::Quarantine)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use oplog::dag::ControlDag;
+use oplog::mutants::{Mutant, on};
 use oplog::payload::{DeviceCert, Verb};
 use oplog::{ChannelId, DeviceId, Digest, Features, OpId, UserId};
 
@@ -38,9 +39,12 @@ pub(super) struct Register(pub(super) Vec<Arc<Act>>);
 impl Register {
     /// Keeps of these writers those that no other one saw.
     pub(super) fn of(dag: &ControlDag, writers: impl IntoIterator<Item = Arc<Act>>) -> Self {
-        let mut maxima = maxima(dag, writers.into_iter().collect());
-        maxima.sort_by_key(|act| core::cmp::Reverse(act.order()));
-        Self(maxima)
+        Self::sorted(maxima(dag, writers.into_iter().collect()))
+    }
+
+    fn sorted(mut acts: Vec<Arc<Act>>) -> Self {
+        acts.sort_by_key(|act| core::cmp::Reverse(act.order()));
+        Self(acts)
     }
 
     pub(super) fn winner(&self) -> Option<&Arc<Act>> {
@@ -54,9 +58,14 @@ impl Register {
         writers: impl IntoIterator<Item = Arc<Act>>,
     ) {
         let later = Self::of(dag, writers);
-        if !later.0.is_empty() {
-            *self = later;
+        if later.0.is_empty() {
+            return;
         }
+        *self = if on(Mutant::PastDecides) {
+            Self::sorted([later.0, self.0.clone()].concat())
+        } else {
+            later
+        };
     }
 }
 

@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::accept::verb;
+use oplog::mutants::{Mutant, on};
 use oplog::payload::{CutHead, LatePolicy, Verb};
 use oplog::store::StoreError;
 use oplog::{Header, Kind, Lane, OpId, SignedOp};
@@ -197,11 +198,13 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
         }
         let listed = removals
             .iter()
-            .any(|r| r.cut.iter().any(|cut| cut.scope == header.scope));
+            .any(|r| r.cut.iter().any(|cut| cut.scope == header.scope))
+            || on(Mutant::OpenAsListed);
         if listed && strictest.late == LatePolicy::Reject {
             return refused(Rule::Policy, strictest.op);
         }
-        if listed && self.uncovered_before(header, id, &heads)? >= LANE_LATE_OPS_MAX {
+        let quota = LANE_LATE_OPS_MAX + u64::from(on(Mutant::OneMoreLate));
+        if listed && self.uncovered_before(header, id, &heads)? >= quota {
             return refused(Rule::Quota, strictest.op);
         }
         Ok(Verdict::Late(Late {
@@ -258,7 +261,7 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
         (seq, id): (u64, OpId),
         (head_seq, head): (u64, OpId),
     ) -> Result<bool, StoreError> {
-        if seq > head_seq {
+        if seq > head_seq || (seq == head_seq && on(Mutant::CutShort)) {
             return Ok(false);
         }
         let forks = self.forks(lane)?;

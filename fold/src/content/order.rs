@@ -1,5 +1,6 @@
 //! The one order of content: `(hlc, wall, device, id)`, which extends causality (B3, B0.5).
 
+use oplog::mutants::{Mutant, on};
 use oplog::{DeviceId, Hlc, OpId, SignedOp, Timestamp};
 
 /// Where an op stands among all others. Sorts as its bytes do.
@@ -23,8 +24,13 @@ impl OrderKey {
     #[must_use]
     pub fn of(op: &SignedOp) -> Self {
         let header = op.header();
+        let hlc = if on(Mutant::OrderByWall) {
+            Hlc::from_wall(header.wall)
+        } else {
+            header.hlc
+        };
         Self {
-            hlc: header.hlc,
+            hlc,
             wall: header.wall,
             device: header.device,
             id: op.id(),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use oplog::mutants::{Mutant, on};
 use oplog::payload::{Attachment, Payload};
 use oplog::store::{Store, StoreError};
 use oplog::{AcceptedOp, ChannelId, DeviceId, Hlc, Kind, OpId, Timestamp, UserId};
@@ -308,6 +309,9 @@ impl<S: Store + ?Sized, B: Bodies + ?Sized, A: Standing + ?Sized> ContentView<'_
             if edit.op.header().user != post.author || post.state == PostState::Unreadable {
                 continue;
             }
+            if post.edit.is_some() && on(Mutant::FirstEditWins) {
+                continue;
+            }
             post.history.push(Revision {
                 op: post.edit.unwrap_or(post.id),
                 wall: core::mem::replace(&mut wall, edit.key.wall),
@@ -348,7 +352,9 @@ impl<S: Store + ?Sized, B: Bodies + ?Sized, A: Standing + ?Sized> ContentView<'_
             };
             let mut taken = false;
             for taking in takings.get(&(user, emoji.clone())).into_iter().flatten() {
-                taken = taken || self.judge.precedes(&adding.op, &taking.op)?;
+                taken = taken
+                    || on(Mutant::UnreactWins)
+                    || self.judge.precedes(&adding.op, &taking.op)?;
             }
             if !taken {
                 let in_time = adding.verdict == Verdict::Accepted;
@@ -372,7 +378,12 @@ impl<S: Store + ?Sized, B: Bodies + ?Sized, A: Standing + ?Sized> ContentView<'_
     /// The last of all pins and unpins decides: they do not fight over anything but a place in a list.
     fn pin(&self, relations: &Relations) -> Result<Option<OpId>, StoreError> {
         let acts = self.counted(relations, &[Kind::Pin, Kind::Unpin])?;
-        let last = acts.into_iter().max_by_key(|act| act.key);
+        let acts = acts.into_iter();
+        let last = if on(Mutant::FirstPinWins) {
+            acts.min_by_key(|act| act.key)
+        } else {
+            acts.max_by_key(|act| act.key)
+        };
         Ok(last
             .filter(|act| act.op.header().kind() == Some(Kind::Pin))
             .map(|act| act.key.id))

@@ -6,6 +6,7 @@ use minicbor::decode::{Decoder, Error as DecodeError};
 use minicbor::encode::{Encoder, Error as EncodeError, Write};
 use minicbor::{Decode, Encode};
 use oplog::Timestamp;
+use oplog::mutants::{Mutant, on};
 
 /// Milliseconds in an hour, the unit of arrival times in reconciliation.
 const HOUR_MS: u64 = 3_600_000;
@@ -38,7 +39,8 @@ impl Cursor {
     /// Returns the cursor of something that arrives now, after everything up to `last`.
     #[must_use]
     pub fn next(now: Timestamp, last: Self) -> Self {
-        Self(Self::at(now).0.max(last.0.saturating_add(1)))
+        let step = u64::from(!on(Mutant::CursorRepeats));
+        Self(Self::at(now).0.max(last.0.saturating_add(step)))
     }
 
     /// Returns the first cursor of this time.

@@ -8,6 +8,7 @@ use crate::hash::H;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, Digest, OpId, UserId};
 use crate::kind::Kind;
+use crate::mutants::{Mutant, on};
 use crate::payload::{Commit, CommitClass, RosterEntry};
 
 use super::{AcceptError, Judge, Passport};
@@ -63,7 +64,8 @@ impl<A: Authority> Judge<'_, A> {
             });
         }
         let earlier = self.records.commits(&h.device, &commit.parent);
-        if let Some(first) = earlier.iter().find(|id| self.dag.in_past(id, self.past)) {
+        let first = earlier.iter().find(|id| self.dag.in_past(id, self.past));
+        if let Some(first) = first.filter(|_| !on(Mutant::TwoCommits)) {
             return Err(AcceptError::SecondCommit {
                 parent: commit.parent,
                 first: *first,
@@ -95,7 +97,7 @@ impl<A: Authority> Judge<'_, A> {
                 return wrong(device, "removed, but not in the group");
             };
             let back = commit.delta.added.iter().any(|leaf| leaf.device == *device);
-            if !back && authorised.get(device) == Some(&user) {
+            if !back && authorised.get(device) == Some(&user) && !on(Mutant::KicksKey) {
                 return wrong(device, "removed, but nobody took its right to be there");
             }
         }
@@ -159,7 +161,10 @@ impl<A: Authority> Judge<'_, A> {
             .take_while(|record| near(record))
             .find(|r| r.user == h.user && r.class == CommitClass::Update && r.parent.is_some());
         match last {
-            Some(record) if h.hlc < self.time_of(record).plus_secs(UPDATE_SECS) => {
+            Some(record)
+                if h.hlc < self.time_of(record).plus_secs(UPDATE_SECS)
+                    && !on(Mutant::UpdatesAnytime) =>
+            {
                 Err(AcceptError::UpdateTooSoon {
                     last: record.commit,
                 })

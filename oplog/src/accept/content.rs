@@ -3,6 +3,7 @@
 use crate::authority::{Authority, View};
 use crate::ids::Scope;
 use crate::kind::Kind;
+use crate::mutants::{Mutant, on};
 use crate::payload::{Verb, Weight};
 
 use super::{AcceptError, Facts, Judge, permission};
@@ -17,10 +18,11 @@ impl<A: Authority> Judge<'_, A> {
         if !self.view.has_channel(&channel) {
             return Err(AcceptError::NoChannel { channel });
         }
-        if let Some(mute) = self.view.mute(&h.user, Some(&channel), h.hlc) {
+        let mute = self.view.mute(&h.user, Some(&channel), h.hlc);
+        if let Some(mute) = mute.filter(|_| !on(Mutant::MutedSpeaks)) {
             return Err(AcceptError::Muted { by: mute.op });
         }
-        if says_something(kind) && self.view.is_archived(&channel) {
+        if says_something(kind) && self.view.is_archived(&channel) && !on(Mutant::ArchivedOpen) {
             return Err(AcceptError::Archived { channel });
         }
         self.may(permission::verb(kind), weight)
@@ -29,7 +31,8 @@ impl<A: Authority> Judge<'_, A> {
     /// R8 for content: what it names and acts on; and R6 on whose it is.
     pub(super) fn content_kind(&self, kind: Kind, weight: Weight) -> Result<(), AcceptError> {
         let scope = self.op.header().scope;
-        if let Some(dep) = self.prev.iter().find(|dep| dep.scope != scope) {
+        let elsewhere = self.prev.iter().find(|dep| dep.scope != scope);
+        if let Some(dep) = elsewhere.filter(|_| !on(Mutant::AcrossChannels)) {
             return Err(AcceptError::OtherChannel { dep: dep.id });
         }
         if !kind.has_content_target() {
@@ -48,7 +51,7 @@ impl<A: Authority> Judge<'_, A> {
             });
         }
         let own = target.user == self.op.header().user;
-        if own {
+        if own || on(Mutant::OthersText) {
             return Ok(());
         }
         if matches!(kind, Kind::Edit | Kind::SelfDelete) {

@@ -3,6 +3,7 @@
 use crate::authority::{Authority, View};
 use crate::keys;
 use crate::kind::Kind;
+use crate::mutants::{Mutant, on};
 use crate::payload::{
     DeviceAdd, DeviceCert, InviteCreate, MemberAdd, Mute, NewMember, Payload, RoleSet, Unmute,
     Verb, Weight,
@@ -186,7 +187,8 @@ impl<A: Authority> Judge<'_, A> {
                 Some(_) => {}
                 None => self.may_admit_as(weight, member.weight)?,
             }
-            if let Some(ban) = self.view.ban(&user) {
+            let ban = self.view.ban(&user);
+            if let Some(ban) = ban.filter(|_| !on(Mutant::BannedComesBack)) {
                 return Err(AcceptError::Banned { user, by: ban.op });
             }
             if self.view.weight(&user).is_some() {
@@ -222,7 +224,7 @@ impl<A: Authority> Judge<'_, A> {
             self.may(Verb::Invite, weight)?;
         }
         let uses = u64::from(self.view.invite_uses(id)) + u64::try_from(coming).unwrap_or(u64::MAX);
-        if uses > u64::from(invite.max_uses) {
+        if uses > u64::from(invite.max_uses) && !on(Mutant::InviteForAll) {
             return Err(AcceptError::InviteUsedUp { invite: *id });
         }
         Ok(invite)
@@ -337,7 +339,7 @@ impl<A: Authority> Judge<'_, A> {
 
     /// R6: a Space without an owner could never change its policies again.
     fn an_owner_stays(&self, weight: Weight) -> Result<(), AcceptError> {
-        if weight < Weight::OWNER {
+        if weight < Weight::OWNER || on(Mutant::LastOwnerGoes) {
             return Ok(());
         }
         let author = self.op.header().user;
@@ -354,7 +356,7 @@ impl<A: Authority> Judge<'_, A> {
 
     /// R9: the rank of all that stands, not only of the last (A10).
     fn may_undo(&self, standing: crate::authority::Restriction) -> Result<(), AcceptError> {
-        if self.rank().is_some_and(|own| own >= standing.rank) {
+        if self.rank().is_some_and(|own| own >= standing.rank) || on(Mutant::UndoByAnyone) {
             Ok(())
         } else {
             Err(AcceptError::UndoRank {
@@ -364,7 +366,7 @@ impl<A: Authority> Judge<'_, A> {
     }
 
     fn changes_something(&self, changes: bool) -> Result<(), AcceptError> {
-        if changes {
+        if changes || on(Mutant::NothingChanges) {
             Ok(())
         } else {
             Err(AcceptError::NoEffect)

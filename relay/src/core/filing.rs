@@ -3,6 +3,7 @@
 use net::wire::{
     Cursor, ErrorCode, Filed, PutRequest, Response, Sealed, SendId, TTL_SECS_MAX, is_bucket,
 };
+use oplog::mutants::{Mutant, on};
 use oplog::{BlobId, Digest, Timestamp};
 
 use super::{ConnId, Entry, EnvelopeStore, Pushed, Refusal, RelayCore, Shelf};
@@ -92,7 +93,7 @@ impl<S: EnvelopeStore> RelayCore<S> {
             .flatten()
             .copied()
             .collect();
-        for conn in subscribers {
+        for conn in subscribers.into_iter().filter(|_| !on(Mutant::NobodyTold)) {
             self.push_items(conn, shelf, prev, vec![item.clone()], pushes);
         }
         Ok(Response::Filed { cursor })

@@ -2,6 +2,7 @@
 
 use net::neg::{self, Items};
 use net::wire::{Cursor, ErrorCode, Filed, HourRange, PAGE_BYTES_MAX, Response, Sealed};
+use oplog::mutants::{Mutant, on};
 use oplog::{Digest, Tag, Timestamp};
 
 use super::{Entry, EnvelopeStore, Refusal, RelayCore, Shelf, hour_key};
@@ -29,6 +30,9 @@ impl<S: EnvelopeStore> RelayCore<S> {
         at_least_one: bool,
     ) -> Result<(Vec<Filed>, bool), Refusal> {
         let mut entries = self.store.list(shelf, after, items_max + 1);
+        if on(Mutant::PageSkips) && !entries.is_empty() {
+            entries.remove(0);
+        }
         let mut more = entries.len() > items_max;
         entries.truncate(items_max);
         let mut items = Vec::new();
