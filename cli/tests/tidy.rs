@@ -355,6 +355,46 @@ fn dependencies_are_not_below_their_safe_version() {
 }
 
 #[test]
+fn no_normal_build_has_deliberate_bugs() {
+    let metadata = cargo_metadata(&["--no-deps"]);
+    let on = |feature: &str| feature == "mutants" || feature.ends_with("/mutants");
+    let mut known = BTreeSet::new();
+    for package in array(&metadata, "packages") {
+        let name = text(package, "name");
+        for dependency in array(package, "dependencies") {
+            let asks = array(dependency, "features").filter_map(Value::as_str);
+            assert!(
+                !asks.clone().any(on),
+                "{name} turns on the mutants of {}",
+                text(dependency, "name")
+            );
+        }
+        let features = package.get("features").and_then(Value::as_object).unwrap();
+        for (feature, sets) in features {
+            let sets = sets.as_array().unwrap().iter().filter_map(Value::as_str);
+            if on(feature) {
+                known.insert(name.to_owned());
+            } else {
+                let sets: Vec<&str> = sets.collect();
+                assert!(
+                    !sets.iter().any(|set| on(set)),
+                    "{name}: the feature {feature} turns mutants on"
+                );
+            }
+        }
+    }
+    let expected = ["oplog", "sim"].map(str::to_owned);
+    assert_eq!(
+        known,
+        BTreeSet::from(expected),
+        "who has the feature at all"
+    );
+    // And where a feature is off, the switch is a constant.
+    let source = fs::read_to_string(root().join("oplog/src/mutants.rs")).unwrap();
+    assert!(source.contains("pub const fn on(_: Mutant) -> bool {\n        false\n    }"));
+}
+
+#[test]
 fn banned_dependencies_are_absent() {
     for (name, version) in locked() {
         for (_, only, why) in BANNED.iter().filter(|(banned, ..)| *banned == name) {

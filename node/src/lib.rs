@@ -46,6 +46,8 @@ mod mend;
 mod message;
 mod node;
 mod outbox;
+#[cfg(feature = "test-utils")]
+mod peek;
 mod query;
 mod readd;
 mod relays;
@@ -73,3 +75,5 @@ pub use oplog::{
     BlobId, ChannelId, DeviceId, Digest, EpochId, Header, Hlc, OpId, Scope, Secret, SpaceId,
     Timestamp, UserId,
 };
+#[cfg(feature = "test-utils")]
+pub use peek::{Group, Kept};

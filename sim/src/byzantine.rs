@@ -5,6 +5,7 @@
 //! leave everybody who holds it with the same state.
 
 use node::{Effect, StoreError};
+use oplog::accept::CONTENT_PACE;
 use oplog::payload::{
     Commit, CommitClass, Edit, ModTombstone, Mute, Post, Removal, RoleSet, RosterDelta, Weight,
 };
@@ -45,9 +46,10 @@ impl World {
                 let Some(trick) = self.trick(who, class, space, nth, &mut s) else {
                     return;
                 };
-                for op in trick.never {
-                    self.forged.insert(op, class);
+                for op in &trick.never {
+                    self.forged.insert(*op, class);
                 }
+                self.note_trick(class, &trick.ops);
                 let scope = trick.scope.unwrap_or(Scope::Control);
                 self.rogue(who)
                     .map(|node| node.danger_send(&space, scope, trick.ops))
@@ -56,6 +58,21 @@ impl World {
         if let Some(effects) = effects {
             self.fired.note(class);
             self.play(who, effects);
+        }
+    }
+
+    /// Tells checkers what to look for.
+    fn note_trick(&mut self, class: Class, ops: &[Vec<u8>]) {
+        let ops = ops.iter().filter_map(|bytes| SignedOp::decode(bytes).ok());
+        let ops: Vec<SignedOp> = ops.collect();
+        match (class, ops.as_slice()) {
+            (Class::ByzEquivocate, [one, other]) => {
+                self.memory.halves.push((one.id(), other.id()));
+            }
+            (Class::ByzFutureDefer, [op]) => {
+                self.memory.ahead.insert(op.id(), op.header().hlc);
+            }
+            _ => {}
         }
     }
 
@@ -84,6 +101,10 @@ impl World {
         };
         let victim = self.victim(who, s)?;
         let target = self.some_op(who, nth);
+        let elsewhere = self
+            .posts(who, space)
+            .into_iter()
+            .find(|p| p.channel != channel);
         let node = self.device(who).node.as_mut()?;
         let me = node.me().user;
 
@@ -394,6 +415,100 @@ impl World {
                     ops: vec![op.encode()],
                 }
             }
+            Class::ByzLaneGap => {
+                let mut header = header(node, Kind::Post, scope, &[])?;
+                header.seq += s.within(1, 1_000);
+                says(&text(), header, true, node)
+            }
+            Class::ByzForget => {
+                let mut header = header(node, Kind::Post, scope, &[])?;
+                let own = node.me().device;
+                let dump = node.dump(space).ok()?;
+                // Down the own lane its author had seen less and less.
+                let at = |id| dump.ops.iter().find(|op| Some(op.outcome.op) == id);
+                let back = &at(header.back).filter(|op| op.header.device == own)?.header;
+                let mut first = back;
+                while let Some(before) = at(first.back) {
+                    first = &before.header;
+                }
+                if back.ctl == first.ctl {
+                    return None;
+                }
+                header.ctl.clone_from(&first.ctl);
+                header.epoch = first.epoch;
+                says(&text(), header, true, node)
+            }
+            Class::ByzOldEpoch => {
+                let mut header = header(node, Kind::Post, scope, &[])?;
+                let (founder, first) = node.peek_founder(&space)?;
+                if founder == node.me().device {
+                    return None;
+                }
+                header.epoch = first;
+                says(&text(), header, true, node)
+            }
+            Class::ByzTooFast => {
+                let mut header = header(node, Kind::Post, scope, &[])?;
+                let (mut ops, mut ids) = (Vec::new(), Vec::new());
+                for _ in 0..CONTENT_PACE + 10 {
+                    let op = node.danger_sign(header.clone(), &text());
+                    header.back = Some(op.id());
+                    header.seq += 1;
+                    header.hlc = Hlc::from_raw(header.hlc.as_raw() + 1);
+                    ids.push(op.id());
+                    ops.push(op.encode());
+                }
+                Trick {
+                    scope: Some(scope),
+                    ops,
+                    never: ids.split_off(CONTENT_PACE as usize),
+                }
+            }
+            Class::ByzAcross => {
+                let header = header(node, Kind::Post, scope, &[elsewhere?.id])?;
+                says(&text(), header, true, node)
+            }
+            Class::ByzKickSelf => {
+                let header = header(node, Kind::Kick, Scope::Control, &[])?;
+                let removal = Removal {
+                    target: me,
+                    cut: Vec::new(),
+                    late: None,
+                    reason: String::new(),
+                    purge: Vec::new(),
+                };
+                says(&Payload::Kick(removal), header, true, node)
+            }
+            Class::ByzEvict => {
+                let header = header(node, Kind::Commit, Scope::Control, &[])?;
+                let mut roster = node.peek_roster(&space, &header.epoch)?;
+                let members = node.members(space).ok()?;
+                let inside = |user: &UserId| {
+                    members
+                        .iter()
+                        .any(|m| m.user == *user && m.weight.is_some())
+                };
+                let (device, _) = roster
+                    .iter()
+                    .find(|(_, (user, _))| *user != me && inside(user))?;
+                let device = *device;
+                roster.remove(&device);
+                let delta = RosterDelta {
+                    added: Vec::new(),
+                    removed: vec![device],
+                };
+                let commit = commit(header.epoch, &roster, CommitClass::Remove, delta, s);
+                says(&Payload::Commit(commit), header, true, node)
+            }
+            Class::ByzCommitTwice => {
+                let mut header = header(node, Kind::Commit, Scope::Control, &[])?;
+                let (_, parent) = node.peek_own_commit(&space)?;
+                let roster = node.peek_roster(&space, &parent)?;
+                header.epoch = parent;
+                let delta = RosterDelta::default();
+                let commit = commit(parent, &roster, CommitClass::Update, delta, s);
+                says(&Payload::Commit(commit), header, true, node)
+            }
             _ => return None,
         })
     }
@@ -450,6 +565,26 @@ fn post(body: &str) -> Post {
         body: body.to_owned(),
         attachments: Vec::new(),
         mentions: Vec::new(),
+    }
+}
+
+/// A commit that declares what it says and has no MLS bytes to show for it.
+fn commit(
+    parent: EpochId,
+    roster: &node::Group,
+    class: CommitClass,
+    delta: RosterDelta,
+    s: &mut Stream,
+) -> Commit {
+    Commit {
+        parent,
+        mls: bytes32(s).to_vec().into(),
+        root_commit: Digest::from_bytes(bytes32(s)),
+        roster_hash: oplog::roster_hash(roster),
+        class,
+        delta,
+        group_info: bytes32(s).to_vec().into(),
+        welcomes: Vec::new(),
     }
 }
 

@@ -1,9 +1,12 @@
 //! The command `sim`: what can be asked, and how it is told.
 
 mod capsules;
+mod corpus;
 mod measure;
 mod model;
+mod mutants;
 pub(crate) mod one;
+mod scenarios;
 mod swarm;
 
 use std::process::ExitCode;
@@ -35,6 +38,12 @@ enum Command {
     Trace(capsules::Trace),
     /// Draw a world as SVG.
     Picture(capsules::Picture),
+    /// List the scenarios that `run --scenario` knows.
+    Scenarios(scenarios::Scenarios),
+    /// Run every world that once failed.
+    Corpus(corpus::Corpus),
+    /// Turn deliberate bugs on and see whether the checkers find them.
+    Mutants(mutants::Mutants),
     /// Show that every fault class fires.
     Cover(measure::Cover),
     /// Measure how fast worlds go.
@@ -51,12 +60,15 @@ pub fn main() -> ExitCode {
     crate::run::take_panics();
     let args = Args::parse();
     let result = match args.command {
-        Command::Run(run) => Ok(run.run(args.json)),
+        Command::Run(run) => run.run(args.json),
         Command::Swarm(swarm) => Ok(swarm.run(args.json)),
         Command::Replay(replay) => replay.run(args.json),
         Command::Shrink(shrink) => shrink.run(args.json),
         Command::Trace(trace) => trace.run(args.json),
         Command::Picture(picture) => picture.run(),
+        Command::Scenarios(scenarios) => Ok(scenarios.run(args.json)),
+        Command::Corpus(corpus) => corpus.run(args.json),
+        Command::Mutants(mutants) => Ok(mutants.run(args.json)),
         Command::Cover(cover) => Ok(cover.run(args.json)),
         Command::Bench(bench) => Ok(bench.run(args.json)),
         Command::Dump(dump) => dump.run(),

@@ -148,6 +148,15 @@ pub(crate) struct Config {
     pub(crate) absent: BTreeSet<u16>,
     /// Fault classes that are on.
     pub(crate) on: BTreeSet<Class>,
+    /// The scenario that this is, by name; drawn from the seed otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scenario: Option<String>,
+    /// How long the healed world may take, if it is to be shorter than [`LIVENESS_MS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) liveness_ms: Option<Millis>,
+    /// The deliberate bug that is on, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) mutant: Option<String>,
     /// Mean time between two acts of one person, in milliseconds.
     pub(crate) act_every_ms: u64,
     /// Mean time between two faults of one class, in milliseconds.
@@ -192,6 +201,9 @@ impl Config {
             byzantine: BTreeSet::new(),
             absent: BTreeSet::new(),
             on: BTreeSet::new(),
+            scenario: None,
+            liveness_ms: None,
+            mutant: None,
             act_every_ms: 0,
             fault_every_ms: 0,
         };
@@ -225,6 +237,12 @@ impl Config {
         let faults = s.within(4, 30);
         config.fault_every_ms =
             (config.lasts_ms * config.on.len().max(1) as u64 / faults).max(1_000);
+        for class in Class::ALL.iter().filter(|class| class.is_late()) {
+            let mut s = Seed(seed).stream(&format!("config/{class:?}"));
+            if profile == Profile::Byz && !config.byzantine.is_empty() && s.chance(400_000) {
+                config.on.insert(*class);
+            }
+        }
         config
     }
 
@@ -238,7 +256,7 @@ impl Config {
     }
 
     fn draw_on(&mut self, s: &mut Stream) {
-        for class in Class::ALL {
+        for class in Class::ALL.iter().filter(|class| !class.is_late()) {
             let themed = match (self.profile, class.group()) {
                 (Profile::Calm, _) => 0,
                 (Profile::Byz, "byzantine") => 500_000,
@@ -298,6 +316,12 @@ impl Config {
             },
         };
         self.line = line;
+    }
+
+    /// Says whether nothing goes wrong here at all.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let cuts = self.scenario.as_deref().is_some_and(|name| name != "quiet");
+        self.profile == Profile::Calm && self.on.is_empty() && self.byzantine.is_empty() && !cuts
     }
 
     /// Returns a short name of everything but the seed.

@@ -54,6 +54,8 @@ pub(crate) struct Device {
     pub(crate) copy: Option<Copy>,
     pub(crate) words: String,
     pub(crate) backup: Option<Vec<u8>>,
+    /// When it came into the Space, in milliseconds since the world began.
+    pub(crate) joined_at: Option<Millis>,
     /// Number of the epoch it told of last, durably.
     pub(crate) epoch_seen: u64,
     pub(crate) rng: Stream,
@@ -101,6 +103,7 @@ impl Device {
             copy: None,
             words,
             backup: None,
+            joined_at: None,
             epoch_seen: 0,
             rng: seed.stream(&name),
         }

@@ -24,6 +24,12 @@ macro_rules! classes {
                 match self { $(Self::$variant => $group,)* }
             }
 
+            /// Says whether it came when seeds were in use. Such a class draws from a stream of its
+            /// own, so that those seeds still give the worlds they gave.
+            pub(crate) const fn is_late(self) -> bool {
+                self as u8 >= Self::ByzLaneGap as u8
+            }
+
             /// What it does, in words.
             pub(crate) const fn what(self) -> &'static str {
                 match self { $(Self::$variant => $what,)* }
@@ -112,6 +118,14 @@ classes! {
     ByzWantFlood "byzantine" "a member asks for thousands of ops",
     ByzJoinStranger "byzantine" "somebody asks to join with a forged proof",
     ByzUnknownKind "byzantine" "a member sends a kind that no version knows",
+    ByzLaneGap "byzantine" "a member leaves a place of his lane empty",
+    ByzForget "byzantine" "a member writes as if he had not seen what he saw",
+    ByzOldEpoch "byzantine" "a member names an epoch that he was not in",
+    ByzTooFast "byzantine" "a member writes faster than anybody may",
+    ByzAcross "byzantine" "a member's post builds on one of another channel",
+    ByzKickSelf "byzantine" "a member kicks somebody of equal rank: himself",
+    ByzEvict "byzantine" "a member's commit takes out who may be there",
+    ByzCommitTwice "byzantine" "a device commits a second time on one epoch",
 }
 
 /// What of the fault model has no part to meet yet, and which part that is.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use net::wire::{ErrorCode, Filed, Push, RelayError, Request, Response, Sealed};
-use oplog::Timestamp;
+use oplog::{Digest, Timestamp};
 use rand_chacha::ChaCha20Rng;
-use relay::{Answer, ConnId, Limits, RelayCore};
+use relay::{Answer, ConnId, EnvelopeStore as _, Limits, RelayCore, Shelf};
 
 use crate::fault::{Class, Fired};
 use crate::queue::Millis;
@@ -78,6 +78,12 @@ impl RelayHost {
             (Ok(answer), Ok(())) => answer,
             _ => Answer::default(),
         }
+    }
+
+    /// Says whether an envelope can still be had.
+    pub(crate) fn holds(&mut self, now: Timestamp, shelf: &Shelf, id: &Digest) -> bool {
+        let expired = self.core.expire(now);
+        expired.is_ok() && self.core.store().find(shelf, id).is_some()
     }
 
     pub(crate) fn push_done(&mut self, conn: ConnId, id: relay::PushId, acked: bool) -> Answer {

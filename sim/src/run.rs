@@ -65,6 +65,7 @@ pub(crate) fn schedule(config: &Config) -> Vec<Entry> {
 
 /// Runs a world to its end.
 pub(crate) fn run(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
+    let _on = crate::mutants::turn_on(config);
     let _entered = config.crypto.enter();
     let mut world = None;
     let ran = quietly(|| {
@@ -136,9 +137,11 @@ fn phases(world: &mut World) -> (Option<&'static str>, Option<Millis>) {
         return (None, None);
     }
     world.check_all();
+    world.check_scenario_before();
     world.freeze_all_but_core();
     let from = world.now();
-    let until = from + LIVENESS_MS + world.ahead_ms.min(AHEAD_MS_MAX);
+    let bound = world.config.liveness_ms.unwrap_or(LIVENESS_MS);
+    let until = from + bound + world.ahead_ms.min(AHEAD_MS_MAX);
     let far_ahead = world.ahead_ms > AHEAD_MS_MAX;
     let mut verdict = Verdict::Excused("a checker spoke");
     let mut healed = None;
@@ -163,6 +166,7 @@ fn phases(world: &mut World) -> (Option<&'static str>, Option<Millis>) {
     }
     if world.failure.is_none() {
         world.check_end();
+        world.check_scenario_end();
     }
     match verdict {
         Verdict::Whole => (None, healed),
@@ -190,7 +194,7 @@ impl World {
             })
             .map(|d| d.index)
             .collect();
-        let everybody = s.chance(500_000);
+        let everybody = s.chance(500_000) || self.config.scenario.is_some();
         let fresh = s.chance(500_000);
         let mut core: BTreeSet<u16> = candidates
             .iter()

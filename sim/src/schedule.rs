@@ -198,6 +198,13 @@ pub(crate) enum Way {
     Down,
 }
 
+impl Act {
+    /// Says whether somebody is out when it is done.
+    pub(crate) const fn removes(&self) -> bool {
+        matches!(self, Self::Kick { .. } | Self::Ban { .. } | Self::Leave)
+    }
+}
+
 impl What {
     /// The class of fault that an entry belongs to, if it is one.
     pub(crate) fn class(&self) -> Option<Class> {

@@ -184,7 +184,9 @@ impl Machine {
             (Self::Mem, SimStore::Mem(store)) => store.crash(),
             (Self::Disk { disk, index, .. }, _) if power => {
                 disk.power_cut(rng.raw());
-                index.power_cut();
+                // Of what the index was not told to sync a part may be there, ahead of the log.
+                let unsynced = index.unsynced_count();
+                index.power_cut_keeping(disk.changes() as usize % (unsynced + 1));
             }
             (Self::Disk { disk, index, .. }, _) => {
                 disk.kill();
@@ -267,6 +269,14 @@ impl Machine {
         }
     }
 
+    /// The disk, and the key that opens its vault.
+    pub(crate) const fn disk_and_root(&self) -> Option<(&MemDisk, &Secret)> {
+        match self {
+            Self::Mem => None,
+            Self::Disk { disk, root, .. } => Some((disk, root)),
+        }
+    }
+
     pub(crate) const fn index(&self) -> Option<&MemIndex> {
         match self {
             Self::Mem => None,
@@ -276,6 +286,14 @@ impl Machine {
 }
 
 impl SimStore {
+    /// Says whether a write failed for good and nothing has been read again since.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        match self {
+            Self::Mem(_) => false,
+            Self::Disk(profile) => profile.is_poisoned(),
+        }
+    }
+
     /// What the driver does when the store failed: reads it again if it gave up, and indexes what is
     /// not. Says whether it was read again.
     ///

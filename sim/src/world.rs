@@ -18,7 +18,7 @@ use relay::{ConnId, PushId};
 
 use self::connection::address;
 use self::frames::transport_error;
-use crate::check::{Failure, Sometimes};
+use crate::check::{Failure, Memory, Sometimes};
 use crate::clock::START;
 use crate::config::{Config, Line};
 use crate::device::Device;
@@ -194,6 +194,7 @@ pub(crate) struct World {
     pub(crate) ahead_ms: u64,
     /// State hashes by set of ops (S1).
     pub(crate) states: BTreeMap<[u8; 32], (oplog::Digest, u16, Millis)>,
+    pub(crate) memory: Memory,
     pub(crate) failure: Option<Failure>,
     pub(crate) delivered: u64,
     pub(crate) frames: u64,
@@ -243,6 +244,7 @@ impl World {
             forged: BTreeMap::new(),
             ahead_ms: 0,
             states: BTreeMap::new(),
+            memory: Memory::default(),
             failure: None,
             delivered: 0,
             frames: 0,

@@ -8,12 +8,17 @@ const HELD_MAX: usize = 10_000;
 const UNOPENED_MAX: usize = 2_000;
 /// Events that may wait in a world: more means that somebody talks to himself.
 const WAITING_MAX: usize = 400_000;
+/// Events of a whole world: the longest and largest that seeds draw have a quarter of it.
+const EVENTS_MAX: u64 = 3_000_000;
 
 impl World {
     pub(crate) fn check_bounds(&mut self) {
         if self.queue.len() > WAITING_MAX {
             let what = format!("{} events wait", self.queue.len());
             return self.fail("R2", None, what);
+        }
+        if self.events > EVENTS_MAX {
+            return self.fail("R2", None, format!("{} events and no end", self.events));
         }
         let Some(space) = self.space else {
             return;

@@ -189,6 +189,51 @@ impl World {
                 };
             }
         }
+        self.lacks_in_keys_and_queue(&members)
+    }
+
+    /// L2 and L4 once more: nobody who was removed is in the group, and nothing left a queue that
+    /// is on no relay.
+    fn lacks_in_keys_and_queue(&self, members: &[u16]) -> Verdict {
+        let Some(space) = self.space else {
+            return Verdict::Whole;
+        };
+        for index in members {
+            let device = &self.devices[usize::from(*index)];
+            let Some(node) = &device.node else { continue };
+            let all = node.members(space).unwrap_or_default();
+            let inside: BTreeSet<_> = all
+                .iter()
+                .filter(|m| m.weight.is_some())
+                .map(|m| m.user)
+                .collect();
+            let group = node.peek_group(&space).map(|(_, _, group)| group);
+            let ghost = group.and_then(|group| {
+                let ghost = group
+                    .into_iter()
+                    .find(|(_, (user, _))| !inside.contains(user));
+                ghost.map(|(ghost, _)| ghost)
+            });
+            if let Some(ghost) = ghost {
+                let what = format!("is in a group with {}, who was removed", ghost.short());
+                return Verdict::Lacks {
+                    checker: "L2",
+                    node: *index,
+                    what,
+                };
+            }
+            // What a damaged index forgets of deliveries nothing can tell again.
+            let told = device.acked.iter().filter(|_| !device.damaged);
+            let taken = |op: &&OpId| node.peek_taken(&space, op).unwrap_or(0) == 0;
+            if let Some(op) = told.clone().find(taken) {
+                let what = format!("{} has left the queue and is on no relay", op.short());
+                return Verdict::Lacks {
+                    checker: "L4",
+                    node: *index,
+                    what,
+                };
+            }
+        }
         Verdict::Whole
     }
 }

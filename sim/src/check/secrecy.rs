@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use oplog::deferral::AHEAD_MS_MAX;
 use oplog::{Hlc, OpId};
 
 use crate::people::CANARY;
@@ -24,6 +25,28 @@ impl World {
                 Some(node),
                 "a frame to a relay holds words in clear".to_owned(),
             );
+        }
+    }
+
+    /// S13: an op that is dated ahead waits until it is at most so far ahead (B3).
+    pub(crate) fn check_not_early(&mut self, node: u16, ops: &[OpId]) {
+        let now = self.now();
+        let device = &self.devices[usize::from(node)];
+        if device.byzantine || self.memory.ahead.is_empty() {
+            return;
+        }
+        let latest = device.clock.read(now).plus_ms(AHEAD_MS_MAX);
+        let early = ops.iter().find(|op| {
+            let hlc = self.memory.ahead.get(*op);
+            hlc.is_some_and(|hlc| hlc.to_wall() > latest)
+        });
+        if let Some(op) = early.copied() {
+            let what = format!("accepted {} before its time", op.short());
+            return self.fail("S13", Some(node), what);
+        }
+        if ops.iter().any(|op| self.memory.ahead.contains_key(op)) {
+            self.sometimes
+                .note("an op from the future was accepted in its time");
         }
     }
 

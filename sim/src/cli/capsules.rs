@@ -1,6 +1,6 @@
 //! `sim replay`, `shrink`, `trace`, `picture`: what can be done with a failure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use std::{fs, io};
@@ -25,7 +25,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) fn run(&self, json: bool) -> io::Result<ExitCode> {
-        let capsule = Capsule::read(&self.capsule)?;
+        let capsule = runnable(&self.capsule)?;
         let outcome = run::run(&capsule.config, &capsule.entries, 0);
         let same = outcome.trace_hash == capsule.trace_hash;
         if json {
@@ -70,7 +70,7 @@ pub(crate) struct Shrink {
 
 impl Shrink {
     pub(crate) fn run(&self, json: bool) -> io::Result<ExitCode> {
-        let capsule = Capsule::read(&self.capsule)?;
+        let capsule = runnable(&self.capsule)?;
         let (people, entries) = (capsule.people(), capsule.entries.len());
         let small = shrink(&capsule, self.budget)
             .ok_or_else(|| io::Error::other("it does not fail here"))?;
@@ -96,6 +96,13 @@ impl Shrink {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Reads a capsule that this program can run as it was.
+fn runnable(path: &Path) -> io::Result<Capsule> {
+    let capsule = Capsule::read(path)?;
+    crate::mutants::check(&capsule.config)?;
+    Ok(capsule)
 }
 
 /// Returns the smallest run found within a budget that fails in the same checker.
@@ -130,14 +137,10 @@ impl Source {
     pub(crate) fn world(&self) -> io::Result<(Config, Vec<Entry>)> {
         match &self.capsule {
             Some(path) => {
-                let capsule = Capsule::read(path)?;
+                let capsule = runnable(path)?;
                 Ok((capsule.config, capsule.entries))
             }
-            None => {
-                let config = self.run.config();
-                let entries = run::schedule(&config);
-                Ok((config, entries))
-            }
+            None => self.run.world(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! `sim run`: one world, told in a few lines.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -7,8 +8,11 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::capsule::Capsule;
+use crate::cli::scenarios;
 use crate::config::{Config, Crypto, Profile};
 use crate::run::{self, Outcome};
+use crate::scenario;
+use crate::schedule::Entry;
 use crate::trace::ROWS_KEPT;
 
 /// One world.
@@ -20,6 +24,12 @@ pub(crate) struct Run {
     /// What people do and what goes wrong; drawn from the seed unless given.
     #[arg(long)]
     profile: Option<Profile>,
+    /// A world that somebody thought out, or `all` of them; `sim scenarios` lists them.
+    #[arg(long, conflicts_with_all = ["profile", "nodes", "lasts"])]
+    scenario: Option<String>,
+    /// Turn this deliberate bug on; `sim mutants --list` lists them.
+    #[arg(long)]
+    mutant: Option<String>,
     /// What signs and seals; one seed in ten is real unless given.
     #[arg(long)]
     crypto: Option<Crypto>,
@@ -38,7 +48,29 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn config(&self) -> Config {
+    /// The world that is asked for.
+    ///
+    /// # Errors
+    /// When there is no such scenario or mutant, or this program was built without mutants.
+    pub(crate) fn world(&self) -> io::Result<(Config, Vec<Entry>)> {
+        let (mut config, entries) = match &self.scenario {
+            Some(name) => {
+                let found = scenario::find(name);
+                let found = found.ok_or_else(|| io::Error::other(format!("no scenario {name}")))?;
+                found.build(self.seed)
+            }
+            None => {
+                let config = self.config();
+                let entries = run::schedule(&config);
+                (config, entries)
+            }
+        };
+        config.mutant.clone_from(&self.mutant);
+        crate::mutants::check(&config)?;
+        Ok((config, entries))
+    }
+
+    fn config(&self) -> Config {
         let mut config = Config::draw(self.seed, self.profile);
         config.crypto = self.crypto.unwrap_or(config.crypto);
         if let Some(nodes) = self.nodes {
@@ -56,9 +88,11 @@ impl Run {
         clippy::disallowed_methods,
         reason = "wall time is told, and decides nothing"
     )]
-    pub(crate) fn run(&self, json: bool) -> ExitCode {
-        let config = self.config();
-        let entries = run::schedule(&config);
+    pub(crate) fn run(&self, json: bool) -> io::Result<ExitCode> {
+        if let (Some(name), None) = (&self.scenario, &self.mutant) {
+            return Ok(scenarios::run(name, self.seed, &self.dir, json));
+        }
+        let (config, entries) = self.world()?;
         let since = Instant::now();
         let outcome = run::run(&config, &entries, ROWS_KEPT);
         let wall_ms = since.elapsed().as_millis() as u64;
@@ -74,7 +108,7 @@ impl Run {
                     "NOT DETERMINISTIC: {} then {}",
                     outcome.trace_hash, again.trace_hash
                 );
-                return ExitCode::from(2);
+                return Ok(ExitCode::from(2));
             }
         }
         let failed = outcome.failure.is_some();
@@ -83,7 +117,7 @@ impl Run {
         {
             keep(&capsule, &self.dir);
         }
-        ExitCode::from(u8::from(failed))
+        Ok(ExitCode::from(u8::from(failed)))
     }
 }
 

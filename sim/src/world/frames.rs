@@ -69,6 +69,12 @@ impl World {
             UpFrame::Ack(_) => Vec::new(),
         };
         self.check_frame(node, &bytes);
+        if let UpFrame::Request(_, request) = &frame
+            && let Request::Put(put) = &**request
+        {
+            self.check_nonce(node, put.envelope.as_bytes());
+            self.check_sealed_for(node, put.envelope.as_bytes());
+        }
         let (a, b) = self.carry((node, relay, true), bytes.len(), &bytes, || match &frame {
             UpFrame::Request(_, request) => request_name(request),
             UpFrame::Ack(_) => "ack".to_owned(),
@@ -227,7 +233,14 @@ impl World {
                         );
                     }
                     crate::relay_host::Fate::Handle => {
+                        let put = match &*request {
+                            Request::Put(put) => Some(put.clone()),
+                            _ => None,
+                        };
                         let answer = host.handle(conn, *request, time);
+                        if let Some(put) = put {
+                            self.note_filed(relay, &put, answer.response.as_ref());
+                        }
                         if let Some(mut response) = answer.response {
                             let host = &mut self.relays[usize::from(relay)];
                             host.twist_response(node, &mut response, now, &mut self.fired);

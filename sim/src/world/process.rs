@@ -3,6 +3,7 @@
 use node::view::Notice;
 use node::{Answer, CommandError, CommandId, Effect, Event, StoreError};
 use oplog::SpaceId;
+use oplog::mutants::{Mutant, on};
 
 use super::connection::relay_index;
 use super::{Heal, Next, PINGS_MS, STARTS_MAX, World};
@@ -47,7 +48,12 @@ impl World {
                 let Some(running) = &mut self.device(node).node else {
                     return;
                 };
-                match running.sync() {
+                let synced = if on(Mutant::SyncSkipped) {
+                    Ok(())
+                } else {
+                    running.sync()
+                };
+                match synced {
                     Ok(()) => self.run_effects(node, effects),
                     Err(error) => self.store_failed(node, command, &effects, &error),
                 }
@@ -226,6 +232,9 @@ impl World {
                     )
                 });
                 self.check_accepted(node, &ops);
+                self.check_accepted_by_all(node, &ops);
+                self.check_not_early(node, &ops);
+                self.check_prompt(node, &ops);
             }
             Notice::Gone { ops, .. } => {
                 self.sometimes
@@ -246,6 +255,7 @@ impl World {
                 self.note(Some(node), None, Kind::Refused, op.as_bytes(), || {
                     format!("{} by {rule}: {why}", op.short())
                 });
+                self.check_refused(node, &op, rule);
             }
             Notice::Epoch { epoch, space } => {
                 if Some(space) == self.space {
@@ -268,12 +278,15 @@ impl World {
             }
             Notice::Joined { .. } => {
                 self.sometimes.note("somebody came in by an invite");
+                let now = self.now();
+                self.device(node).joined_at.get_or_insert(now);
                 self.note(Some(node), None, Kind::Epoch, b"joined", || {
                     "joined".to_owned()
                 });
             }
             Notice::Removed { by, .. } => {
                 self.sometimes.note("somebody learned that he was removed");
+                self.memory.somebody_removed = true;
                 self.note(Some(node), None, Kind::Ops, by.as_bytes(), || {
                     "removed".to_owned()
                 });
@@ -322,6 +335,8 @@ impl World {
         match result {
             Ok(Answer::Space(space)) => {
                 self.space = Some(space);
+                let now = self.now();
+                self.device(node).joined_at = Some(now);
                 self.device(node).reload_accepted(Some(space));
             }
             Ok(Answer::Invite { link, op }) => {
@@ -329,6 +344,7 @@ impl World {
                 self.device(node).acked.insert(op);
             }
             Ok(Answer::Op(op)) => {
+                self.memory.somebody_removed |= act.removes();
                 if !matches!(act, crate::schedule::Act::Cheat { .. }) {
                     self.device(node).acked.insert(op);
                 }

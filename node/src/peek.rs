@@ -1,0 +1,144 @@
+//! For the simulator's checkers: what a device could do with the keys that it has.
+//!
+//! Reads only, and tells about secrets without telling them.
+
+use std::collections::BTreeMap;
+
+use oplog::store::{Store, StoreError};
+use oplog::{DeviceId, Digest, EpochId, Payload, SpaceId, UserId};
+use rand_core::CryptoRng;
+
+use crate::blobs::ChunkStore;
+use crate::message::Sealed;
+use crate::node::Node;
+
+/// What is kept of a group's secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Secrets of key packages.
+    pub key_packages: usize,
+    /// Whether one of them is still needed: this device waits to be let in.
+    pub joining: bool,
+    /// Epochs whose state can be loaded.
+    pub states: usize,
+    /// Epochs whose root is not the one that their commit declares.
+    pub wrong_roots: Vec<EpochId>,
+    /// Epochs whose root is here.
+    pub roots: usize,
+}
+
+/// Who is in a group, with the hashes of their key packages.
+pub type Group = BTreeMap<DeviceId, (UserId, Digest)>;
+
+impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// Returns whether this device can open an envelope and finds content in it.
+    pub fn peek_opens_content(&self, space: &SpaceId, envelope: &[u8]) -> bool {
+        let Some(s) = self.spaces.get(space) else {
+            return false;
+        };
+        s.scopes()
+            .iter()
+            .filter(|scope| scope.channel().is_some())
+            .filter_map(|scope| mls::envelope::open_in(envelope, scope, s.keys.values()).ok())
+            .any(|plain| {
+                let sealed = oplog::codec::decode("envelope content", &plain);
+                matches!(sealed, Ok(Sealed::Ops(_)))
+            })
+    }
+
+    /// Returns the epoch this device is in, its parent, and who is in the group.
+    pub fn peek_group(&self, space: &SpaceId) -> Option<(EpochId, Option<EpochId>, Group)> {
+        let s = self.spaces.get(space)?;
+        let record = s.authority.epochs().epoch(&s.tip)?;
+        Some((record.id, record.parent, (*record.roster).clone()))
+    }
+
+    /// Returns who was in the group of an epoch.
+    pub fn peek_roster(&self, space: &SpaceId, epoch: &EpochId) -> Option<Group> {
+        let s = self.spaces.get(space)?;
+        let record = s.authority.epochs().epoch(epoch)?;
+        Some((*record.roster).clone())
+    }
+
+    /// Returns where the chain of epochs leads that everything known makes canonical.
+    pub fn peek_canonical(&self, space: &SpaceId) -> Option<EpochId> {
+        let s = self.spaces.get(space)?;
+        let member = |user: &UserId| s.view.is_member(user);
+        s.authority.epochs().canonical_tip(member, |_| true)
+    }
+
+    /// Returns the device that founded the Space, and its epoch.
+    pub fn peek_founder(&self, space: &SpaceId) -> Option<(DeviceId, EpochId)> {
+        let epochs = self.spaces.get(space)?.authority.epochs();
+        let first = epochs.genesis()?;
+        Some((epochs.epoch(first)?.device, *first))
+    }
+
+    /// Returns what is kept of a group's secrets.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn peek_kept(&self, space: &SpaceId) -> Result<Kept, StoreError> {
+        let stored = |error| match error {
+            mls::stored::StoredError::Store(error) => error,
+            mls::stored::StoredError::Mls(error) => StoreError::Damaged {
+                what: error.to_string(),
+            },
+        };
+        let mut kept = Kept {
+            joining: self.joins.contains_key(space),
+            ..Kept::default()
+        };
+        for digest in mls::stored::list_key_packages(&self.store, space).map_err(stored)? {
+            let there = mls::stored::load_key_package(&self.store, space, &digest);
+            kept.key_packages += usize::from(there.map_err(stored)?.is_some());
+        }
+        for epoch in mls::stored::list(&self.store, space).map_err(stored)? {
+            let state = mls::stored::load_state(&self.store, space, &epoch.epoch);
+            kept.states += usize::from(state.map_err(stored)?.is_some());
+            let Some(root) = mls::stored::load_root(&self.store, space, &epoch.epoch) else {
+                continue;
+            };
+            kept.roots += 1;
+            let declared = self.spaces.get(space).and_then(|s| {
+                let record = s.authority.epochs().epoch(&epoch.epoch)?;
+                Some(record.root_commit)
+            });
+            if declared.is_some_and(|declared| declared != root.commitment()) {
+                kept.wrong_roots.push(epoch.epoch);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Returns whether an op was refused here, as far as that is remembered.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn peek_refused(&self, space: &SpaceId, op: &oplog::OpId) -> Result<bool, StoreError> {
+        Ok(self.refusal(space, op)?.is_some())
+    }
+
+    /// Returns how many relays have taken an own op.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn peek_taken(&self, space: &SpaceId, op: &oplog::OpId) -> Result<usize, StoreError> {
+        self.taken_by(space, op)
+    }
+
+    /// Returns the last commit that this device made, and the epoch it followed.
+    pub fn peek_own_commit(&self, space: &SpaceId) -> Option<(oplog::OpId, EpochId)> {
+        let s = self.spaces.get(space)?;
+        let own = self.me.device_id();
+        let commits = s.log.dag().iter().filter(|node| {
+            let h = node.op.header();
+            h.device == own && h.kind() == Some(oplog::Kind::Commit)
+        });
+        let last = commits.max_by_key(|node| node.op.header().seq)?;
+        match last.op.payload() {
+            Ok(Some(Payload::Commit(commit))) => Some((last.op.id(), commit.parent)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Many people at once.
+
+use super::cast::Script;
+use super::{End, Scenario, nothing};
+use crate::config::{Config, Profile};
+use crate::fault::Class;
+use crate::run;
+use crate::schedule::{Act, Entry};
+use crate::world::World;
+
+pub(super) const QUIET: Scenario = Scenario {
+    name: "quiet",
+    what: "six people talk and nothing goes wrong: everything is everywhere at once",
+    script: |seed| {
+        let mut script = Script::new(seed, 6, 2, 10);
+        let start = script.start();
+        for at in 0..60 {
+            script.post(start + at * 7, (at % 6) as u16);
+        }
+        // All at one moment, of which a clock tells no order.
+        for who in 0..6 {
+            script.post(start + 450, who);
+        }
+        script.act(start + 40, 1, Act::UpdateKeys);
+        script.act(
+            start + 80,
+            3,
+            Act::React {
+                nth: 1,
+                emoji: 0,
+                add: true,
+            },
+        );
+        script.done()
+    },
+    before: |world| world.all_alike(&world.all_but(&[])),
+    end: |world| world.members_are(&world.all_but(&[]), &world.all_but(&[])),
+};
+
+pub(super) const ONBOARDING: Scenario = Scenario {
+    name: "onboarding-30",
+    what: "thirty people use one link within three seconds: all come in",
+    script: |seed| {
+        let mut script = Script::empty(seed, 31, 1, 20);
+        script.act(1, 0, Act::Found);
+        let (uses, approval) = (200, false);
+        script.act(3, 0, Act::Invite { uses, approval });
+        for who in 1..31 {
+            script.act(6 + u64::from(who) / 10, who, Act::Join);
+        }
+        let start = script.start();
+        for who in 0..31 {
+            script.post(start + 900 + u64::from(who), who);
+        }
+        script.done()
+    },
+    before: nothing,
+    end: |world| {
+        world.members_are(&world.all_but(&[]), &world.all_but(&[]))?;
+        world.all_alike(&world.all_but(&[]))
+    },
+};
+
+pub(super) const INVITE_USED_UP: Scenario = Scenario {
+    name: "invite-used-up",
+    what: "four people have a link for two: two come in",
+    script: |seed| {
+        let mut script = Script::empty(seed, 5, 1, 15);
+        script.act(1, 0, Act::Found);
+        let (uses, approval) = (2, false);
+        script.act(3, 0, Act::Invite { uses, approval });
+        for who in 1..5 {
+            script.act(6 + u64::from(who) * 20, who, Act::Join);
+        }
+        script.done()
+    },
+    before: nothing,
+    end: |world| world.members_are(&[0, 1, 2], &[0, 1, 2]),
+};
+
+/// The first of the raiders.
+const RAIDERS_FROM: u16 = 4;
+
+pub(super) const RAID: Scenario = Scenario {
+    name: "raid",
+    what: "eight strangers flood a channel and are banned: they are out, and what stays is the same for all",
+    script: |seed| {
+        let mut script = Script::new(seed, 12, 2, 15);
+        let start = script.start();
+        for who in RAIDERS_FROM..12 {
+            for at in 0..20 {
+                script.post(start + 10 + at * 2, who);
+            }
+            // One moderator acts: two at once would fork the keys, which is another scenario.
+            let ban = start + 30 + u64::from(who - RAIDERS_FROM) * 20;
+            script.act(ban, 1, Act::Ban { whom: who });
+        }
+        script.post(start + 400, 3);
+        script.done()
+    },
+    before: nothing,
+    end: |world| {
+        let honest: Vec<u16> = (0..RAIDERS_FROM).collect();
+        world.members_are(&honest, &honest)?;
+        world.all_alike(&honest)
+    },
+};
+
+pub(super) const STORM: Scenario = Scenario {
+    name: "moderation-storm",
+    what: "owner, admin and moderator act on the same people while they do not hear each other: one outcome",
+    script: |seed| {
+        let mut script = Script::new(seed, 7, 2, 15);
+        let start = script.start();
+        for who in 3..7 {
+            script.post(start + u64::from(who), who);
+        }
+        script.cut(start + 30, start + 200, &[0, 1, 2], &[0, 1]);
+        let at = start + 60;
+        script.act(at, 0, Act::Role { whom: 3, weight: 2 });
+        script.act(
+            at,
+            1,
+            Act::Mute {
+                whom: 3,
+                secs: 3_000,
+            },
+        );
+        script.act(
+            at,
+            2,
+            Act::Mute {
+                whom: 4,
+                secs: 3_000,
+            },
+        );
+        script.act(at, 0, Act::Role { whom: 2, weight: 1 });
+        script.act(
+            at + 5,
+            1,
+            Act::Rename {
+                channel: 0,
+                archived: false,
+            },
+        );
+        script.act(
+            at + 5,
+            0,
+            Act::Rename {
+                channel: 0,
+                archived: true,
+            },
+        );
+        script.act(at + 6, 2, Act::Delete { nth: 1 });
+        script.act(at + 7, 1, Act::Policy { late: 2 });
+        script.act(at + 7, 0, Act::Policy { late: 1 });
+        script.post(start + 400, 1);
+        script.done()
+    },
+    before: |world| world.all_alike(&world.all_but(&[])),
+    end: |world| world.all_alike(&world.all_but(&[])),
+};
+
+pub(super) const BYZANTINE: Scenario = Scenario {
+    name: "byzantine-n-2",
+    what: "four of six people cheat in every way there is: the other two agree",
+    script: |seed| {
+        let mut config = Config::draw(seed, Some(Profile::Byz));
+        config.nodes = 6;
+        config.byzantine = (2..6).collect();
+        config.absent.clear();
+        config.lasts_ms = config.lasts_ms.min(1_800_000).max(config.calm_ms + 900_000);
+        config.on = Class::ALL
+            .iter()
+            .filter(|class| class.group() == "byzantine")
+            .copied()
+            .collect();
+        let entries: Vec<Entry> = run::schedule(&config);
+        (config, entries)
+    },
+    before: nothing,
+    end: agree_if_alike,
+};
+
+/// Two who hold the same show the same; S1 and S3 say the rest.
+fn agree_if_alike(world: &World) -> End {
+    let held = |index: usize| &world.devices[index].accepted;
+    if held(0) == held(1) {
+        world.all_alike(&[0, 1])
+    } else {
+        Ok(())
+    }
+}
