@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, Digest, EpochId, Payload, SpaceId, UserId};
+use oplog::{DeviceId, Digest, EpochId, Header, OpId, Payload, SpaceId, UserId};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -115,7 +115,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     ///
     /// # Errors
     /// When storage fails.
-    pub fn peek_refused(&self, space: &SpaceId, op: &oplog::OpId) -> Result<bool, StoreError> {
+    pub fn peek_refused(&self, space: &SpaceId, op: &OpId) -> Result<bool, StoreError> {
         Ok(self.refusal(space, op)?.is_some())
     }
 
@@ -123,12 +123,21 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     ///
     /// # Errors
     /// When storage fails.
-    pub fn peek_taken(&self, space: &SpaceId, op: &oplog::OpId) -> Result<usize, StoreError> {
+    pub fn peek_taken(&self, space: &SpaceId, op: &OpId) -> Result<usize, StoreError> {
         self.taken_by(space, op)
     }
 
+    /// Returns the newest op of this device's control lane, and its header.
+    pub fn peek_own_last(&self, space: &SpaceId) -> Option<(OpId, Header)> {
+        let own = self.me.device_id();
+        let lane = self.spaces.get(space)?.log.dag().iter();
+        let lane = lane.filter(|node| node.op.header().device == own);
+        let last = lane.max_by_key(|node| node.op.header().seq)?;
+        Some((last.op.id(), last.op.header().clone()))
+    }
+
     /// Returns the last commit that this device made, and the epoch it followed.
-    pub fn peek_own_commit(&self, space: &SpaceId) -> Option<(oplog::OpId, EpochId)> {
+    pub fn peek_own_commit(&self, space: &SpaceId) -> Option<(OpId, EpochId)> {
         let s = self.spaces.get(space)?;
         let own = self.me.device_id();
         let commits = s.log.dag().iter().filter(|node| {

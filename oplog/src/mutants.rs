@@ -91,7 +91,7 @@ mutants! {
     OutboxForgets "node" "an own op is not queued for sending" ["L4" "L3" "R3"];
     SentIsTaken "node" "an op leaves the queue when it is sent, not when it is acknowledged" ["L4"];
     NeverReconciles "node" "nobody takes a removed device out of the group" ["L2" "L3" "L4"];
-    HaveLies "node" "a device tells of more ops than it holds" ["L1" "L3" "SC"];
+    HaveLies "node" "a device tells of more ops than it holds" ["S15" "L1" "L3" "SC"];
     GivesNothing "node" "whoever lacks an op is given nothing" ["L1" "L3" "L5" "SC"];
     RefusalsForgotten "node" "a refused op leaves no trace" ["S2"];
     CommitSealedAhead "node" "a commit is sealed under the epoch that it begins" ["R3" "L1" "L3" "L2"];

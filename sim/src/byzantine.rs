@@ -4,11 +4,13 @@
 //! [`World::forged`]; the rest (two ops at one place, ops from the future) is accepted, and must
 //! leave everybody who holds it with the same state.
 
-use node::{Effect, StoreError};
+use node::{Effect, InviteLink, StoreError};
 use oplog::accept::CONTENT_PACE;
 use oplog::payload::{
-    Commit, CommitClass, Edit, ModTombstone, Mute, Post, Removal, RoleSet, RosterDelta, Weight,
+    Commit, CommitClass, Edit, MEMBERS_PER_ADD_MAX, MemberAdd, ModTombstone, Mute, NewMember, Post,
+    Removal, RoleSet, RosterDelta, Weight,
 };
+use oplog::testing::Person;
 use oplog::{
     Digest, EpochId, Header, Hlc, Kind, OpId, Payload, Scope, SecretKey, SignedOp, SpaceId, UserId,
 };
@@ -105,6 +107,7 @@ impl World {
             .posts(who, space)
             .into_iter()
             .find(|p| p.channel != channel);
+        let link = self.links.last().cloned();
         let node = self.device(who).node.as_mut()?;
         let me = node.me().user;
 
@@ -509,6 +512,63 @@ impl World {
                 let commit = commit(parent, &roster, CommitClass::Update, delta, s);
                 says(&Payload::Commit(commit), header, true, node)
             }
+            Class::ByzCrowd => {
+                let link = link?;
+                let header = header(node, Kind::MemberAdd, Scope::Control, &[])?;
+                // Those that are used up or over are not listed.
+                let open = node.invites(space).ok()?;
+                let open = open.iter().find(|invite| invite.op == link.invite);
+                let room = open.map_or(0, |invite| invite.max_uses - invite.uses);
+                let count = usize::try_from(room).ok()? + 1;
+                if count > MEMBERS_PER_ADD_MAX {
+                    return None;
+                }
+                let crowd = Payload::MemberAdd(crowd(&link, count, s));
+                says(&crowd, header, true, node)
+            }
+            Class::ByzBackdateAct => {
+                let members = node.members(space).ok()?;
+                let there = |m: &&node::view::MemberView| m.weight.is_some();
+                if members.iter().filter(there).any(|m| m.user == me) {
+                    return None;
+                }
+                let lowest = members.iter().filter(there).min_by_key(|m| m.weight)?;
+                let (last, mut header) = node.peek_own_last(&space)?;
+                header.back = Some(last);
+                header.ctl = vec![last];
+                header.seq += 1;
+                header.hlc = header.hlc.plus_secs(1);
+                let (kind, payload) = match nth % 3 {
+                    0 => {
+                        let removal = Removal {
+                            target: lowest.user,
+                            cut: Vec::new(),
+                            late: None,
+                            reason: String::new(),
+                            purge: Vec::new(),
+                        };
+                        (Kind::Kick, Payload::Kick(removal))
+                    }
+                    1 => {
+                        let role = RoleSet {
+                            target: lowest.user,
+                            weight: Weight::MODERATOR,
+                            reason: String::new(),
+                        };
+                        (Kind::RoleSet, Payload::RoleSet(role))
+                    }
+                    _ => {
+                        let roster = node.peek_roster(&space, &header.epoch)?;
+                        let delta = RosterDelta::default();
+                        let commit = commit(header.epoch, &roster, CommitClass::Update, delta, s);
+                        (Kind::Commit, Payload::Commit(commit))
+                    }
+                };
+                header.kind = kind.number();
+                // It may come in: as far as anybody can tell it was made at the same time. What
+                // may not is that it counts (S3 and the scenarios).
+                says(&payload, header, false, node)
+            }
             _ => return None,
         })
     }
@@ -585,6 +645,30 @@ fn commit(
         delta,
         group_info: bytes32(s).to_vec().into(),
         welcomes: Vec::new(),
+    }
+}
+
+/// So many people whom nobody knows, who all hold the link.
+fn crowd(link: &InviteLink, count: usize, s: &mut Stream) -> MemberAdd {
+    let key = link.key();
+    let public = Digest::from_bytes(key.public());
+    let mut members: Vec<NewMember> = (0..count)
+        .map(|nth| {
+            let device = Person::new(s.next(), &format!("stranger {nth}")).device(0);
+            let (cert, package) = (device.cert().clone(), device.key_package());
+            let proof = key.sign(&NewMember::proof_message(&public, &cert, &package));
+            NewMember {
+                cert,
+                key_package: package.into(),
+                weight: Weight::MEMBER,
+                proof: Some(proof),
+            }
+        })
+        .collect();
+    members.sort_by_key(|member| member.cert.user);
+    MemberAdd {
+        members,
+        invite: Some(link.invite),
     }
 }
 

@@ -62,6 +62,10 @@ pub(crate) const CHECKERS: &[(&str, &str)] = &[
         "logical time is never above what its author had seen or his clock showed, and what is dated ahead waits",
     ),
     ("S14", "whoever changes a post may"),
+    (
+        "S15",
+        "nobody is counted among those who have seen an op who does not hold it",
+    ),
     ("L1", "a healed core comes to one state"),
     (
         "L2",
@@ -129,12 +133,15 @@ pub(crate) struct Failure {
     pub(crate) what: String,
 }
 
+/// What is noted when keys fork.
+pub(crate) const FORKED: &str = "two commits followed one epoch";
+
 /// What must have happened *sometimes* over a campaign: where it never does, a checker looks at
 /// nothing. `sim cover` runs until each has.
 pub(crate) const SOMETIMES: &[&str] = &[
     "two devices held the same ops and were compared",
     "the model judged all that a device held",
-    "two commits followed one epoch",
+    FORKED,
     "somebody came in by an invite",
     "somebody learned that he was removed",
     "somebody removed tried to open what was sealed after",
@@ -143,6 +150,7 @@ pub(crate) const SOMETIMES: &[&str] = &[
     "an envelope waited for a key",
     "an op from the future was accepted in its time",
     "a device held both halves of an equivocation",
+    "somebody was counted among those who have seen a post",
     "a device started again and had everything",
     "a start failed with the disk and was tried again",
     "the store failed and was read again",
@@ -215,6 +223,7 @@ impl World {
         self.check_posts();
         self.check_times();
         self.check_kept();
+        self.check_seen();
         self.check_model();
         self.check_lanes();
         self.check_roots();

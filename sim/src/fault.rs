@@ -126,6 +126,8 @@ classes! {
     ByzKickSelf "byzantine" "a member kicks somebody of equal rank: himself",
     ByzEvict "byzantine" "a member's commit takes out who may be there",
     ByzCommitTwice "byzantine" "a device commits a second time on one epoch",
+    ByzCrowd "byzantine" "a member lets in more people than an invite has room for",
+    ByzBackdateAct "byzantine" "somebody removed acts as if it were before his removal",
 }
 
 /// What of the fault model has no part to meet yet, and which part that is.

@@ -49,7 +49,6 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         | M::BannedComesBack
         | M::UpdatesAnytime
         | M::RevokesPast
-        | M::GrantNotNeeded
         | M::OwnBanStands
         | M::DigestFirst
         | M::StrictestFirst
@@ -68,16 +67,19 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         M::InviteForAll => Scenario("invite-used-up"),
         M::LastOwnerGoes => Scenario("owner-stays"),
         M::RevokesNothing => Scenario("admin-duel"),
+        M::GrantNotNeeded => Scenario("void-grant"),
         M::LateSwapped => Scenario("john-bob-b"),
         M::CutShort | M::NeverReconciles => Scenario("john-bob-a"),
         M::OpenAsListed => Scenario("open-scope"),
         M::OneMoreLate => Scenario("late-posts"),
-        M::HaveLies | M::GivesNothing => Scenario("relay-loses-all"),
+        M::GivesNothing => Scenario("relay-loses-all"),
         M::PageSkips => Scenario("phone"),
         M::StateKept => Scenario("onboarding-30"),
-        M::OutboxForgets | M::CommitSealedAhead | M::CursorRepeats | M::NobodyTold => {
-            Scenario("quiet")
-        }
+        M::HaveLies
+        | M::OutboxForgets
+        | M::CommitSealedAhead
+        | M::CursorRepeats
+        | M::NobodyTold => Scenario("quiet"),
     }
 }
 
@@ -128,31 +130,5 @@ impl Drop for On {
 impl On {
     const fn new(_: Option<Mutant>) -> Self {
         Self {}
-    }
-}
-
-#[cfg(all(test, feature = "mutants"))]
-mod tests {
-    use super::*;
-    use crate::run;
-
-    /// If the checkers slept, every other test of a world could pass.
-    #[test]
-    fn the_canary_is_found_within_a_handful_of_worlds() {
-        let found = (0..5).any(|seed| {
-            let mut config = Config::draw(seed, Some(Profile::Moderation));
-            config.mutant = Some(Mutant::CANARY.id().to_owned());
-            let failure = run::run(&config, &run::schedule(&config), 0).failure;
-            failure.is_some_and(|f| Mutant::CANARY.checkers().contains(&f.checker.as_str()))
-        });
-        assert!(found, "the canary lives");
-    }
-
-    #[test]
-    fn a_bug_is_gone_when_its_world_is() {
-        let mut config = Config::draw(1, Some(Profile::Chat));
-        config.mutant = Some(Mutant::LaneGaps.id().to_owned());
-        drop(turn_on(&config));
-        assert!(!oplog::mutants::on(Mutant::LaneGaps));
     }
 }

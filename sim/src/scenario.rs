@@ -34,6 +34,8 @@ pub(crate) const ALL: &[Scenario] = &[
     crowds::QUIET,
     crowds::ONBOARDING,
     crowds::INVITE_USED_UP,
+    crowds::TWO_WELCOMES,
+    crowds::UPDATE_STORM,
     crowds::RAID,
     crowds::STORM,
     crowds::BYZANTINE,
@@ -48,15 +50,40 @@ pub(crate) const ALL: &[Scenario] = &[
     authority::OWNER_STAYS,
     authority::LATE_POSTS,
     authority::OPEN_SCOPE,
+    authority::VOID_GRANT,
+    authority::COLLUDERS,
+    authority::BACKDATED,
+    authority::EQUIVOCATION,
     machines::BACKUP,
     machines::CLONE,
     machines::LAPTOP,
+    machines::MONTHS,
     machines::PHONE,
     machines::DISK_FULL,
     machines::CLOCK_1970,
     relays::LOSES_ALL,
     relays::FORKED_VIEWS,
 ];
+
+/// Those that fail still: the checker that speaks, and why. Told, and not counted.
+pub(crate) const KNOWN: &[(&str, &str, &str)] = &[
+    (
+        "kicked-stays-out",
+        "SC",
+        "a request that once let somebody in lies at the relay still, and lets him in again",
+    ),
+    (
+        "laptop-months",
+        "SC",
+        "who slept for longer than relays keep anything learns nothing of newer epochs, and does not ask to be added again",
+    ),
+];
+
+/// Why a scenario may fail with this checker, if it is known to.
+pub(crate) fn known(name: &str, checker: &str) -> Option<&'static str> {
+    let fits = |(n, c, _): &&(&str, &str, &str)| *n == name && *c == checker;
+    KNOWN.iter().find(fits).map(|(.., why)| *why)
+}
 
 /// The one in which nothing goes wrong.
 pub(crate) const QUIET: &Scenario = &crowds::QUIET;
@@ -113,6 +140,10 @@ mod tests {
         let names: BTreeSet<_> = ALL.iter().map(|scenario| scenario.name).collect();
         assert_eq!(names.len(), ALL.len());
         assert!(ALL.iter().all(|s| find(s.name).is_some()));
+        for (name, checker, _) in KNOWN {
+            assert!(find(name).is_some() && known(name, checker).is_some());
+            assert_eq!(known(name, "no checker"), None);
+        }
     }
 
     /// The short ones. All of them: `sim run --scenario all`.

@@ -1,6 +1,12 @@
-//! S2, S4 and S12: what was told survives, and after a start everything fits together.
+//! S2, S4, S12 and S15: what was told survives, and after a start everything fits together.
 
+use node::view::Delivery;
+
+use crate::fault::Class;
 use crate::world::World;
+
+/// Newest own ops of each lane that are looked at.
+const SEEN_LOOKED_AT: usize = 64;
 
 impl World {
     /// After a start: what the person was told is there, and the epoch did not go back.
@@ -82,6 +88,38 @@ impl World {
                     Some(index),
                     format!("{} was acknowledged and is gone", op.short()),
                 );
+            }
+        }
+    }
+
+    /// S15: of an own op nobody is counted among those who have seen it who does not hold it.
+    pub(crate) fn check_seen(&mut self) {
+        // Whoever comes back from a backup had seen what he does not hold yet.
+        let (Some(space), false) = (self.space, self.fired.0.contains_key(&Class::Restore)) else {
+            return;
+        };
+        for at in 0..self.devices.len() {
+            let device = &self.devices[at];
+            let (true, Some(node)) = (device.is_honest() && !device.damaged, &device.node) else {
+                continue;
+            };
+            let index = device.index;
+            for own in node.own_ops(space, SEEN_LOOKED_AT).unwrap_or_default() {
+                let Delivery::SeenBy(told) = own.delivery else {
+                    continue;
+                };
+                let others = self.devices.iter().filter(|d| d.index != index);
+                // Of cheats nobody knows, and a disk forgets what was there.
+                let may = others
+                    .filter(|d| !d.is_honest() || d.damaged || d.accepted.contains(&own.op))
+                    .count();
+                if told > may {
+                    let op = own.op.short();
+                    let what = format!("shows {op} as seen by {told}, and {may} can have it");
+                    return self.fail("S15", Some(index), what);
+                }
+                self.sometimes
+                    .note("somebody was counted among those who have seen a post");
             }
         }
     }

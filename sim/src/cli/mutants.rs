@@ -25,12 +25,21 @@ use crate::schedule::Entry;
 /// seeds take minutes, and a world that never heals is dear.
 const HEALED_MS: u64 = 30 * 60_000;
 
+/// Worlds within which the canary must be found.
+const CANARY_WORLDS: u64 = 5;
+
 /// Turns deliberate bugs on, one at a time, and sees whether the checkers find them.
 #[derive(Debug, Args)]
 pub(crate) struct Mutants {
     /// Only these, by name.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Only so many of them, chosen by `--by`.
+    #[arg(long)]
+    sample: Option<usize>,
+    /// What chooses a sample: a commit's id, so that each commit tries others.
+    #[arg(long, default_value = "", requires = "sample")]
+    by: String,
     /// Worlds tried for each, at most.
     #[arg(long, default_value = "2000", value_parser = seed)]
     seeds: u64,
@@ -70,6 +79,7 @@ struct Row {
     wall_ms: u64,
     /// People and entries of the shrunk capsule.
     shrunk: Option<(usize, usize)>,
+    shrink_ms: u64,
     what: String,
 }
 
@@ -94,6 +104,10 @@ impl Mutants {
             eprintln!("sim: build it with deliberate bugs first:");
             eprintln!("cargo build --profile sim -p sim --features mutants --locked");
             return ExitCode::from(2);
+        }
+        if !self.canary_dies() {
+            eprintln!("sim: the canary lives: the checkers sleep, and nothing they say counts");
+            return ExitCode::from(3);
         }
         let next = AtomicUsize::new(0);
         let rows: Mutex<BTreeMap<usize, Row>> = Mutex::new(BTreeMap::new());
@@ -126,11 +140,26 @@ impl Mutants {
     }
 
     fn chosen(&self) -> Result<Vec<Mutant>, String> {
-        if self.only.is_empty() {
-            return Ok(Mutant::ALL.to_vec());
-        }
         let by_name = |id: &String| Mutant::by_id(id).ok_or(format!("there is no mutant {id}"));
-        self.only.iter().map(by_name).collect()
+        let mut chosen: Vec<Mutant> = if self.only.is_empty() {
+            Mutant::ALL.to_vec()
+        } else {
+            self.only.iter().map(by_name).collect::<Result<_, _>>()?
+        };
+        if let Some(count) = self.sample {
+            chosen = sample(chosen, count, &self.by);
+        }
+        Ok(chosen)
+    }
+
+    /// Runs a handful of worlds with the bug that every campaign must find. If none does, whatever
+    /// else passes means nothing.
+    fn canary_dies(&self) -> bool {
+        let worlds = (0..CANARY_WORLDS).filter_map(|seed| world(Mutant::CANARY, seed));
+        worlds.into_iter().any(|(config, entries)| {
+            let failure = run::run(&config, &entries, 0).failure;
+            failure.is_some_and(|f| Mutant::CANARY.checkers().contains(&f.checker.as_str()))
+        })
     }
 
     /// Runs world after world with the bug on, until a checker speaks that is silent without it.
@@ -156,6 +185,7 @@ impl Mutants {
             worlds: 0,
             wall_ms: 0,
             shrunk: None,
+            shrink_ms: 0,
             what: String::new(),
         };
         for seed in 0..self.seeds {
@@ -186,6 +216,10 @@ impl Mutants {
     }
 
     /// Shrinks and keeps what found it, as asked.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "wall time is told, and decides nothing"
+    )]
     fn keep(&self, config: &Config, entries: &[Entry], row: &mut Row) {
         if self.shrink.is_none() && self.out.is_none() {
             return;
@@ -193,7 +227,9 @@ impl Mutants {
         let Some(mut capsule) = Capsule::of(config, entries) else {
             return;
         };
+        let since = Instant::now();
         if let Some(small) = self.shrink.and_then(|budget| shrink(&capsule, budget)) {
+            row.shrink_ms = since.elapsed().as_millis() as u64;
             row.shrunk = Some((small.people(), small.entries.len()));
             capsule = small;
         }
@@ -206,6 +242,18 @@ impl Mutants {
             }
         }
     }
+}
+
+/// So many of these: the first by a hash of their names and a text.
+fn sample(mut of: Vec<Mutant>, count: usize, by: &str) -> Vec<Mutant> {
+    of.sort_by_cached_key(|mutant| {
+        let mut hash = blake3::Hasher::new();
+        hash.update(by.as_bytes()).update(mutant.id().as_bytes());
+        *hash.finalize().as_bytes()
+    });
+    of.truncate(count);
+    of.sort_unstable();
+    of
 }
 
 /// The world of a seed in which a bug is looked for; none where nothing could show it.
@@ -241,7 +289,8 @@ fn tell(row: &Row) {
         Some(checker) => format!("{checker} (not {})", row.expected.join(", ")),
     };
     let shrunk = row.shrunk.map_or_else(String::new, |(people, entries)| {
-        format!("  {people} people, {entries} entries")
+        let secs = row.shrink_ms / 1_000;
+        format!("  {people} people, {entries} entries in {secs} s")
     });
     println!(
         "{:<20}{:<8}{:<18}{:<12}seed {:<6}{:>5} worlds {:>8.1} s{shrunk}",
@@ -266,13 +315,45 @@ fn summary(rows: &[Row]) {
     for row in rows.iter().filter(|row| row.killed_by.is_none()) {
         println!("SURVIVES: {} ({})", row.mutant, row.breaks);
     }
-    let mut sizes: Vec<(usize, usize)> = rows.iter().filter_map(|row| row.shrunk).collect();
-    if !sizes.is_empty() {
-        let mut median = |of: fn(&(usize, usize)) -> usize| {
-            sizes.sort_by_key(of);
-            sizes.get(sizes.len() / 2).map_or(0, of)
-        };
-        let (people, entries) = (median(|s| s.0), median(|s| s.1));
-        println!("median of the shrunk: {people} people, {entries} entries");
+    let shrunk = || rows.iter().filter_map(|row| Some((row, row.shrunk?)));
+    if shrunk().next().is_some() {
+        let people = median(shrunk().map(|(_, small)| small.0 as u64));
+        let entries = median(shrunk().map(|(_, small)| small.1 as u64));
+        let ms = median(shrunk().map(|(row, _)| row.shrink_ms));
+        let longest = shrunk().map(|(row, _)| row.shrink_ms).max().unwrap_or(0);
+        println!(
+            "shrunk: {people} people, {entries} entries, {} s in the median, {} s at most",
+            ms / 1_000,
+            longest / 1_000
+        );
+    }
+}
+
+/// The one in the middle; of two, the greater.
+fn median(of: impl Iterator<Item = u64>) -> u64 {
+    let mut all: Vec<u64> = of.collect();
+    all.sort_unstable();
+    all.get(all.len() / 2).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn a_sample_hangs_on_the_text_and_nothing_else() {
+        let of = |by| sample(Mutant::ALL.to_vec(), 5, by);
+        assert_eq!(of("a1").len(), 5);
+        assert_eq!(of("a1"), of("a1"));
+        let all: BTreeSet<Mutant> = (0..200).flat_map(|n| of(&n.to_string())).collect();
+        assert_eq!(all.len(), Mutant::ALL.len(), "each comes up some time");
+    }
+
+    #[test]
+    fn the_median_is_one_of_them() {
+        assert_eq!(median([3, 1, 2].into_iter()), 2);
+        assert_eq!(median([1, 4].into_iter()), 4);
+        assert_eq!(median(std::iter::empty()), 0);
     }
 }

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use node::Weight;
 use node::view::{MemberView, PostState, PostView};
 use oplog::UserId;
 
 use super::End;
+use crate::check::FORKED;
 use crate::config::{Config, Line, Profile};
 use crate::device::SimNode;
 use crate::fault::Class;
@@ -200,6 +202,49 @@ impl World {
             }
             Err(format!("the post is {:?}", last.state))
         })
+    }
+
+    /// Demands that somebody has this rank with these devices.
+    pub(super) fn weight_is(&self, devices: &[u16], who: u16, weight: Weight) -> End {
+        let user = self.user_of(who)?;
+        self.each(devices.iter().copied(), |node| {
+            let members = self.members_of(node);
+            let member = members.iter().find(|m| m.user == user);
+            match member.and_then(|m| m.weight) {
+                Some(is) if is == weight => Ok(()),
+                is => Err(format!("node {who} has the rank {is:?}, not {weight:?}")),
+            }
+        })
+    }
+
+    /// Demands that something went wrong as the script wants it.
+    pub(super) fn fired_at_least(&self, class: Class, times: u64) -> End {
+        match self.fired.0.get(&class).copied().unwrap_or(0) {
+            fired if fired >= times => Ok(()),
+            fired => Err(format!("{class:?} fired {fired} times, not {times}")),
+        }
+    }
+
+    /// Demands that two commits followed one epoch at some time.
+    pub(super) fn keys_forked(&self) -> End {
+        if self.sometimes.0.contains_key(FORKED) {
+            return Ok(());
+        }
+        Err("the keys did not fork".to_owned())
+    }
+
+    /// Demands that these devices are in the same epoch.
+    pub(super) fn in_one_epoch(&self, devices: &[u16]) -> End {
+        let space = self.space.ok_or("there is no Space")?;
+        let mut epochs = BTreeSet::new();
+        for index in devices {
+            let group = self.node_of(*index)?.peek_group(&space);
+            epochs.insert(group.map(|(epoch, ..)| epoch));
+        }
+        match epochs.len() {
+            1 => Ok(()),
+            count => Err(format!("they are in {count} epochs")),
+        }
     }
 
     /// Demands that these devices hold the same ops and show the same.

@@ -63,19 +63,88 @@ pub(super) const ONBOARDING: Scenario = Scenario {
 
 pub(super) const INVITE_USED_UP: Scenario = Scenario {
     name: "invite-used-up",
-    what: "four people have a link for two: two come in",
+    what: "four people have a link for two, and one lets strangers in by it: two come in",
     script: |seed| {
         let mut script = Script::empty(seed, 5, 1, 15);
+        script.config.byzantine.insert(1);
         script.act(1, 0, Act::Found);
         let (uses, approval) = (2, false);
         script.act(3, 0, Act::Invite { uses, approval });
         for who in 1..5 {
             script.act(6 + u64::from(who) * 20, who, Act::Join);
         }
+        let class = Class::ByzCrowd;
+        script.act(200, 1, Act::Cheat { class, nth: 0 });
         script.done()
     },
     before: nothing,
-    end: |world| world.members_are(&[0, 1, 2], &[0, 1, 2]),
+    end: |world| {
+        world.fired_at_least(Class::ByzCrowd, 1)?;
+        world.members_are(&[0, 2], &[0, 1, 2])
+    },
+};
+
+pub(super) const TWO_WELCOMES: Scenario = Scenario {
+    name: "two-welcomes",
+    what: "two who do not hear each other let the same person in: one of the two Welcomes counts",
+    script: |seed| {
+        let mut script = Script::empty(seed, 5, 2, 30);
+        script.act(1, 0, Act::Found);
+        script.invite(3);
+        for who in 1..4 {
+            script.act(6 + u64::from(who) * 6, who, Act::Join);
+        }
+        let start = script.start();
+        script.cut(start, start + 200, &[0], &[1]);
+        script.cut(start, start + 200, &[1, 2, 3], &[0]);
+        script.act(start + 20, 4, Act::Join);
+        for who in 0..5 {
+            script.post(start + 500 + u64::from(who), who);
+        }
+        script.done()
+    },
+    before: nothing,
+    end: |world| {
+        let all = world.all_but(&[]);
+        world.keys_forked()?;
+        world.members_are(&all, &all)?;
+        world.in_one_epoch(&all)?;
+        world.all_alike(&all)
+    },
+};
+
+pub(super) const UPDATE_STORM: Scenario = Scenario {
+    name: "update-storm",
+    what: "six people renew their keys at one moment, apart and together: one branch, and nothing is lost",
+    script: |seed| {
+        let mut script = Script::new(seed, 6, 1, 9 * 60);
+        let start = script.start();
+        script.cut(start, start + 60, &[0, 1, 2, 3, 4, 5], &[0]);
+        for storm in 0..2 {
+            let at = start + 10 + storm * 7 * 3_600;
+            for who in 0..6 {
+                script.act(at, who, Act::UpdateKeys);
+                script.post(at + 5 + u64::from(who), who);
+            }
+        }
+        script.done()
+    },
+    before: nothing,
+    end: |world| {
+        let all = world.all_but(&[]);
+        world.keys_forked()?;
+        world.in_one_epoch(&all)?;
+        world.all_alike(&all)?;
+        world.each(all, |node| {
+            for who in 0..6 {
+                match world.posts_by(node, who)?.len() {
+                    2 => {}
+                    posts => return Err(format!("has {posts} posts of node {who}, not 2")),
+                }
+            }
+            Ok(())
+        })
+    },
 };
 
 /// The first of the raiders.

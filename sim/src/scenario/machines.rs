@@ -85,6 +85,33 @@ pub(super) const LAPTOP: Scenario = Scenario {
     end: |world| world.members_are(&[0, 1, 2, 3], &[0, 1, 2, 3]),
 };
 
+pub(super) const MONTHS: Scenario = Scenario {
+    name: "laptop-months",
+    what: "a laptop is shut for two months, longer than a relay keeps anything: it comes back whole",
+    script: |seed| {
+        let mut script = Script::new(seed, 4, 1, 62 * 24 * 60 + 120);
+        let start = script.start();
+        script.post(start, ANNA);
+        script.sleep(start + 60, start + 62 * DAY, ANNA);
+        for week in 0..8 {
+            script.post(start + HOUR + week * 7 * DAY, 1);
+            script.act(
+                start + 2 * HOUR + week * 7 * DAY,
+                1,
+                crate::schedule::Act::UpdateKeys,
+            );
+        }
+        script.done()
+    },
+    before: |world| world.all_alike(&world.all_but(&[])),
+    end: |world| {
+        let all = world.all_but(&[]);
+        world.members_are(&all, &all)?;
+        world.in_one_epoch(&all)?;
+        world.all_alike(&all)
+    },
+};
+
 pub(super) const PHONE: Scenario = Scenario {
     name: "phone",
     what: "a phone runs five seconds every ten minutes: that is enough to have what was written",

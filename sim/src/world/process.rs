@@ -1,5 +1,6 @@
 //! A device as a process: events, effects, timers, crashes and starts, as the real driver has them.
 
+use crate::check::FORKED;
 use node::view::Notice;
 use node::{Answer, CommandError, CommandId, Effect, Event, StoreError};
 use oplog::SpaceId;
@@ -271,7 +272,7 @@ impl World {
                 });
             }
             Notice::Fork { parent, .. } => {
-                self.sometimes.note("two commits followed one epoch");
+                self.sometimes.note(FORKED);
                 self.note(Some(node), None, Kind::Epoch, parent.as_bytes(), || {
                     format!("fork at {}", parent.short())
                 });
