@@ -15,7 +15,7 @@ use mls::stored;
 use net::wire::{PutRequest, RelayError, Request, Response, SendId};
 use oplog::payload::{Attachment, NewMember, Payload};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
-use oplog::{Digest, Kind, OpId, Scope, SecretKey, SpaceId, codec};
+use oplog::{Digest, Kind, OpId, Scope, SecretKey, SpaceId, Timestamp, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -30,6 +30,7 @@ use crate::mailbox::Mailbox;
 use crate::message::JoinRequest;
 use crate::node::{Node, Waiting};
 use crate::outbox::ENVELOPE_TTL_SECS;
+use crate::view::JoinStatus;
 
 pub(crate) const MAIL_INFO: &[u8] = b"decent mail v1";
 const JOIN: &[u8] = b"join/";
@@ -67,6 +68,9 @@ pub(crate) struct PendingJoin {
     /// When it was answered, in milliseconds. Kept for a while: two branches may both let us in.
     #[n(9)]
     pub(crate) landed_at: Option<u64>,
+    /// What the link calls the Space.
+    #[n(10)]
+    pub(crate) name: Option<String>,
 }
 
 impl PendingJoin {
@@ -82,7 +86,13 @@ impl PendingJoin {
             failed: None,
             asked_at: None,
             landed_at: None,
+            name: None,
         }
+    }
+
+    /// Whether an invite's request is still to be answered.
+    fn is_open(&self) -> bool {
+        self.invite.is_some() && self.landed_at.is_none()
     }
 }
 
@@ -115,7 +125,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let mut relays = link.relays.clone();
             relays.extend(self.relays.values().map(|r| r.address.clone()));
             relays.dedup();
-            self.begin_join(link.space, (link.invite, secret), relays)?;
+            self.begin_join(link, secret, relays)?;
         }
         if let Some(join) = self.joins.get_mut(&link.space) {
             join.failed = None;
@@ -156,10 +166,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     fn begin_join(
         &mut self,
-        space: SpaceId,
-        invite: (OpId, Digest),
+        link: &InviteLink,
+        secret_key: Digest,
         relays: Vec<String>,
     ) -> Result<(), CommandError> {
+        let space = link.space;
         let me = self.local_device()?;
         let (package, secret) = mls::key_package(&me, &mut self.rng).map_err(group_error)?;
         stored::save_key_package(&mut self.store, &space, &secret, &mut self.rng);
@@ -167,10 +178,35 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             self.add_relay(address);
         }
         let mut join = PendingJoin::new(space, relays, package);
-        join.invite = Some(invite);
+        join.invite = Some((link.invite, secret_key));
+        join.name = Some(link.name.clone());
         join.asked_at = Some(self.now.as_ms());
         self.keep_join(join);
         Ok(())
+    }
+
+    /// Gives up asking to come in. Somebody may have let us in already; then members see somebody who
+    /// never comes.
+    pub(crate) fn cancel_join(&mut self, space: SpaceId) -> Result<(), CommandError> {
+        if !self.joins.get(&space).is_some_and(PendingJoin::is_open) {
+            return Err(CommandError::NoJoin { space });
+        }
+        self.forget_join(&space);
+        Ok(())
+    }
+
+    /// Returns the requests to come in by invite that nobody has answered yet.
+    #[must_use]
+    pub fn join_statuses(&self) -> Vec<JoinStatus> {
+        let open = self.joins.values().filter(|join| join.is_open());
+        open.map(|join| JoinStatus {
+            space: join.space,
+            name: fold::content::text::display_name(join.name.as_deref().unwrap_or_default()),
+            asked: join.asked_at.map(Timestamp::from_ms),
+            relays: join.mailboxes.iter().filter(|m| m.asked).count(),
+            failed: join.failed.clone(),
+        })
+        .collect()
     }
 
     pub(crate) fn load_joins(&mut self) -> Result<(), StoreError> {
@@ -203,6 +239,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.store
             .delete(NODE_TABLE, &[JOIN, space.as_bytes()].concat());
         self.joins.remove(space);
+    }
+
+    /// Ends a request with the secret of its key package: no answer to it can be opened any more.
+    pub(crate) fn forget_join(&mut self, space: &SpaceId) {
+        if let Some(join) = self.joins.get(space) {
+            let package = mls::key_package_digest(&join.key_package);
+            stored::erase_key_package(&mut self.store, space, &package);
+            self.end_join(space);
+        }
     }
 
     pub(crate) fn join_failure(&self, space: &SpaceId) -> Option<CommandError> {
