@@ -33,6 +33,7 @@ const LANDED_MS: u64 = 7 * 86_400_000;
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Housekeeping: asks where keys are missing for some time, and forgets answers that are old.
     pub(crate) fn consider_readds(&mut self) -> Result<(), StoreError> {
+        self.end_withdrawn_joins();
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
             self.end_old_landing(&space);

@@ -326,7 +326,7 @@ async fn cancel_join(handle: &Handle, wanted: &str) -> Result<Output, CliError> 
     Ok(Output::Done(Done {
         command: "join",
         said: format!(
-            "gave up joining {} ({}); a member who answered already may still list you",
+            "gave up joining {} ({}); whoever let you in already lists you",
             clean::line(&name),
             space.short()
         ),

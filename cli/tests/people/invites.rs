@@ -66,7 +66,7 @@ fn nobody_online_is_told_and_the_request_waits() {
             ("Club".to_owned(), &json!(1))
         );
     }
-    // Given up, and asked anew.
+    // Given up, and asked again.
     bob.ok(&["join", "--cancel", "Club"]);
     assert!(bob.ok(&["space", "list"]).is_empty());
     let message = bob.fails(3, &["join", "--cancel", &link]);
