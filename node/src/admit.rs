@@ -73,9 +73,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let over = s.view.invite_uses(invite) >= terms.max_uses
             || terms.expires <= Hlc::from_wall(self.now);
         let user = request.cert.user;
-        let refused = if !proved || s.is_member(&user) {
-            // Not from a holder of the link, or answered already: silence.
+        let package = mls::key_package_digest(&request.key_package);
+        let offered = s.view.key_packages(&request.cert.device).into_iter();
+        let answered = offered
+            .map(|(package, _)| package)
+            .any(|known| known == package);
+        let refused = if !proved || answered {
+            // Not from a holder of the link, or let in already: silence.
             return Ok(());
+        } else if s.is_member(&user) {
+            Some(
+                "you are a member already; if not on this device, a moderator must remove you first",
+            )
         } else if revoked {
             Some("the invite has been revoked")
         } else if over {

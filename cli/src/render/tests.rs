@@ -177,15 +177,22 @@ fn lists_line_up() {
     let mut waiting = samples::summary(3, "Chess");
     waiting.membership = Membership::Waiting(Weight::MEMBER);
     let spaces = vec![samples::summary(1, "Allotment"), gone, waiting];
-    insta::assert_snapshot!(plain(&Output::Spaces(spaces.clone())), @"
+    let joins = samples::joins();
+    insta::assert_snapshot!(plain(&Output::Spaces { spaces: spaces.clone(), joins: joins.clone() }), @"
     01010101  Allotment  owner                                     3 members  1 channel  epoch 4
     02020202  Choir      removed by 09090909                       3 members  1 channel  epoch 4
     03030303  Chess      member, waiting to be let into the group  3 members  1 channel  epoch 4
+    04040404  Band    waiting to be let in               since 2025-11-22 18:05
+    05050505  Bakers  asking to join, on no relay yet    since 2025-11-22 18:05
+    06060606  Bees    not let in: the invite is used up  since 2025-11-22 18:05
     ");
-    insta::assert_snapshot!(json(&Output::Spaces(spaces)), @r#"
+    insta::assert_snapshot!(json(&Output::Spaces { spaces, joins }), @r#"
     {"channels":1,"epoch":"e1…","epoch_number":4,"id":"01…","members":3,"name":"Allotment","removal":null,"standing":"member","type":"space","weight":100}
     {"channels":1,"epoch":"e1…","epoch_number":4,"id":"02…","members":3,"name":"Choir","removal":"09…","standing":"removed","type":"space","weight":null}
     {"channels":1,"epoch":"e1…","epoch_number":4,"id":"03…","members":3,"name":"Chess","removal":null,"standing":"waiting","type":"space","weight":10}
+    {"asked_ms":1763834700000,"failed":null,"name":"Band","relays":1,"space":"04…","type":"join"}
+    {"asked_ms":1763834700000,"failed":null,"name":"Bakers","relays":0,"space":"05…","type":"join"}
+    {"asked_ms":1763834700000,"failed":"the invite is used up","name":"Bees","relays":1,"space":"06…","type":"join"}
     "#);
     insta::assert_snapshot!(plain(&Output::Channels(samples::channels())), @"
     01010101  general  chat
@@ -257,12 +264,15 @@ fn the_health_report_names_what_needs_attention() {
         1 device to bring into or out of the group
         goes on with keys that are not on this device: it asks the members for them
         uses a feature that this version does not know: update needed
-        1 ops are damaged on this disk:
+        damaged on this disk, 1 op:
           0404040404040404040404040404040404040404040404040404040404040404
         what you wrote, newest first:
           03030303  2025-11-22 18:03  Post  saved
           02020202  2025-11-22 18:02  Post  on 2 relays
           01010101  2025-11-22 18:01  Post  seen by 2
+      04040404  Band    waiting to be let in               since 2025-11-22 18:05
+      05050505  Bakers  asking to join, on no relay yet    since 2025-11-22 18:05
+      06060606  Bees    not let in: the invite is used up  since 2025-11-22 18:05
     Mended
       the last segment ended in half an op; cut off
     ");
@@ -275,6 +285,9 @@ fn the_health_report_names_what_needs_attention() {
     {"delivery":"on-relay","delivery_count":2,"kind":"Post","op":"02…","space":"01…","type":"own-op","wall_ms":1763834520000}
     {"delivery":"seen","delivery_count":2,"kind":"Post","op":"01…","space":"01…","type":"own-op","wall_ms":1763834460000}
     {"channel":null,"device":"d1…","op":"04…","plane":"control","seq":7,"space":"01…","type":"damaged"}
+    {"asked_ms":1763834700000,"failed":null,"name":"Band","relays":1,"space":"04…","type":"join"}
+    {"asked_ms":1763834700000,"failed":null,"name":"Bakers","relays":0,"space":"05…","type":"join"}
+    {"asked_ms":1763834700000,"failed":"the invite is used up","name":"Bees","relays":1,"space":"06…","type":"join"}
     {"type":"mended","what":"the last segment ended in half an op; cut off"}
     "#);
 }
@@ -333,7 +346,10 @@ fn the_rest_in_one_line_each() {
         Output::Invites(Vec::new()),
         Output::Relays(Vec::new()),
         Output::Threads(Vec::new()),
-        Output::Spaces(Vec::new()),
+        Output::Spaces {
+            spaces: Vec::new(),
+            joins: Vec::new(),
+        },
         Output::Me(samples::me()),
     ];
     let all: String = outputs.iter().map(plain).collect();
