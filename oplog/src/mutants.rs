@@ -110,7 +110,7 @@ mutants! {
 
     CursorRepeats "net" "two envelopes may have one cursor" ["R3" "L1" "L3" "L4"];
     PageSkips "relay" "a page leaves out its first envelope" ["SC" "L1" "L3"];
-    NobodyTold "relay" "subscribers are not told of new envelopes" ["R3"];
+    NobodyTold "relay" "subscribers are not told of new envelopes" ["R3" "SC"];
     KeptTooLong "relay" "nothing expires" ["R4"];
 }
 

@@ -212,6 +212,7 @@ impl World {
     /// What is looked at every so often, and at the end.
     pub(crate) fn check_all(&mut self) {
         self.check_agreement();
+        self.check_seen(2);
         self.check_bounds();
         self.check_nobody_waits();
         self.check_expired();
@@ -223,7 +224,7 @@ impl World {
         self.check_posts();
         self.check_times();
         self.check_kept();
-        self.check_seen();
+        self.check_seen(64);
         self.check_model();
         self.check_lanes();
         self.check_roots();

@@ -72,14 +72,12 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         M::CutShort | M::NeverReconciles => Scenario("john-bob-a"),
         M::OpenAsListed => Scenario("open-scope"),
         M::OneMoreLate => Scenario("late-posts"),
-        M::GivesNothing => Scenario("relay-loses-all"),
+        M::HaveLies | M::GivesNothing => Scenario("relay-loses-all"),
         M::PageSkips => Scenario("phone"),
         M::StateKept => Scenario("onboarding-30"),
-        M::HaveLies
-        | M::OutboxForgets
-        | M::CommitSealedAhead
-        | M::CursorRepeats
-        | M::NobodyTold => Scenario("quiet"),
+        M::OutboxForgets | M::CommitSealedAhead | M::CursorRepeats | M::NobodyTold => {
+            Scenario("quiet")
+        }
     }
 }
 

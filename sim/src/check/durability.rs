@@ -5,9 +5,6 @@ use node::view::Delivery;
 use crate::fault::Class;
 use crate::world::World;
 
-/// Newest own ops of each lane that are looked at.
-const SEEN_LOOKED_AT: usize = 64;
-
 impl World {
     /// After a start: what the person was told is there, and the epoch did not go back.
     pub(crate) fn check_after_start(&mut self, node: u16) {
@@ -92,8 +89,8 @@ impl World {
         }
     }
 
-    /// S15: of an own op nobody is counted among those who have seen it who does not hold it.
-    pub(crate) fn check_seen(&mut self) {
+    /// S15: of the newest own ops of each lane nobody is counted among those who have seen it who does not hold it.
+    pub(crate) fn check_seen(&mut self, newest: usize) {
         // Whoever comes back from a backup had seen what he does not hold yet.
         let (Some(space), false) = (self.space, self.fired.0.contains_key(&Class::Restore)) else {
             return;
@@ -104,7 +101,7 @@ impl World {
                 continue;
             };
             let index = device.index;
-            for own in node.own_ops(space, SEEN_LOOKED_AT).unwrap_or_default() {
+            for own in node.own_ops(space, newest).unwrap_or_default() {
                 let Delivery::SeenBy(told) = own.delivery else {
                     continue;
                 };

@@ -25,6 +25,9 @@ use crate::schedule::Entry;
 /// seeds take minutes, and a world that never heals is dear.
 const HEALED_MS: u64 = 30 * 60_000;
 
+/// How long a world lasts at most. The longer ones hold no more acts and faults, only more waiting.
+const SQUEEZED_MS: u64 = 60 * 60_000;
+
 /// Worlds within which the canary must be found.
 const CANARY_WORLDS: u64 = 5;
 
@@ -260,7 +263,8 @@ fn sample(mut of: Vec<Mutant>, count: usize, by: &str) -> Vec<Mutant> {
 fn world(mutant: Mutant, seed: u64) -> Option<(Config, Vec<Entry>)> {
     let (mut config, entries) = match place(mutant) {
         Place::Theme(profile, classes) => {
-            let config = Config::draw(seed, Some(profile));
+            let mut config = Config::draw(seed, Some(profile));
+            config.squeeze(SQUEEZED_MS);
             if !classes.is_empty() && !classes.iter().any(|class| config.on.contains(class)) {
                 return None;
             }

@@ -114,13 +114,13 @@ pub(super) const MONTHS: Scenario = Scenario {
 
 pub(super) const PHONE: Scenario = Scenario {
     name: "phone",
-    what: "a phone runs five seconds every ten minutes: that is enough to have what was written",
+    what: "a phone runs one second every ten minutes: enough to have what was written, though not for others to mend it",
     script: |seed| {
         let mut script = Script::new(seed, 4, 1, 4 * 60);
         let start = script.start();
         for wake in 0..20 {
             let at = start + wake * 605;
-            script.sleep(at, at + 600, ANNA);
+            script.sleep(at, at + 604, ANNA);
             script.post(at + 60, 1);
             script.post(at + 120, 3);
         }
