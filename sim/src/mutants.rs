@@ -57,7 +57,9 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         | M::OrderByWall
         | M::SealedForRemoved => Theme(Moderation, &[]),
         M::ArchivedOpen | M::FirstEditWins | M::UnreactWins | M::FirstPinWins => Theme(Forum, &[]),
-        M::HeldForever | M::SentIsTaken | M::NonceRepeats | M::KeptTooLong => Theme(Chat, &[]),
+        M::HeldForever | M::HaveLies | M::SentIsTaken | M::NonceRepeats | M::KeptTooLong => {
+            Theme(Chat, &[])
+        }
         M::RootChanges => Theme(Chat, &[Class::Kill, Class::PowerCut, Class::CrashUnsynced]),
         M::KeyPackageKept => Scenario("stale-laptop"),
         M::SlotKept => Theme(Storage, &[]),
@@ -72,7 +74,7 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         M::CutShort | M::NeverReconciles => Scenario("john-bob-a"),
         M::OpenAsListed => Scenario("open-scope"),
         M::OneMoreLate => Scenario("late-posts"),
-        M::HaveLies | M::GivesNothing => Scenario("relay-loses-all"),
+        M::GivesNothing => Scenario("relay-loses-all"),
         M::PageSkips => Scenario("phone"),
         M::StateKept => Scenario("onboarding-30"),
         M::OutboxForgets | M::CommitSealedAhead | M::CursorRepeats | M::NobodyTold => {
