@@ -42,7 +42,7 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
         Output::Invite(new) => vec![new_invite(new)],
         Output::Invites(list) => list.iter().map(invite).collect(),
         Output::Requests(list) => list.iter().map(request).collect(),
-        Output::Threads(list) => list.iter().map(thread).collect(),
+        Output::Threads { threads, .. } => threads.iter().map(thread).collect(),
         Output::Posts(page) => page.posts.iter().map(post).collect(),
         Output::Members(list) => list.iter().map(member).collect(),
         Output::Status(page) => {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::Look;
 use crate::api::{
-    DamagedOp, Delivery, Membership, OpId, OwnOp, PostState, PostView, SpaceId, Weight,
+    DamagedOp, Delivery, Membership, OpId, OwnOp, PostState, PostView, SpaceId, ThreadSummary,
+    Weight,
 };
 use crate::output::{Done, NewInvite, Output, Page, Sent, StatusPage};
 use crate::samples;
@@ -75,6 +76,11 @@ fn timeline() -> Vec<PostView> {
     };
     refused.delivery = Some(Delivery::OnRelay(1));
     vec![rich, answer, late, kept_back, hidden, refused]
+}
+
+fn forum(threads: Vec<ThreadSummary>) -> Output {
+    let forum = "forum".to_owned();
+    Output::Threads { forum, threads }
 }
 
 #[test]
@@ -209,11 +215,12 @@ fn lists_line_up() {
     {"banned":null,"devices":["d2…"],"joined_ms":1763834520000,"muted":"07…","muted_until_ms":1763836200000,"name":"Bob","removed":null,"role":"moderator","type":"member","user":"02…","weight":20}
     {"banned":"09…","devices":[],"joined_ms":1763834580000,"muted":null,"muted_until_ms":null,"name":"John","removed":"09…","role":null,"type":"member","user":"03…","weight":null}
     "#);
-    insta::assert_snapshot!(plain(&Output::Threads(samples::threads())), @"
+    insta::assert_snapshot!(plain(&forum(samples::threads())), @"
+    #forum
     01010101  2025-11-22 18:11  Watering rota  by Alice  1 reply    rota, water
     02020202  2025-11-22 18:12  Cheap watches  by Bob    0 replies  deleted by its author
     ");
-    insta::assert_snapshot!(json(&Output::Threads(samples::threads())), @r#"
+    insta::assert_snapshot!(json(&forum(samples::threads())), @r#"
     {"author":"01…","author_name":"Alice","created_ms":1763834460000,"id":"01…","last_activity_ms":1763835060000,"replies":1,"state":"normal","tags":["rota","water"],"title":"Watering rota","type":"thread"}
     {"author":"02…","author_name":"Bob","created_ms":1763834520000,"id":"02…","last_activity_ms":1763835120000,"replies":0,"state":"deleted","state_by":"08…","tags":[],"title":"Cheap watches","type":"thread"}
     "#);
@@ -345,7 +352,7 @@ fn the_rest_in_one_line_each() {
         Output::Requests(Vec::new()),
         Output::Invites(Vec::new()),
         Output::Relays(Vec::new()),
-        Output::Threads(Vec::new()),
+        forum(Vec::new()),
         Output::Spaces {
             spaces: Vec::new(),
             joins: Vec::new(),
@@ -365,7 +372,7 @@ fn the_rest_in_one_line_each() {
     nobody is waiting to be let in
     no open invites: `decent invite create`
     none yet: `decent relays add ADDR`
-    no threads yet: `decent thread new TITLE`
+    no threads in #forum yet: `decent thread new TITLE`
     no Spaces yet: `decent space create NAME` or `decent join LINK`
     name       Alice
     identity   did:key:z6MkAlice
