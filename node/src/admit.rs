@@ -138,6 +138,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
     }
 
+    /// Whether somebody waits whom this device lets in once it is its turn.
+    pub(crate) fn admits_soon(&self) -> bool {
+        self.invited_by.iter().any(|((space, user), invite)| {
+            let space = self.spaces.get(space);
+            space.is_some_and(|s| {
+                let terms = s.view.invite(invite);
+                let open = terms.is_some_and(|(terms, _)| !terms.approval);
+                open && !s.is_member(user) && s.in_group(&self.me.device_id()) && s.is_canonical()
+            })
+        })
+    }
+
     /// Takes our turn in admitting somebody; whoever opened the invite goes first.
     fn consider_admission(&mut self, space: &SpaceId, user: &UserId) -> Result<(), StoreError> {
         let Some(invite) = self.invited_by.get(&(*space, *user)).copied() else {

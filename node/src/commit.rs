@@ -89,6 +89,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
+    /// Whether this device waits for its turn to bring some group in line, or to let somebody in. A
+    /// program that ends before leaves that to others.
+    #[must_use]
+    pub fn has_turns(&self) -> bool {
+        let changes = |s: &Space| self.can_commit(s) && !self.pending_change(s).is_empty();
+        self.spaces.values().any(changes) || self.admits_soon()
+    }
+
     /// Our place in the order B5 draws for this epoch.
     fn turn_in_group(&self, s: &Space) -> u64 {
         let draw = |device: &DeviceId| {
