@@ -48,6 +48,7 @@ mod node;
 mod outbox;
 mod query;
 mod readd;
+mod reapply;
 mod relays;
 mod repair;
 mod retention;
