@@ -145,6 +145,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         });
         let op = self.sign_and_take(space, header, &payload)?;
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
+        self.forget_landing(space);
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
         let mut join = PendingJoin::new(*space, relays, package);
@@ -162,6 +163,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     ) -> Result<(), CommandError> {
         let me = self.local_device()?;
         let (package, secret) = mls::key_package(&me, &mut self.rng).map_err(group_error)?;
+        self.forget_landing(&space);
         stored::save_key_package(&mut self.store, &space, &secret, &mut self.rng);
         for address in &relays {
             self.add_relay(address);

@@ -92,7 +92,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Lets an earlier request go, and the secrets of its key package.
-    fn forget_landing(&mut self, space: &SpaceId) {
+    pub(crate) fn forget_landing(&mut self, space: &SpaceId) {
         if let Some(join) = self.joins.get(space) {
             let package = mls::key_package_digest(&join.key_package);
             stored::erase_key_package(&mut self.store, space, &package);
