@@ -16,7 +16,7 @@ use oplog::hash::H;
 use oplog::payload::{Commit, DeviceCert};
 use oplog::store::{Store, StoreError};
 use oplog::{
-    DeviceId, Digest, EpochId, Features, Hlc, Kind, OpId, Payload, Scope, SignedOp, SpaceId,
+    DeviceId, Digest, EpochId, Features, Hlc, Kind, OpId, Payload, Scope, SignedOp, SpaceId, UserId,
 };
 use rand_core::CryptoRng;
 
@@ -51,7 +51,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let mut add = Vec::new();
         let own = self.me.device_id();
         let now = Hlc::from_wall(self.now);
-        for device in authorised.keys().filter(|device| **device != own) {
+        // Without the request nobody could send the Welcome, and the key package would be spent.
+        let asked = |user: &UserId, device: &DeviceId, package: &[u8]| {
+            let request = self.applicants.get(&(s.id, *user));
+            request.is_some_and(|request| {
+                request.cert.device == *device && *request.key_package == *package
+            })
+        };
+        for (device, user) in authorised.iter().filter(|(device, _)| **device != own) {
             if add.len() >= ADDS_MAX {
                 break;
             }
@@ -61,6 +68,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             } else {
                 s.fresh_key_package(device)
             };
+            let package = package.filter(|package| asked(user, device, package));
             let cert = s.view.device(device).map(|d| (*d.cert).clone());
             if let (Some(package), Some(cert)) = (package, cert)
                 // One bad key package must not keep the others out (A21).
@@ -219,17 +227,22 @@ impl Space {
         offers.max_by_key(|(_, op)| (depth(op), *op))
     }
 
-    /// The newest key package offered for a device, unless this branch has used it. One that
-    /// another branch used is good: its secrets are kept for that (B1).
-    pub(crate) fn fresh_key_package(&self, device: &DeviceId) -> Option<Vec<u8>> {
-        let (digest, op) = self.newest_offer(device)?;
+    /// Whether an epoch of this branch added a device with this key package.
+    pub(crate) fn has_used(&self, device: &DeviceId, package: &Digest) -> bool {
         let epochs = self.authority.epochs();
         let chain = epochs.chain(&self.tip);
         let mut added = chain
             .iter()
             .filter_map(|id| epochs.epoch(id))
             .flat_map(|epoch| epoch.delta.added.iter());
-        if added.any(|entry| entry.device == *device && entry.key_package == digest) {
+        added.any(|entry| entry.device == *device && entry.key_package == *package)
+    }
+
+    /// The newest key package offered for a device, unless this branch has used it. One that
+    /// another branch used is good: its secrets are kept for that (B1).
+    pub(crate) fn fresh_key_package(&self, device: &DeviceId) -> Option<Vec<u8>> {
+        let (digest, op) = self.newest_offer(device)?;
+        if self.has_used(device, &digest) {
             return None;
         }
         let payload = self.log.dag().node(&op)?.op.payload().ok()??;

@@ -269,6 +269,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.tags_changed = true;
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
             self.continue_joins(id)?;
+            self.subscribe_again(id);
             self.consider_comparing(id)?;
         }
         for space in self.spaces.keys().copied().collect::<Vec<_>>() {

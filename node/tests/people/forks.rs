@@ -395,3 +395,50 @@ fn who_acted_without_a_right_that_was_gone_is_offered_to_do_it_again() {
     assert_eq!(gone.weight, None);
     scene.assert_converged(&[ALICE, BOB]);
 }
+
+/// Bob let Carol in on a branch that lost, and is gone. Nobody but Alice can tell her, who never had
+/// keys of the time before the branches parted.
+#[test]
+fn a_newcomer_of_a_branch_that_lost_hears_of_it() {
+    let mut scene = four();
+    let link = invite(&mut scene.world, ALICE, scene.space);
+    scene.world.pass(10_000);
+    scene.tear(&[ALICE], &[BOB]);
+    scene.kick(ALICE, JOHN);
+    let joins = Command::Join { link };
+    scene.world.begin(CAROL, joins);
+    scene.world.connect_to(CAROL, 1);
+    scene.world.pass(60_000);
+    assert_eq!(scene.epochs(&[BOB, CAROL]).len(), 1, "Bob let her in");
+    scene.post(CAROL, "hello");
+    scene.mend(&[ALICE, CAROL]);
+    scene.world.pass(120_000);
+    assert_eq!(scene.epochs(&[ALICE, CAROL]).len(), 1);
+    scene.assert_converged(&[ALICE, CAROL]);
+    assert_eq!(scene.texts(ALICE), ["hello"]);
+}
+
+/// Alice, Bob and John are in, Carol is not yet; two relays.
+fn four() -> Scene {
+    let mut world = World::with_relays(&["Alice", "Bob", "John", "Carol"], 2);
+    for who in [ALICE, BOB, JOHN] {
+        world.connect(who);
+    }
+    let name = "Allotment".to_owned();
+    let Answer::Space(space) = world.command(ALICE, Command::CreateSpace { name }).unwrap() else {
+        panic!("no Space");
+    };
+    let link = invite(&mut world, ALICE, space);
+    for who in [BOB, JOHN] {
+        join(&mut world, who, link.clone());
+    }
+    let channels = world.people[ALICE].node.channels(space).unwrap();
+    let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
+    let (general, forum) = (find("general"), find("forum"));
+    Scene {
+        world,
+        space,
+        general,
+        forum,
+    }
+}
