@@ -49,6 +49,7 @@ mod outbox;
 mod query;
 mod readd;
 mod reapply;
+mod rekey;
 mod relays;
 mod repair;
 mod retention;

@@ -10,6 +10,7 @@ use oplog::payload::Weight;
 use crate::scene::{ALICE, BOB, JOHN, Scene, invite, join, scene};
 use crate::world::World;
 
+const DAY: u64 = 86_400_000;
 const CAROL: usize = 3;
 const DAVE: usize = 4;
 
@@ -441,4 +442,44 @@ fn four() -> Scene {
         general,
         forum,
     }
+}
+
+#[test]
+fn devices_that_are_online_renew_their_keys_about_once_a_week() {
+    let mut scene = scene();
+    let space = scene.space;
+    let commits = |scene: &Scene| {
+        let log = scene.world.people[ALICE]
+            .node
+            .audit_log(space, 1_000)
+            .unwrap();
+        let commits = log.into_iter().filter(|o| o.kind == "commit");
+        commits.collect::<Vec<_>>()
+    };
+    let before = commits(&scene).len();
+    scene.world.disconnect(JOHN);
+    for _ in 0..4 {
+        scene.world.sleep(DAY);
+        scene.world.pass(60_000);
+    }
+    assert_eq!(commits(&scene).len(), before, "not before five days");
+    for _ in 0..6 {
+        scene.world.sleep(DAY);
+        scene.world.pass(120_000);
+    }
+    // Each once, and nobody at the same time as another.
+    let names = |scene: &Scene, since: usize| {
+        let mut all = commits(scene);
+        all.truncate(all.len() - since);
+        assert!(all.iter().all(|o| o.branch == Some(Branch::Counts)));
+        let mut names: Vec<String> = all.into_iter().map(|o| o.author_name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&scene, before), ["Alice", "Bob"]);
+    // Who comes back after a longer time catches up first, and then has new keys soon.
+    scene.world.connect(JOHN);
+    scene.world.pass(180_000);
+    assert_eq!(names(&scene, before), ["Alice", "Bob", "John"]);
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
 }
