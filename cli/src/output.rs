@@ -41,7 +41,12 @@ pub(crate) enum Output {
     /// Who asks to come in.
     Requests(Vec<JoinRequestView>),
     /// Threads of a forum.
-    Threads(Vec<ThreadSummary>),
+    Threads {
+        /// Its name.
+        forum: String,
+        /// Those with the newest activity first.
+        threads: Vec<ThreadSummary>,
+    },
     /// Posts of a channel or thread.
     Posts(Page),
     /// Members, present and former.

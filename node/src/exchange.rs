@@ -269,12 +269,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.tags_changed = true;
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
             self.continue_joins(id)?;
+            self.subscribe_again(id);
             self.consider_comparing(id)?;
         }
         for space in self.spaces.keys().copied().collect::<Vec<_>>() {
             self.mend(&space)?;
         }
         self.consider_readds()?;
+        self.consider_rekeys()?;
         self.expire()?;
         self.tidy_chunks()?;
         self.set_timer(Timer::Tick, TICK_MS);

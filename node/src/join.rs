@@ -181,6 +181,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         });
         let op = self.sign_and_take(space, header, &payload)?;
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
+        self.forget_join(space);
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
         let mut join = PendingJoin::new(*space, relays, package);
@@ -197,6 +198,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     ) -> Result<PendingJoin, CommandError> {
         let me = self.local_device()?;
         let (package, secret) = mls::key_package(&me, &mut self.rng).map_err(group_error)?;
+        self.forget_join(&space);
         stored::save_key_package(&mut self.store, &space, &secret, &mut self.rng);
         let mut join = PendingJoin::new(space, relays, package);
         join.asked_at = Some(self.now.as_ms());

@@ -50,6 +50,8 @@ mod outbox;
 mod peek;
 mod query;
 mod readd;
+mod reapply;
+mod rekey;
 mod relays;
 mod repair;
 mod retention;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use node::{CommandId, Identity, Node, RelayId, Timer};
-use oplog::{OpId, SpaceId, Timestamp};
+use oplog::{EpochId, OpId, SpaceId, Timestamp};
 use rand_chacha::ChaCha20Rng;
 
 use crate::clock::Clock;
@@ -56,8 +56,8 @@ pub(crate) struct Device {
     pub(crate) backup: Option<Vec<u8>>,
     /// When it came into the Space, in milliseconds since the world began.
     pub(crate) joined_at: Option<Millis>,
-    /// Number of the epoch it told of last, durably.
-    pub(crate) epoch_seen: u64,
+    /// The epochs it stood in as it told, durably, with their numbers; the last one last.
+    pub(crate) epochs_told: Vec<(EpochId, u64)>,
     pub(crate) rng: Stream,
 }
 
@@ -104,7 +104,7 @@ impl Device {
             words,
             backup: None,
             joined_at: None,
-            epoch_seen: 0,
+            epochs_told: Vec::new(),
             rng: seed.stream(&name),
         }
     }

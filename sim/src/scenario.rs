@@ -66,23 +66,11 @@ pub(crate) const ALL: &[Scenario] = &[
 ];
 
 /// Those that fail still: the checker that speaks, and why. Told, and not counted.
-pub(crate) const KNOWN: &[(&str, &str, &str)] = &[
-    ("ban-reinvite", "S7", LANDED_TWICE),
-    ("collusion", "S7", LANDED_TWICE),
-    ("colluders", "S7", LANDED_TWICE),
-    (
-        "kicked-stays-out",
-        "SC",
-        "a request that once let somebody in lies at the relay still, and lets him in again",
-    ),
-    (
-        "laptop-months",
-        "SC",
-        "who slept for longer than relays keep anything learns nothing of newer epochs, and does not ask to be added again",
-    ),
-];
-
-const LANDED_TWICE: &str = "who asks to join again keeps the key package of the time before";
+pub(crate) const KNOWN: &[(&str, &str, &str)] = &[(
+    "laptop-months",
+    "SC",
+    "who slept for longer than relays keep anything learns nothing of newer epochs, and does not ask to be added again",
+)];
 
 /// Why a scenario may fail with this checker, if it is known to.
 pub(crate) fn known(name: &str, checker: &str) -> Option<&'static str> {

@@ -1,6 +1,6 @@
 //! Coming in with a machine that fails at any moment of it.
 
-use crate::scene::{ALICE, BOB, invite, join, scene};
+use crate::scene::{ALICE, BOB, JOHN, invite, join, scene};
 use crate::world::World;
 use node::view::Membership;
 use node::{Answer, Command, InviteLink, SpaceId};
@@ -181,4 +181,35 @@ fn killed_while_returning(steps: usize) -> bool {
 fn a_device_that_returns_is_let_in_whenever_it_is_killed() {
     let over = (0..STEPS_MAX).position(killed_while_returning);
     assert!(over.is_some_and(|steps| steps > 10), "{over:?}");
+}
+
+/// Alice's invite has room, and Bob, whom she kicks, does nothing: his request still lies at the relay.
+#[test]
+fn who_was_kicked_comes_back_by_a_new_request_only() {
+    let mut scene = scene();
+    let (space, bob) = (scene.space, scene.world.people[BOB].node.me().user);
+    let link = invite(&mut scene.world, ALICE, space);
+    let kick = Command::Kick {
+        space,
+        user: bob,
+        reason: String::new(),
+        late: None,
+        purge: vec![],
+    };
+    scene.world.command(ALICE, kick).unwrap();
+    // Tags change with the kick, and whoever starts anew fetches all of them.
+    scene.world.restart(JOHN);
+    scene.world.connect(JOHN);
+    scene.world.pass(10 * 60_000);
+    for who in [ALICE, JOHN] {
+        let members = scene.world.people[who].node.members(space).unwrap();
+        let inside = |m: &node::view::MemberView| m.user == bob && m.weight.is_some();
+        assert!(!members.iter().any(inside), "{who} counts Bob");
+    }
+    join(&mut scene.world, BOB, link);
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+    // Only the secrets of the key package that let him in last are kept.
+    let store = scene.world.people[BOB].node.store();
+    let kept = mls::stored::list_key_packages(store, &space).unwrap();
+    assert_eq!(kept.len(), 1, "{kept:?}");
 }

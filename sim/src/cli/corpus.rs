@@ -104,7 +104,11 @@ fn worlds(dir: &Path) -> io::Result<Vec<World>> {
         })
         .collect();
     worlds.extend(capsules(dir, false)?);
-    worlds.extend(capsules(&dir.join("known"), true)?);
+    let known = dir.join("known");
+    // There is none while everything is mended.
+    if known.is_dir() {
+        worlds.extend(capsules(&known, true)?);
+    }
     Ok(worlds)
 }
 

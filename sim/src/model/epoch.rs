@@ -110,11 +110,6 @@ impl Epochs {
         self.by_id.values().filter(|e| e.parent == Some(*of))
     }
 
-    /// Whether two commits follow one epoch.
-    pub(super) fn is_forked(&self) -> bool {
-        self.by_id.keys().any(|id| self.children(id).count() > 1)
-    }
-
     /// The canonical tip of everything.
     pub(super) fn tip(&self, authority: &Authority<'_>, all: &State<'_, '_>) -> Option<Id> {
         let mut at = self.by_id.values().find(|e| e.parent.is_none())?.id;
