@@ -57,6 +57,11 @@ pub enum VoidReason {
         /// The departure or self-demotion.
         by: OpId,
     },
+    /// A1. Its author revoked the device it comes from, without having seen it.
+    DeviceRevoked {
+        /// The revocation.
+        by: OpId,
+    },
     /// A9. Nothing effective in its past, from above its own rank, still gave its author the
     /// authority it needed.
     NoLiveGrant {
@@ -97,6 +102,7 @@ impl VoidReason {
             Self::NotMember => "R4",
             Self::Revoked { .. } => "B4",
             Self::SelfRevoked { .. } => "A12",
+            Self::DeviceRevoked { .. } => "A1",
             Self::NoLiveGrant { .. } => "A9",
             Self::InviteVoid { .. } | Self::InviteRevoked { .. } | Self::InviteOverused { .. } => {
                 "A17"
@@ -110,7 +116,10 @@ impl VoidReason {
     pub fn deciding(&self) -> Vec<OpId> {
         match self {
             Self::NotMember => Vec::new(),
-            Self::Revoked { by } | Self::SelfRevoked { by } | Self::Outranked { by } => vec![*by],
+            Self::Revoked { by }
+            | Self::SelfRevoked { by }
+            | Self::DeviceRevoked { by }
+            | Self::Outranked { by } => vec![*by],
             Self::NoLiveGrant { taken_by } => taken_by.iter().copied().collect(),
             Self::InviteVoid { invite } | Self::InviteOverused { invite } => vec![*invite],
             Self::InviteRevoked { invite, by } => vec![*by, *invite],
@@ -128,6 +137,9 @@ impl fmt::Display for VoidReason {
             }
             Self::SelfRevoked { by } => {
                 write!(f, "given up by its own author in op {}", by.short())
+            }
+            Self::DeviceRevoked { by } => {
+                write!(f, "its device was revoked by op {}", by.short())
             }
             Self::NoLiveGrant { taken_by: None } => f.write_str("no live grant"),
             Self::NoLiveGrant { taken_by: Some(by) } => {
@@ -163,6 +175,8 @@ pub enum Key {
     Mute(UserId, Option<ChannelId>),
     /// Whose device it is.
     Device(DeviceId),
+    /// What ended a device for good.
+    DeviceEnd(DeviceId),
     /// One field of a channel.
     Channel(ChannelId, ChannelField),
     /// The least weight for a verb in a channel.

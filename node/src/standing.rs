@@ -84,7 +84,8 @@ impl Standing for SpaceStanding<'_> {
     }
 
     fn removals(&self, op: &Header) -> Vec<Arc<EffectiveRemoval>> {
-        let removals = self.space.view.removals_of(&op.user);
+        let mut removals = self.space.view.removals_of(&op.user);
+        removals.extend(self.space.view.ends_of(&op.device));
         if removals.is_empty() {
             return Vec::new();
         }
@@ -101,6 +102,7 @@ impl Standing for SpaceStanding<'_> {
                     .map_or(Rank::TOP, |standing| standing.rank);
                 Arc::new(EffectiveRemoval {
                     op: r.op,
+                    kind: r.kind,
                     by: r.author,
                     hlc: r.hlc,
                     rank,

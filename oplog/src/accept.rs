@@ -290,7 +290,7 @@ pub(crate) enum Passport {
     External,
     /// The identity key signed the op too (A1).
     Identity,
-    /// So it did, and the device is the one being certified.
+    /// So it did, and vouches for the device: one being certified, or any that revokes another.
     OwnCertificate,
 }
 

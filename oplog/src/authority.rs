@@ -21,7 +21,8 @@ pub struct Rank {
     /// Earlier grants are senior: smaller depth, then smaller id, then smaller user, since
     /// one MemberAdd can grant to many.
     pub seniority: Reverse<(u64, OpId, UserId)>,
-    /// 0 normally; 1 and 2 for revocations of one's own devices; −1 for admissions by an invite.
+    /// 0 normally; of a DeviceRevoke 1 by an older device of the same person and 2 with the
+    /// identity key's signature; −1 for admissions by an invite.
     pub sub: i8,
 }
 

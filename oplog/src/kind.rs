@@ -68,7 +68,7 @@ kinds! {
     Unmute = 14, "unmute";
     /// Adds a device of the author.
     DeviceAdd = 15, "device-add";
-    /// Revokes a device (feature [`Features::DEVICE_REVOKE`]).
+    /// Revokes a device of the author, for good.
     DeviceRevoke = 16, "device-revoke";
     /// Admins act together (feature [`Features::QUORUM`]).
     QuorumAct = 17, "quorum-act";
@@ -127,7 +127,6 @@ impl Kind {
     #[must_use]
     pub const fn feature(self) -> Features {
         match self {
-            Self::DeviceRevoke => Features::DEVICE_REVOKE,
             Self::QuorumAct => Features::QUORUM,
             Self::CommitComplaint | Self::CutAttest | Self::EquivocationProof => Features::FORKS,
             Self::Seal => Features::SEAL,
@@ -148,6 +147,7 @@ impl Kind {
             | Self::Mute
             | Self::Unmute
             | Self::DeviceAdd
+            | Self::DeviceRevoke
             | Self::Commit
             | Self::ReaddRequest
             | Self::ThreadCreate
@@ -198,8 +198,6 @@ pub struct Features(u64);
 impl Features {
     /// The base.
     pub const NONE: Self = Self(0);
-    /// Revoking devices.
-    pub const DEVICE_REVOKE: Self = Self(1);
     /// Acts of an admin quorum.
     pub const QUORUM: Self = Self(1 << 1);
     /// Complaints, attests and equivocation proofs.

@@ -15,8 +15,8 @@ pub use content::{
 };
 pub use control::{
     ChannelCreate, ChannelKind, ChannelPermission, ChannelUpdate, Commit, CommitClass, CutHead,
-    History, InviteCreate, InviteRevoke, LatePolicy, Leave, Mute, PolicySet, PurgeFrom, Removal,
-    RoleSet, RosterDelta, RosterEntry, ScopeCut, Unban, Unmute, Verb,
+    DeviceRevoke, History, InviteCreate, InviteRevoke, LatePolicy, Leave, Mute, PolicySet,
+    PurgeFrom, Removal, RoleSet, RosterDelta, RosterEntry, ScopeCut, Unban, Unmute, Verb,
 };
 pub use member::{
     CERT_BYTES_MAX, DeviceAdd, DeviceCert, Genesis, KEY_PACKAGE_BYTES_MAX, MEMBERS_PER_ADD_MAX,
@@ -49,6 +49,7 @@ pub enum Payload {
     Mute(Mute),
     Unmute(Unmute),
     DeviceAdd(DeviceAdd),
+    DeviceRevoke(DeviceRevoke),
     Commit(Commit),
     ReaddRequest(ReaddRequest),
     ThreadCreate(ThreadCreate),
@@ -85,6 +86,7 @@ impl Payload {
             Self::Mute(_) => Kind::Mute,
             Self::Unmute(_) => Kind::Unmute,
             Self::DeviceAdd(_) => Kind::DeviceAdd,
+            Self::DeviceRevoke(_) => Kind::DeviceRevoke,
             Self::Commit(_) => Kind::Commit,
             Self::ReaddRequest(_) => Kind::ReaddRequest,
             Self::ThreadCreate(_) => Kind::ThreadCreate,
@@ -122,6 +124,7 @@ impl Payload {
             Self::Mute(p) => codec::encode(p),
             Self::Unmute(p) => codec::encode(p),
             Self::DeviceAdd(p) => codec::encode(p),
+            Self::DeviceRevoke(p) => codec::encode(p),
             Self::Commit(p) => codec::encode(p),
             Self::ReaddRequest(p) => codec::encode(p),
             Self::ThreadCreate(p) => codec::encode(p),
@@ -156,6 +159,7 @@ impl Payload {
             Kind::Mute => Self::Mute(codec::decode(what, bytes)?),
             Kind::Unmute => Self::Unmute(codec::decode(what, bytes)?),
             Kind::DeviceAdd => Self::DeviceAdd(codec::decode(what, bytes)?),
+            Kind::DeviceRevoke => Self::DeviceRevoke(codec::decode(what, bytes)?),
             Kind::Commit => Self::Commit(codec::decode(what, bytes)?),
             Kind::ReaddRequest => Self::ReaddRequest(codec::decode(what, bytes)?),
             Kind::ThreadCreate => Self::ThreadCreate(codec::decode(what, bytes)?),
@@ -170,8 +174,7 @@ impl Payload {
             Kind::ModRestore => no_payload(what, bytes, Self::ModRestore)?,
             Kind::Pin => no_payload(what, bytes, Self::Pin)?,
             Kind::Unpin => no_payload(what, bytes, Self::Unpin)?,
-            Kind::DeviceRevoke
-            | Kind::QuorumAct
+            Kind::QuorumAct
             | Kind::CommitComplaint
             | Kind::CutAttest
             | Kind::EquivocationProof
@@ -200,6 +203,7 @@ impl Payload {
             Self::RoleSet(p) => p.check_limits(),
             Self::Mute(p) => p.check_limits(),
             Self::DeviceAdd(p) => p.check_limits(),
+            Self::DeviceRevoke(p) => p.check_limits(),
             Self::Commit(p) => p.check_limits(),
             Self::ReaddRequest(p) => p.check_limits(),
             Self::ThreadCreate(p) => p.check_limits(),

@@ -5,13 +5,14 @@
 mod world;
 
 use oplog::payload::{
-    ChannelPermission, ChannelUpdate, DeviceAdd, Edit, InviteRevoke, Leave, ModTombstone, Mute,
-    Payload, PolicySet, React, ReaddRequest, Removal, RoleSet, SpaceKind, ThreadCreate,
-    ThreadUpdate, Unban, Unmute, Verb, Weight,
+    ChannelPermission, ChannelUpdate, DeviceAdd, DeviceRevoke, Edit, InviteRevoke, Leave,
+    ModTombstone, Mute, Payload, PolicySet, PurgeFrom, React, ReaddRequest, Removal, RoleSet,
+    SpaceKind, ThreadCreate, ThreadUpdate, Unban, Unmute, Verb, Weight,
 };
 use oplog::testing::{Device, TestSpace, channel_create, invite, member_add, post};
 use oplog::{
-    AcceptedOp, Authoring, ChannelId, EpochId, Features, Hlc, OpId, Rule, SignedOp, SpaceId, UserId,
+    AcceptedOp, Authoring, ChannelId, EpochId, Features, Hlc, OpId, Rule, Scope, SignedOp, SpaceId,
+    UserId,
 };
 use world::World;
 
@@ -111,6 +112,18 @@ fn device_add(device: &Device) -> Payload {
     })
 }
 
+fn revoke(device: &Device) -> Payload {
+    Payload::DeviceRevoke(DeviceRevoke {
+        device: device.id(),
+        cut: vec![],
+        late: None,
+        reason: String::new(),
+        purge: vec![],
+        compromised: false,
+        identity_sig: None,
+    })
+}
+
 #[test]
 fn s0_the_op_stands_on_its_own() {
     let mut w = World::new();
@@ -166,7 +179,7 @@ fn s1_what_an_op_names_is_valid_and_of_its_plane() {
 fn a18_new_kinds_need_a_feature_that_an_owner_switched_on() {
     let mut w = World::new();
     let revoke = |w: &mut World| {
-        let draft = w.space.op(&w.member, Payload::Merge).kind(16);
+        let draft = w.space.op(&w.member, Payload::Merge).kind(21);
         draft.bytes(b"from the future".to_vec()).forge()
     };
     let unknown = |w: &mut World| w.space.post(&w.member, w.chat, "?").kind(200).forge();
@@ -891,14 +904,91 @@ fn r8_devices_are_certified_once_by_their_person() {
 fn r8_a_revoked_device_never_comes_back() {
     let mut w = World::new();
     let laptop = w.space.person("member").device(1);
-    let new = w.space.person("new").device(0);
-    let lost = [laptop.id(), new.id()];
-    w.replica.authority.revoked.extend(lost);
+    w.space.op(&w.member, device_add(&laptop)).sign();
+    w.space.op(&w.member, revoke(&laptop)).sign();
+    w.catch_up();
     let op = w.space.op(&w.member, device_add(&laptop)).forge();
     w.refuses(Rule::R8, "DeviceRevoked", &op);
-    let op = member_add(&[(&new, Weight::MEMBER)], None);
+    let op = w.space.op(&w.member, revoke(&laptop)).forge();
+    w.refuses(Rule::R8, "DeviceRevoked", &op);
+    // Nor with another person's certificate, nor when its own person is admitted anew.
+    let stolen = w.space.person("new").certify(laptop.key().clone(), 9);
+    let op = member_add(&[(&stolen, Weight::MEMBER)], None);
     let op = w.space.op(&w.owner, op).forge();
     w.refuses(Rule::R8, "DeviceRevoked", &op);
+    w.space.op(&w.admin, kick(&w.member)).sign();
+    w.catch_up();
+    let op = member_add(&[(&laptop, Weight::MEMBER)], None);
+    let op = w.space.op(&w.owner, op).forge();
+    w.refuses(Rule::R8, "DeviceRevoked", &op);
+}
+
+#[test]
+fn r8_people_revoke_their_own_devices() {
+    let mut w = World::new();
+    let (member, other) = (w.member.clone(), w.second_member.clone());
+    let op = w.space.op(&member, revoke(&other)).forge();
+    w.refuses(Rule::R8, "NotOwnDevice", &op);
+    // Nobody else's rank helps, not even the owner's.
+    let op = w.space.op(&w.owner, revoke(&other)).forge();
+    w.refuses(Rule::R8, "NotOwnDevice", &op);
+    let op = w.space.op(&member, revoke(&w.space.person("x").device(0)));
+    let op = op.forge();
+    w.refuses(Rule::R8, "NotOwnDevice", &op);
+    let mut named = revoke(&member);
+    if let Payload::DeviceRevoke(revoke) = &mut named {
+        revoke.purge = vec![PurgeFrom {
+            device: other.id(),
+            scope: Scope::Channel(w.chat),
+            seq: 0,
+        }];
+    }
+    let op = w.space.op(&member, named).forge();
+    w.refuses(Rule::R8, "Payload", &op);
+    // A signature for revoking one device does not revoke another.
+    let laptop = w.space.person("member").device(1);
+    w.space.op(&member, device_add(&laptop)).sign();
+    w.catch_up();
+    let signed = w.space.op(&member, revoke(&laptop)).identity_signed();
+    let Ok(Some(Payload::DeviceRevoke(mut turned))) = signed.forge().payload() else {
+        panic!("not a revocation");
+    };
+    turned.device = member.id();
+    let op = w.space.op(&laptop, Payload::DeviceRevoke(turned)).forge();
+    w.refuses(Rule::R8, "BadProof", &op);
+    w.space.op(&member, revoke(&laptop)).sign();
+    w.catch_up();
+    // R4 from then on, for whoever has seen it.
+    let op = w.space.op(&laptop, Payload::Merge).forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
+}
+
+/// A1: who lost every device comes back with the identity key alone.
+#[test]
+fn r5_the_identity_key_revokes_from_a_device_that_nobody_knows() {
+    let mut w = World::new();
+    let fresh = w.space.person("member").device(7);
+    let op = w.space.op(&fresh, revoke(&w.member)).forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
+    w.space
+        .op(&fresh, revoke(&w.member))
+        .identity_signed()
+        .sign();
+    w.space
+        .op(&fresh, device_add(&fresh))
+        .identity_signed()
+        .sign();
+    w.catch_up();
+    let op = w.space.post(&w.member, w.chat, "still me").forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
+    // The group follows: a commit may take the old device out, and must not leave it in.
+    let (owner, old) = (w.owner.clone(), w.member.id());
+    let op = w.space.commit(&owner, &[], &[]).forge();
+    w.refuses(Rule::K2, "Delta", &op);
+    w.space.commit(&owner, &[&fresh], &[old]).sign();
+    w.catch_up();
+    w.space.post(&fresh, w.chat, "back").sign();
+    w.catch_up();
 }
 
 #[test]
@@ -1012,13 +1102,13 @@ fn a_verdict_is_remembered_and_can_be_reached_again() {
 fn kinds_of_an_enabled_feature_wait_and_so_does_what_builds_on_them() {
     let mut w = World::new();
     let on = Payload::PolicySet(PolicySet {
-        features: Some(Features::DEVICE_REVOKE.bits()),
+        features: Some(Features::FORKS.bits()),
         ..PolicySet::default()
     });
     w.space.op(&w.owner.clone(), on).sign();
     w.catch_up();
     let member = w.member.clone();
-    let revoke = w.space.op(&member, Payload::Merge).kind(16).sign();
+    let revoke = w.space.op(&member, Payload::Merge).kind(21).sign();
     let after = w.space.post(&member, w.chat, "after").sign();
     let unknown = w.space.post(&w.second_member, w.chat, "?").kind(200);
     let unknown = unknown.ctl(revoke.header().ctl.as_slice()).forge();
@@ -1032,7 +1122,7 @@ fn kinds_of_an_enabled_feature_wait_and_so_does_what_builds_on_them() {
     assert!(waits(w.replica.deliver(&after)));
     assert!(waits(w.replica.deliver(&unknown)));
     assert_eq!(w.replica.log.waiting_len(), 3);
-    assert_eq!(w.replica.log.awaited_features(), Features::DEVICE_REVOKE);
+    assert_eq!(w.replica.log.awaited_features(), Features::FORKS);
     w.replica.commit();
     let records = w.replica.store.records(&w.space.id()).len();
     let resumed = w.replica.restart();

@@ -16,8 +16,8 @@ use oplog::authority::{Rank, View};
 use oplog::dag::ControlNode;
 use oplog::hash::H;
 use oplog::payload::{
-    ChannelCreate, ChannelUpdate, DeviceCert, InviteCreate, Mute, NewMember, PolicySet, Removal,
-    Unmute, Verb, Weight,
+    ChannelCreate, ChannelUpdate, DeviceCert, DeviceRevoke, InviteCreate, Mute, NewMember,
+    PolicySet, Removal, Unmute, Verb, Weight,
 };
 use oplog::{ChannelId, DeviceId, Digest, Hlc, OpId, Payload, Timestamp, UserId};
 
@@ -81,6 +81,7 @@ pub(super) enum Deed {
         cert: Arc<DeviceCert>,
         key_package: Digest,
     },
+    DeviceRevoke(DeviceRevoke),
     ReaddRequest {
         key_package: Digest,
     },
@@ -88,6 +89,21 @@ pub(super) enum Deed {
     Commit,
     /// Merges, and whatever this version cannot read.
     Inert,
+}
+
+/// The turns of the pass: an op's verdict depends on ops of an earlier stage, and within
+/// [`Stage::Ranked`] on those of higher rank. Within [`Stage::Device`] on those of higher sub-rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// What nothing undoes: the root, and facts of the key plane.
+    Fact,
+    /// What somebody's devices say of each other, the more trustworthy first (A1). Nobody else
+    /// has a say in it, so the person's own rank and removal play no part.
+    Device(Reverse<i8>),
+    /// Going away, which needs nobody's leave, but a device that is one's own.
+    Leave,
+    /// Everything else.
+    Ranked,
 }
 
 /// One person in a MemberAdd; of the key package only its hash.
@@ -132,6 +148,10 @@ impl Act {
                 invite: Some(invite),
                 ..
             } => invite_rank(invite).map(Rank::just_below),
+            Deed::DeviceRevoke(revoke) => {
+                let sub = at.revoker(&header.device, revoke);
+                own.map(|rank| Rank { sub, ..rank })
+            }
             _ => own,
         };
         let weight = at.weight(&header.user).unwrap_or(Weight::new(0));
@@ -169,9 +189,9 @@ impl Act {
     }
 
     /// Where the op comes in the pass: whatever its verdict may depend on comes before it.
-    pub(super) fn turn(&self) -> (bool, Reverse<Rank>, bool, u64, OpId) {
+    pub(super) fn turn(&self) -> (Stage, Reverse<Rank>, bool, u64, OpId) {
         (
-            !self.is_unconditional(),
+            self.stage(),
             Reverse(self.rank),
             !self.is_self_revocation(),
             self.depth,
@@ -179,9 +199,10 @@ impl Act {
         )
     }
 
-    /// Returns whether this op's verdict is known when `other` is judged, and may count there.
+    /// Returns whether this op's verdict is known when `other`, of the last stage, is judged, and
+    /// may count there.
     pub(super) fn is_decided_before(&self, other: &Self) -> bool {
-        self.is_unconditional()
+        self.stage() < Stage::Ranked
             || self.rank > other.rank
             || (self.rank == other.rank
                 && self.user == other.user
@@ -189,13 +210,14 @@ impl Act {
                 && !other.is_self_revocation())
     }
 
-    /// Returns whether it counts no matter what: the root, key-plane facts, and going
-    /// away, which needs nobody's leave.
-    pub(super) const fn is_unconditional(&self) -> bool {
-        matches!(
-            self.deed,
-            Deed::Genesis { .. } | Deed::Commit | Deed::Leave { .. }
-        )
+    /// Returns what an op's verdict may depend on at all.
+    pub(super) fn stage(&self) -> Stage {
+        match &self.deed {
+            Deed::Genesis { .. } | Deed::Commit => Stage::Fact,
+            Deed::DeviceRevoke(_) => Stage::Device(Reverse(self.rank.sub)),
+            Deed::Leave { .. } => Stage::Leave,
+            _ => Stage::Ranked,
+        }
     }
 
     pub(super) const fn is_leave(&self) -> bool {
@@ -204,8 +226,24 @@ impl Act {
 
     /// Returns whether its author gives up own authority (A12).
     pub(super) fn is_self_revocation(&self) -> bool {
-        self.revokes()
-            .is_some_and(|(target, _)| target == self.user)
+        let own = |(target, _)| target == self.user;
+        self.revokes().is_some_and(own) || self.revoked_device().is_some()
+    }
+
+    /// Returns which device of its author it revokes.
+    pub(super) const fn revoked_device(&self) -> Option<DeviceId> {
+        match &self.deed {
+            Deed::DeviceRevoke(revoke) => Some(revoke.device),
+            _ => None,
+        }
+    }
+
+    /// Returns what it says, if it revokes a device.
+    pub(super) const fn device_revoke(&self) -> Option<&DeviceRevoke> {
+        match &self.deed {
+            Deed::DeviceRevoke(revoke) => Some(revoke),
+            _ => None,
+        }
     }
 
     /// Returns whose authority it takes, and the weight that remains.
@@ -380,7 +418,7 @@ impl Act {
     const fn restrictiveness(&self) -> u8 {
         match self.deed {
             Deed::Ban(_) => 5,
-            Deed::Kick(_) | Deed::Leave { .. } => 4,
+            Deed::Kick(_) | Deed::Leave { .. } | Deed::DeviceRevoke(_) => 4,
             Deed::RoleSet { down: true, .. } => 3,
             Deed::Mute(_) => 2,
             _ => 0,
@@ -431,6 +469,7 @@ impl Deed {
                 key_package: key_package_hash(&add.key_package),
                 cert: Arc::new(add.cert),
             },
+            Payload::DeviceRevoke(revoke) => Self::DeviceRevoke(revoke),
             Payload::ReaddRequest(request) => Self::ReaddRequest {
                 key_package: key_package_hash(&request.key_package),
             },
@@ -492,6 +531,7 @@ impl Deed {
             Self::Genesis { .. }
             | Self::Leave { .. }
             | Self::DeviceAdd { .. }
+            | Self::DeviceRevoke(_)
             | Self::ReaddRequest { .. }
             | Self::Commit
             | Self::Inert => least(Verb::Upkeep, None),

@@ -207,8 +207,47 @@ fn apply_devices(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityV
             offer(view, act.device, act.id, key_package);
         }
     }
+    let mut revokes: BTreeMap<DeviceId, Vec<Arc<Act>>> = BTreeMap::new();
+    for act in effective {
+        if let Some(device) = act.revoked_device() {
+            claims.entry(device).or_default();
+            revokes.entry(device).or_default().push((*act).clone());
+        }
+    }
     for (device, claims) in claims {
-        apply_claims(pass.dag, device, claims, view);
+        let mut state: DeviceState = view
+            .devices
+            .get(&device)
+            .map(|d| (**d).clone())
+            .unwrap_or_default();
+        state.claim(pass.dag, device, claims);
+        state
+            .revokes
+            .extend(revokes.remove(&device).unwrap_or_default());
+        state.revokes.sort_by_key(|act| (act.depth, act.id));
+        file_device(device, &state, view);
+        view.devices.insert(device, Arc::new(state));
+    }
+}
+
+/// Puts a device among those of its holder, who never changes once there is one.
+fn file_device(device: DeviceId, state: &DeviceState, view: &mut AuthorityView) {
+    let Some(owner) = state.cert.as_ref().map(|cert| cert.user) else {
+        return;
+    };
+    let mut user = view
+        .users
+        .get(&owner)
+        .map(|s| (**s).clone())
+        .unwrap_or_default();
+    let moved = if state.live_user().is_some() {
+        user.devices.insert(device)
+    } else {
+        user.devices.remove(&device);
+        user.dead_devices.insert(device)
+    };
+    if moved {
+        view.users.insert(owner, Arc::new(user));
     }
 }
 
@@ -218,45 +257,27 @@ fn offer(view: &mut AuthorityView, device: DeviceId, op: OpId, package: oplog::D
     view.key_packages.insert(device, offered);
 }
 
-fn apply_claims(
-    dag: &ControlDag,
-    device: DeviceId,
-    claims: Vec<Arc<Act>>,
-    view: &mut AuthorityView,
-) {
-    let holder = |act: &Act| {
-        let certs = act.certs();
-        let cert = certs.into_iter().find(|(c, _)| c.device == device);
-        cert.map(|(c, _)| c.clone())
-    };
-    let mut state: DeviceState = view
-        .devices
-        .get(&device)
-        .map(|d| (**d).clone())
-        .unwrap_or_default();
-    let before = state.cert.as_ref().map(|c| c.user);
-    if state.first.0.is_empty() {
-        let saw_another = |a: &Arc<Act>| claims.iter().any(|b| dag.precedes(&b.id, &a.id));
-        let first: Vec<Arc<Act>> = claims.iter().filter(|a| !saw_another(a)).cloned().collect();
-        state.first = Register::of(dag, first);
-    }
-    let Some(owner) = state.first.winner().and_then(|a| holder(a)).map(|c| c.user) else {
-        return;
-    };
-    let own = claims
-        .into_iter()
-        .filter(|a| holder(a).is_some_and(|c| c.user == owner));
-    state.newest.supersede(dag, own);
-    state.cert = state.newest.winner().and_then(|a| holder(a));
-    view.devices.insert(device, Arc::new(state));
-    if before != Some(owner) {
-        let mut user = view
-            .users
-            .get(&owner)
-            .map(|s| (**s).clone())
-            .unwrap_or_default();
-        user.devices.insert(device);
-        view.users.insert(owner, Arc::new(user));
+impl DeviceState {
+    /// Takes in more certificates of a device.
+    fn claim(&mut self, dag: &ControlDag, device: DeviceId, claims: Vec<Arc<Act>>) {
+        let holder = |act: &Act| {
+            let certs = act.certs();
+            let cert = certs.into_iter().find(|(c, _)| c.device == device);
+            cert.map(|(c, _)| c.clone())
+        };
+        if self.first.0.is_empty() {
+            let saw_another = |a: &Arc<Act>| claims.iter().any(|b| dag.precedes(&b.id, &a.id));
+            let first: Vec<Arc<Act>> = claims.iter().filter(|a| !saw_another(a)).cloned().collect();
+            self.first = Register::of(dag, first);
+        }
+        let Some(owner) = self.first.winner().and_then(|a| holder(a)).map(|c| c.user) else {
+            return;
+        };
+        let own = claims
+            .into_iter()
+            .filter(|a| holder(a).is_some_and(|c| c.user == owner));
+        self.newest.supersede(dag, own);
+        self.cert = self.newest.winner().and_then(|a| holder(a));
     }
 }
 

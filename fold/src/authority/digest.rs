@@ -29,7 +29,7 @@ impl AuthorityView {
         ids(e, self.frontier.iter())?;
         e.map(len(self.users.len()))?;
         for (user, state) in &self.users {
-            e.encode(user)?.array(9)?;
+            e.encode(user)?.array(10)?;
             register(e, &state.member)?;
             register(e, &state.role)?;
             register(e, &state.added)?;
@@ -42,12 +42,17 @@ impl AuthorityView {
             for device in &state.devices {
                 e.encode(device)?;
             }
+            e.array(len(state.dead_devices.len()))?;
+            for device in &state.dead_devices {
+                e.encode(device)?;
+            }
         }
         e.map(len(self.devices.len()))?;
         for (device, state) in &self.devices {
-            e.encode(device)?.array(2)?;
+            e.encode(device)?.array(3)?;
             register(e, &state.first)?;
             register(e, &state.newest)?;
+            acts(e, &state.revokes)?;
         }
         e.map(len(self.mutes.len()))?;
         for ((user, channel), state) in &self.mutes {

@@ -1,7 +1,7 @@
 //! The pass: which control ops count, decided in one sweep by descending rank (B4).
 //!
-//! An op's verdict depends only on ops that come before it in [`Act::turn`]: what is
-//! unconditional, then strictly higher ranks, and among equals on the author's own
+//! An op's verdict depends only on ops that come before it in [`Act::turn`]: those of an earlier
+//! [`Stage`], then strictly higher ranks, and among equals on the author's own
 //! self-revocations (A12). So one sweep is the least fixed point, and no duel can be circular.
 //!
 //! The pass runs on top of a `base` view *all of whose ops lie in the past of every op
@@ -20,9 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::dag::ControlDag;
-use oplog::{OpId, UserId};
+use oplog::{DeviceId, OpId, UserId};
 
-use super::act::{Act, Deed, Facet};
+use super::act::{Act, Deed, Facet, Stage};
 use super::state::{AuthorityView, MuteKey, maxima};
 use crate::explain::VoidReason;
 
@@ -40,6 +40,8 @@ pub(super) struct Pass<'a> {
     /// ranks higher; the op itself may count for others.
     pub(super) blocked: BTreeSet<(OpId, UserId, Facet)>,
     revocations: BTreeMap<UserId, Vec<Arc<Act>>>,
+    /// By device: the effective ops by which its person revokes it.
+    device_revokes: BTreeMap<DeviceId, Vec<Arc<Act>>>,
     invites: BTreeMap<OpId, Arc<Act>>,
     invite_revokes: BTreeMap<OpId, Vec<Arc<Act>>>,
     admissions: BTreeMap<(OpId, UserId), Vec<Arc<Act>>>,
@@ -61,6 +63,7 @@ impl<'a> Pass<'a> {
             void: BTreeMap::new(),
             blocked: BTreeSet::new(),
             revocations: BTreeMap::new(),
+            device_revokes: BTreeMap::new(),
             invites: BTreeMap::new(),
             invite_revokes: BTreeMap::new(),
             admissions: BTreeMap::new(),
@@ -117,7 +120,12 @@ impl<'a> Pass<'a> {
         if !act.by_member {
             return Err(VoidReason::NotMember);
         }
-        if act.is_unconditional() {
+        let stage = act.stage();
+        if stage == Stage::Fact {
+            return Ok(());
+        }
+        self.device_holds(act)?;
+        if stage < Stage::Ranked {
             return Ok(());
         }
         self.not_revoked(act)?;
@@ -130,6 +138,10 @@ impl<'a> Pass<'a> {
 
     /// Files an effective op where later turns look for it.
     fn count(&mut self, act: &Arc<Act>) {
+        if let Some(device) = act.revoked_device() {
+            let revokes = self.device_revokes.entry(device).or_default();
+            revokes.push(act.clone());
+        }
         if let Some((target, _)) = act.revokes() {
             self.revocations
                 .entry(target)
@@ -139,6 +151,28 @@ impl<'a> Pass<'a> {
         if let Some((_, invite)) = act.admission_by_invite() {
             let by_author = self.admissions.entry((invite, act.user)).or_default();
             by_author.push(act.clone());
+        }
+    }
+
+    /// A1: the person did not revoke the device, but after having seen this op. Terminal, so an
+    /// op that builds on a revocation which it took for void falls too.
+    fn device_holds(&self, act: &Act) -> Result<(), VoidReason> {
+        let before = self.base.devices.get(&act.device);
+        let before = before.map_or(&[][..], |state| state.revokes.as_slice());
+        let here = self.device_revokes.get(&act.device);
+        let by = before
+            .iter()
+            .chain(here.into_iter().flatten())
+            .filter(|r| {
+                r.user == act.user
+                    && r.id != act.id
+                    && !self.dag.precedes(&act.id, &r.id)
+                    && !(act.is_self_revocation() && r.rank.sub <= act.rank.sub)
+            })
+            .max_by_key(|r| r.order());
+        match by {
+            None => Ok(()),
+            Some(r) => Err(VoidReason::DeviceRevoked { by: r.id }),
         }
     }
 

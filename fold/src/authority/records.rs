@@ -1,6 +1,6 @@
 //! What a view tells the content fold and people: members, channels, removals, decisions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::authority::{Rank, Restriction, View};
@@ -61,6 +61,8 @@ pub enum RemovalKind {
     Kick,
     /// Somebody banned them.
     Ban,
+    /// Only a device of theirs went: they revoked it.
+    Device,
 }
 
 /// An effective removal of a person.
@@ -97,6 +99,8 @@ pub struct Device {
     pub op: OpId,
     /// Whether its user is a member now.
     pub of_member: bool,
+    /// The op that ended it for good, the first of several.
+    pub ended_by: Option<OpId>,
 }
 
 /// A channel.
@@ -261,26 +265,57 @@ impl AuthorityView {
     pub fn removals_of(&self, user: &UserId) -> Vec<RemovalRecord<'_>> {
         let removals = self.users.get(user).into_iter().flat_map(|s| &s.removals);
         removals
-            .filter_map(|act| {
-                let kind = removal_kind(act)?;
-                let removal = act.removal();
-                let policy = || self.late_default(kind);
-                Some(RemovalRecord {
-                    op: act.id,
-                    kind,
-                    author: act.user,
-                    hlc: act.hlc,
-                    cut: removal.map_or(&[], |r| &r.cut),
-                    late: removal.and_then(|r| r.late).unwrap_or_else(policy),
-                    purge: removal.map_or(&[], |r| &r.purge),
-                    reason: if let Deed::Leave { reason } = &act.deed {
-                        reason
-                    } else {
-                        removal.map_or("", |r| &r.reason)
-                    },
-                })
-            })
+            .filter_map(|act| self.removal_record(act))
             .collect()
+    }
+
+    /// Returns the effective ops that ended a device, earliest first.
+    #[must_use]
+    pub fn ends_of(&self, device: &DeviceId) -> Vec<RemovalRecord<'_>> {
+        let state = self.devices.get(device).into_iter();
+        state
+            .flat_map(|state| state.revoked_by())
+            .filter_map(|act| self.removal_record(act))
+            .collect()
+    }
+
+    fn removal_record<'a>(&'a self, act: &'a Act) -> Option<RemovalRecord<'a>> {
+        let kind = removal_kind(act)?;
+        let record = RemovalRecord {
+            op: act.id,
+            kind,
+            author: act.user,
+            hlc: act.hlc,
+            cut: &[],
+            late: LatePolicy::Accept,
+            purge: &[],
+            reason: "",
+        };
+        Some(if let Deed::Leave { reason } = &act.deed {
+            RemovalRecord { reason, ..record }
+        } else if let Some(revoke) = act.device_revoke() {
+            let default = if revoke.compromised {
+                LatePolicy::Reject
+            } else {
+                LatePolicy::Accept
+            };
+            RemovalRecord {
+                cut: &revoke.cut,
+                late: revoke.late.unwrap_or(default),
+                purge: &revoke.purge,
+                reason: &revoke.reason,
+                ..record
+            }
+        } else {
+            let removal = act.removal()?;
+            RemovalRecord {
+                cut: &removal.cut,
+                late: removal.late.unwrap_or_else(|| self.late_default(kind)),
+                purge: &removal.purge,
+                reason: &removal.reason,
+                ..record
+            }
+        })
     }
 
     /// Returns everyone under a standing ban, by user id.
@@ -482,6 +517,10 @@ impl AuthorityView {
             Key::Role(user) => &self.users.get(user)?.role,
             Key::Mute(user, at) => &self.mutes.get(&(*user, *at))?.register,
             Key::Device(device) => &self.devices.get(device)?.first,
+            Key::DeviceEnd(device) => {
+                let first = self.devices.get(device)?.revoked_by().next()?;
+                return Some(Decision::of(first, &[]));
+            }
             Key::Channel(id, ChannelField::Name) => &channel(id)?.name,
             Key::Channel(id, ChannelField::Topic) => &channel(id)?.topic,
             Key::Channel(id, ChannelField::Category) => &channel(id)?.category,
@@ -524,11 +563,18 @@ impl AuthorityView {
     }
 
     fn name_of(&self, user: &UserId) -> String {
-        let certs = self.live_devices(user).into_iter().filter_map(|device| {
-            let cert = self.devices.get(&device)?.cert.as_ref()?;
-            Some((cert.created, device, cert.name.clone()))
-        });
-        certs.max().map_or_else(String::new, |(_, _, name)| name)
+        let Some(state) = self.users.get(user) else {
+            return String::new();
+        };
+        let newest = |devices: &BTreeSet<DeviceId>| {
+            let certs = devices.iter().filter_map(|device| {
+                let cert = self.devices.get(device)?.cert.as_ref()?;
+                Some((cert.created, *device, cert.name.clone()))
+            });
+            certs.max().map(|(_, _, name)| name)
+        };
+        let name = newest(&state.devices).or_else(|| newest(&state.dead_devices));
+        name.unwrap_or_default()
     }
 
     fn device_of(&self, device: &DeviceId, state: &DeviceState) -> Option<Device> {
@@ -538,6 +584,7 @@ impl AuthorityView {
             user: cert.user,
             of_member: self.is_member(&cert.user),
             op: state.newest.winner()?.id,
+            ended_by: state.revoked_by().next().map(|act| act.id),
             cert,
         })
     }
@@ -549,7 +596,7 @@ impl AuthorityView {
             register.winner().and_then(|a| a.policy_set().and_then(of))
         };
         match kind {
-            RemovalKind::Leave => LatePolicy::Accept,
+            RemovalKind::Leave | RemovalKind::Device => LatePolicy::Accept,
             RemovalKind::Kick => {
                 set(&policy.kick_late, |p| p.kick_late).unwrap_or(LatePolicy::Accept)
             }
@@ -588,6 +635,9 @@ pub(super) fn closer(state: &InviteState) -> Option<OpId> {
 fn removal_kind(act: &Act) -> Option<RemovalKind> {
     if act.is_leave() {
         return Some(RemovalKind::Leave);
+    }
+    if act.revoked_device().is_some() {
+        return Some(RemovalKind::Device);
     }
     act.removal()?;
     Some(if matches!(act.deed, Deed::Ban(_)) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use oplog::dag::ControlDag;
-use oplog::payload::{DeviceCert, Verb};
+use oplog::payload::{DeviceCert, DeviceRevoke, Verb};
 use oplog::{ChannelId, DeviceId, Digest, Features, OpId, UserId};
 
 use super::act::{Act, Facet};
@@ -90,7 +90,10 @@ pub(super) struct UserState {
     pub(super) demotions: Vec<Arc<Act>>,
     /// Every effective removal that no concurrent higher-ranked admission overrode, by depth.
     pub(super) removals: Vec<Arc<Act>>,
+    /// Live ones.
     pub(super) devices: BTreeSet<DeviceId>,
+    /// Those that never come back.
+    pub(super) dead_devices: BTreeSet<DeviceId>,
 }
 
 impl UserState {
@@ -129,6 +132,40 @@ pub(super) struct DeviceState {
     pub(super) newest: Register,
     /// The deciding claim's certificate.
     pub(super) cert: Option<Arc<DeviceCert>>,
+    /// Every effective revocation of it, by whomever: only the holder's count, and who that is
+    /// more ops may tell.
+    pub(super) revokes: Vec<Arc<Act>>,
+}
+
+impl DeviceState {
+    /// Returns the revocations that count.
+    pub(super) fn revoked_by(&self) -> impl Iterator<Item = &Arc<Act>> {
+        let holder = self.cert.as_ref().map(|cert| cert.user);
+        self.revokes.iter().filter(move |r| Some(r.user) == holder)
+    }
+
+    /// Returns whose device it is, `None` when it is nobody's or never comes back.
+    pub(super) fn live_user(&self) -> Option<UserId> {
+        let user = self.cert.as_ref()?.user;
+        self.revoked_by().next().is_none().then_some(user)
+    }
+}
+
+impl AuthorityView {
+    /// Returns the sub-rank of revoking a device from another one (B4).
+    pub(super) fn revoker(&self, by: &DeviceId, revoke: &DeviceRevoke) -> i8 {
+        if revoke.identity_sig.is_some() {
+            return 2;
+        }
+        let since = |device| {
+            let first = self.devices.get(device)?.first.winner()?;
+            Some((first.depth, first.id))
+        };
+        let older = since(by)
+            .zip(since(&revoke.device))
+            .is_some_and(|(own, other)| own < other);
+        i8::from(older)
+    }
 }
 
 /// The mutes of one person in one place.

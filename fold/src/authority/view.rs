@@ -28,12 +28,12 @@ impl View for AuthorityView {
     }
 
     fn device_user(&self, device: &DeviceId) -> Option<UserId> {
-        Some(self.devices.get(device)?.cert.as_ref()?.user)
+        self.devices.get(device)?.live_user()
     }
 
-    /// Always false: this version knows no DeviceRevoke ([`Features::KNOWN`]).
-    fn is_device_revoked(&self, _: &DeviceId) -> bool {
-        false
+    fn is_device_revoked(&self, device: &DeviceId) -> bool {
+        let state = self.devices.get(device);
+        state.is_some_and(|state| state.cert.is_some() && state.live_user().is_none())
     }
 
     fn device_count(&self, user: &UserId) -> usize {

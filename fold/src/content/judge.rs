@@ -29,6 +29,8 @@ use oplog::payload::{CutHead, LatePolicy, Verb};
 use oplog::store::StoreError;
 use oplog::{Header, Kind, Lane, OpId, SignedOp};
 
+use crate::authority::RemovalKind;
+
 use super::Bodies;
 use super::standing::{EffectiveRemoval, Sponsorship, Standing};
 
@@ -316,7 +318,7 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
 }
 
 fn is_before_own_leave(header: &Header, removal: &EffectiveRemoval) -> bool {
-    removal.by == header.user && header.hlc <= removal.hlc
+    removal.kind == RemovalKind::Leave && header.hlc <= removal.hlc
 }
 
 fn heads_in(lane: &Lane, removals: &[Arc<EffectiveRemoval>]) -> Vec<CutHead> {

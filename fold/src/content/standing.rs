@@ -6,6 +6,8 @@ use oplog::authority::Rank;
 use oplog::payload::{LatePolicy, PurgeFrom, ScopeCut, Verb};
 use oplog::{DeviceId, EpochId, Header, Hlc, OpId, UserId};
 
+use crate::authority::RemovalKind;
+
 /// The authority fold of everything known, as content ops are judged by it.
 ///
 /// Every answer is a function of the set of accepted control ops and of the header asked about.
@@ -70,6 +72,8 @@ pub enum Sponsorship {
 pub struct EffectiveRemoval {
     /// The act.
     pub op: OpId,
+    /// What it takes out: a person in one of three ways, or a device.
+    pub kind: RemovalKind,
     /// Whose act; the person themselves for a Leave.
     pub by: UserId,
     /// Its time. Counts only against the same person, in a Leave.

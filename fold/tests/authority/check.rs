@@ -21,7 +21,7 @@ pub(crate) fn tell(oracle: &mut Oracle, world: &World) {
         &seen,
         *id.as_bytes(),
         header.hlc.as_raw(),
-        *header.device.as_bytes(),
+        (world.devices[place], *header.device.as_bytes()),
     );
 }
 
@@ -48,6 +48,13 @@ pub(crate) fn check(world: &mut World, oracle: &mut Oracle) {
             outcome.banned.contains(&p),
             "{p:?} in {told}"
         );
+        for n in 0..3 {
+            let device = p.nth_device(n);
+            let revoked = outcome.revoked.contains(&(p, n));
+            assert_eq!(view.is_device_revoked(&device), revoked, "{p:?} in {told}");
+            let live = outcome.since.contains_key(&(p, n)) && !revoked;
+            assert_eq!(view.device_user(&device).is_some(), live, "{p:?} in {told}");
+        }
         let muted = view.mute_at_key(&user, None).is_some();
         assert_eq!(muted, outcome.muted.contains(&p), "{p:?} in {told}");
     }
@@ -61,6 +68,7 @@ pub(crate) fn check(world: &mut World, oracle: &mut Oracle) {
     authority_holds_in_the_effective_past(oracle, &outcome, world);
     bans_yield_to_rank_alone(oracle, &outcome, world);
     leavers_are_silent(oracle, &outcome, world);
+    revoked_devices_are_silent(oracle, &outcome, world);
     the_founder_stays(&outcome, world);
 }
 
@@ -82,7 +90,11 @@ fn ranks_compare_alike(world: &World, oracle: &Oracle) {
 /// A25: nobody acts with an authority that what counts in the act's own past did not give.
 fn authority_holds_in_the_effective_past(oracle: &Oracle, outcome: &Outcome, world: &World) {
     for (i, op) in oracle.ops.iter().enumerate() {
-        let exempt = matches!(op.what, Do::Found | Do::Leave | Do::Admit(..));
+        // What somebody says of their own devices needs no authority here.
+        let exempt = matches!(
+            op.what,
+            Do::Found | Do::Leave | Do::Admit(..) | Do::Revoke(..)
+        );
         if exempt || outcome.counts & (1 << i) == 0 {
             continue;
         }
@@ -123,7 +135,8 @@ fn leavers_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World) {
             continue;
         }
         for (o, op) in oracle.ops.iter().enumerate() {
-            if op.who != leave.who || op.what == Do::Leave || outcome.counts & (1 << o) == 0 {
+            let of_own = matches!(op.what, Do::Leave | Do::Revoke(..));
+            if op.who != leave.who || of_own || outcome.counts & (1 << o) == 0 {
                 continue;
             }
             assert!(
@@ -148,6 +161,32 @@ fn leavers_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World) {
             assert!(
                 !oracle.sees(o, l) || silent,
                 "op {o} after Leave {l}: {:?}",
+                world
+            );
+        }
+    }
+}
+
+/// A25, A1: a device that its person revoked for good did nothing that the revoker had not seen,
+/// but to give up authority in its turn.
+fn revoked_devices_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World) {
+    for (r, revoke) in oracle.ops.iter().enumerate() {
+        let Do::Revoke(n, _) = revoke.what else {
+            continue;
+        };
+        if outcome.counts & (1 << r) == 0 {
+            continue;
+        }
+        for (o, op) in oracle.ops.iter().enumerate() {
+            let gives_up = match op.what {
+                Do::Leave | Do::Revoke(..) | Do::Found => true,
+                Do::Role(p, _) => p == op.who,
+                _ => false,
+            };
+            let silent = op.who != revoke.who || op.device_no() != n || gives_up;
+            assert!(
+                silent || outcome.counts & (1 << o) == 0 || oracle.sees(r, o),
+                "op {o} by a device that {r} revoked, in {:?}",
                 world
             );
         }

@@ -2,8 +2,8 @@
 
 use oplog::authority::View;
 use oplog::payload::{
-    ChannelCreate, ChannelKind, ChannelUpdate, DeviceAdd, History, LatePolicy, PolicySet, Verb,
-    Weight,
+    ChannelCreate, ChannelKind, ChannelUpdate, DeviceAdd, DeviceRevoke, History, LatePolicy,
+    PolicySet, Verb, Weight,
 };
 use oplog::{ChannelId, Digest, Features, Hlc, OpId, Payload};
 
@@ -523,4 +523,107 @@ fn an_old_frontier_folds_again_after_its_snapshot_went() {
     assert_eq!(world.rule(last), Some("B4"));
     let all = world.all();
     assert_eq!(*all, world.fold.recompute(&world.dag, world.dag.heads()));
+}
+
+#[test]
+fn a_revoked_device_is_gone_whatever_it_did_meanwhile() {
+    let (mut world, base) = community();
+    let laptop = world.act(P(2), Do::Device(1), &[base]);
+    // The thief has seen a promotion that the owner of the devices has not.
+    let up = world.act(P(0), Do::Role(P(2), 100), &[laptop]);
+    let loot = world.act_on(1, P(2), Do::Ban(P(4)), &[up]);
+    let exit = world.act_on(1, P(2), Do::Leave, &[up]);
+    let before = world.act_on(1, P(2), Do::Invite(1), &[laptop]);
+    let revoke = world.act(P(2), Do::Revoke(1, false), &[before]);
+    assert!(world.counts(revoke) && world.counts(before));
+    assert_eq!(world.rule(loot), Some("A1"));
+    assert_eq!(world.rule(exit), Some("A1"));
+    assert_eq!((world.weight(2), world.weight(4)), (Some(100), Some(10)));
+    let all = world.all();
+    let device = P(2).nth_device(1);
+    assert!(all.is_device_revoked(&device) && all.device_user(&device).is_none());
+    assert_eq!(all.device_count(&P(2).user()), 1);
+    assert!(!all.authorised_devices().contains_key(&device));
+    let end = all.device(&device).expect("still shown").ended_by;
+    assert_eq!(end, Some(world.ids[revoke]));
+    assert!(!world.is_allowed(P(2), &Do::Device(1), &[revoke]));
+}
+
+#[test]
+fn of_two_devices_the_older_wins_and_the_identity_key_beats_both() {
+    let (mut world, base) = community();
+    let laptop = world.act(P(2), Do::Device(1), &[base]);
+    let by_younger = world.act_on(1, P(2), Do::Revoke(0, false), &[laptop]);
+    let by_older = world.act(P(2), Do::Revoke(1, false), &[laptop]);
+    assert_eq!(world.rule(by_younger), Some("A1"));
+    assert!(world.counts(by_older));
+    // The older one was the stolen one: a third device, which only the identity key knows.
+    let by_key = world.act_on(2, P(2), Do::Revoke(0, true), &[laptop]);
+    assert_eq!(world.rule(by_older), Some("A1"));
+    assert!(world.counts(by_key) && world.counts(by_younger));
+    let live = |world: &mut World, n| world.all().device_user(&P(2).nth_device(n)).is_some();
+    assert!(!live(&mut world, 0) && live(&mut world, 1));
+    // Of equals neither stops the other.
+    let (mut world, base) = community();
+    let laptop = world.act(P(2), Do::Device(1), &[base]);
+    let phone = world.act(P(2), Do::Device(2), &[laptop]);
+    let a = world.act_on(1, P(2), Do::Revoke(0, true), &[phone]);
+    let b = world.act(P(2), Do::Revoke(1, true), &[phone]);
+    assert!(world.counts(a) && world.counts(b));
+    assert!(!live(&mut world, 0) && !live(&mut world, 1) && live(&mut world, 2));
+}
+
+/// Else a kick that raced the revocation would bring a stolen device back with the person.
+#[test]
+fn a_kick_does_not_undo_the_revocation_of_a_device() {
+    let (mut world, base) = community();
+    let laptop = world.act(P(4), Do::Device(1), &[base]);
+    let revoke = world.act(P(4), Do::Revoke(1, false), &[laptop]);
+    let kick = world.act(P(1), Do::Kick(P(4)), &[laptop]);
+    assert!(world.counts(revoke) && world.counts(kick));
+    world.act(P(1), Do::Add(vec![(P(4), 10)]), &[kick]);
+    assert_eq!(world.weight(4), Some(10));
+    let all = world.all();
+    assert_eq!(all.device_user(&P(4).nth_device(1)), None);
+    assert_eq!(all.device_user(&P(4).device()), Some(P(4).user()));
+    // Nobody revokes for others, though they claim the key (acceptance refuses it).
+    let Payload::DeviceRevoke(theft) = world.payload(&Do::Revoke(0, true)) else {
+        return;
+    };
+    let theft = DeviceRevoke {
+        device: P(4).device(),
+        ..theft
+    };
+    world.say(P(1), 0, Payload::DeviceRevoke(theft), &[base]);
+    assert_eq!(
+        world.all().device_user(&P(4).device()),
+        Some(P(4).user()),
+        "only its person revokes a device"
+    );
+}
+
+#[test]
+fn a_revoked_device_says_what_becomes_of_its_late_posts() {
+    let (mut world, base) = community();
+    let laptop = world.act(P(4), Do::Device(1), &[base]);
+    let Payload::DeviceRevoke(lost) = world.payload_of(P(4), &Do::Revoke(1, false)) else {
+        return;
+    };
+    for (compromised, said, late) in [
+        (false, None, LatePolicy::Accept),
+        (true, None, LatePolicy::Reject),
+        (true, Some(LatePolicy::Quarantine), LatePolicy::Quarantine),
+    ] {
+        let mut world = world.clone();
+        let payload = DeviceRevoke {
+            compromised,
+            late: said,
+            ..lost.clone()
+        };
+        let op = world.say(P(4), 0, Payload::DeviceRevoke(payload), &[laptop]);
+        let all = world.all();
+        let ends = all.ends_of(&P(4).nth_device(1));
+        assert_eq!((ends[0].op, ends[0].late), (world.ids[op], late));
+        assert!(all.removals_of(&P(4).user()).is_empty());
+    }
 }

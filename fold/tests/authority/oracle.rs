@@ -20,8 +20,14 @@ pub(crate) struct Op {
     depth: i64,
     id: [u8; 32],
     hlc: u64,
-    device: [u8; 32],
+    device: (u8, [u8; 32]),
     fixed: Fixed,
+}
+
+impl Op {
+    pub(crate) fn device_no(&self) -> u8 {
+        self.device.0
+    }
 }
 
 /// What follows from the op's own past.
@@ -43,6 +49,9 @@ pub(crate) struct Outcome {
     pub(crate) banned: BTreeSet<P>,
     pub(crate) muted: BTreeSet<P>,
     pub(crate) uses: BTreeMap<usize, usize>,
+    /// When each device came in.
+    pub(crate) since: BTreeMap<(P, u8), (i64, [u8; 32])>,
+    pub(crate) revoked: BTreeSet<(P, u8)>,
 }
 
 #[derive(Clone, Default)]
@@ -82,7 +91,7 @@ impl Oracle {
         parents: &[usize],
         id: [u8; 32],
         hlc: u64,
-        device: [u8; 32],
+        device: (u8, [u8; 32]),
     ) {
         let past = parents
             .iter()
@@ -93,7 +102,7 @@ impl Oracle {
             .max()
             .unwrap_or(0);
         let at = self.fold(past);
-        let fixed = self.fixed(who, &what, past, &at);
+        let fixed = self.fixed((who, device.0), &what, past, &at);
         self.ops.push(Op {
             who,
             what,
@@ -122,13 +131,13 @@ impl Oracle {
         a != b && !self.sees(a, b) && !self.sees(b, a)
     }
 
-    fn fixed(&self, who: P, what: &Do, past: Set, at: &Outcome) -> Fixed {
+    fn fixed(&self, (who, device): (P, u8), what: &Do, past: Set, at: &Outcome) -> Fixed {
         let own = at.members.get(&who).copied();
         let weight = own.map_or(0, |(w, _)| w);
         let weight_of = |p: &P| at.members.get(p).map(|(w, _)| *w);
         let above = |p: &P| weight_of(p).map_or(0, |w| (w + 1).min(100));
         let needed = match what {
-            Do::Found | Do::Leave | Do::Merge => 1,
+            Do::Found | Do::Leave | Do::Merge | Do::Device(_) | Do::Revoke(..) => 1,
             Do::Add(members) => {
                 let gives = |w: u8| if w > 10 { to_give(w) } else { w };
                 let most = members.iter().map(|(_, w)| gives(*w)).max();
@@ -148,6 +157,12 @@ impl Oracle {
                 let (w, g, id, user, _) = self.ops[*invite].fixed.rank;
                 (w, g, id, user, -1)
             }
+            Do::Revoke(n, identity) => own.map_or(LOWEST, |(_, (w, g, id, user, _))| {
+                let since = |n: u8| at.since.get(&(who, n));
+                let older = since(device).zip(since(*n)).is_some_and(|(a, b)| a < b);
+                let sub = if *identity { 2 } else { i8::from(older) };
+                (w, g, id, user, sub)
+            }),
             _ => own.map_or(LOWEST, |(_, rank)| rank),
         };
         let (down, confirms) = match what {
@@ -211,7 +226,13 @@ impl Oracle {
         if !op.fixed.member {
             return false;
         }
-        if matches!(op.what, Do::Found | Do::Leave) {
+        if op.what == Do::Found {
+            return true;
+        }
+        if self.device_is_gone(set, guess, o) {
+            return false;
+        }
+        if matches!(op.what, Do::Leave | Do::Revoke(..)) {
             return true;
         }
         let revoked = self.within(set & guess.counts).any(|r| {
@@ -253,6 +274,21 @@ impl Oracle {
         authority && !barred
     }
 
+    /// Its person revoked the device, and had not seen this op.
+    fn device_is_gone(&self, set: Set, guess: &Guess, o: usize) -> bool {
+        let op = &self.ops[o];
+        let gives_up = self.takes_from(o).is_some_and(|(p, _)| p == op.who)
+            || matches!(op.what, Do::Revoke(..));
+        self.within(set & guess.counts).any(|r| {
+            let other = &self.ops[r];
+            r != o
+                && other.who == op.who
+                && matches!(other.what, Do::Revoke(n, _) if n == op.device.0)
+                && !self.sees(r, o)
+                && (!gives_up || other.fixed.rank.4 > op.fixed.rank.4)
+        })
+    }
+
     /// Whether `a` may have a say about `b`: higher rank, or giving up what is one's own.
     fn goes_first(&self, a: usize, b: usize) -> bool {
         let (x, y) = (&self.ops[a], &self.ops[b]);
@@ -260,7 +296,7 @@ impl Oracle {
             self.takes_from(i)
                 .is_some_and(|(p, _)| p == self.ops[i].who)
         };
-        matches!(x.what, Do::Found | Do::Leave)
+        matches!(x.what, Do::Found | Do::Leave | Do::Revoke(..))
             || x.fixed.rank > y.fixed.rank
             || (x.fixed.rank == y.fixed.rank && x.who == y.who && own(a) && !own(b))
     }
@@ -412,7 +448,7 @@ impl Oracle {
             let op = &self.ops[*w];
             let strict = match op.what {
                 Do::Ban(_) => 5,
-                Do::Kick(_) | Do::Leave => 4,
+                Do::Kick(_) | Do::Leave | Do::Revoke(..) => 4,
                 Do::Role(..) if op.fixed.down => 3,
                 Do::Mute(_) => 2,
                 _ => 0,
@@ -474,12 +510,45 @@ impl Oracle {
                 outcome.muted.insert(p);
             }
         }
+        self.devices(set, fixed, &mut outcome);
         for o in self.within(set & fixed.counts) {
             if let Do::Admit(people, invite) = &self.ops[o].what {
                 *outcome.uses.entry(*invite).or_default() += people.len();
             }
         }
         outcome
+    }
+
+    fn devices(&self, set: Set, fixed: &Guess, outcome: &mut Outcome) {
+        let certifies = |w: usize, p: P, n: u8| match &self.ops[w].what {
+            Do::Device(m) => self.ops[w].who == p && *m == n,
+            Do::Found | Do::Add(_) | Do::Admit(..) => {
+                n == 0
+                    && self.on_membership(w, p) == Some(true)
+                    && self.reaches(fixed, w, p, Facet::Member)
+            }
+            _ => false,
+        };
+        let people: BTreeSet<P> = self.within(set).flat_map(|o| self.subjects(o)).collect();
+        for p in people {
+            for n in 0..3 {
+                let certs: Vec<usize> = self
+                    .within(set & fixed.counts)
+                    .filter(|w| certifies(*w, p, n))
+                    .collect();
+                let first = |w: &usize| !certs.iter().any(|v| self.sees(*w, *v));
+                let first = self.winner(certs.iter().copied().filter(first));
+                let Some(first) = first else { continue };
+                let at = (self.ops[first].depth, self.ops[first].id);
+                outcome.since.insert((p, n), at);
+                let gone = self.within(set & fixed.counts).any(|r| {
+                    self.ops[r].who == p && matches!(self.ops[r].what, Do::Revoke(m, _) if m == n)
+                });
+                if gone {
+                    outcome.revoked.insert((p, n));
+                }
+            }
+        }
     }
 
     fn subjects(&self, o: usize) -> Vec<P> {
@@ -493,7 +562,9 @@ impl Oracle {
             | Do::Role(p, _)
             | Do::Mute(p)
             | Do::Unmute(p) => vec![*p],
-            Do::Invite(_) | Do::CloseInvite(_) | Do::Merge => vec![],
+            Do::Invite(_) | Do::CloseInvite(_) | Do::Merge | Do::Device(_) | Do::Revoke(..) => {
+                vec![]
+            }
         }
     }
 

@@ -35,13 +35,15 @@ fn told_by(choices: &[Choice]) -> (World, Oracle) {
         let all = picks.clone();
         picks.retain(|a| !all.iter().any(|b| oracle.sees(*b, *a)));
         let menu = menu(&world);
+        // Most people have one device, so that the rest of the menu is not crowded out.
+        let device = if action % 5 == 0 { seen[0] % 3 } else { 0 };
         let allowed: Vec<&Do> = menu
             .iter()
-            .filter(|what| world.is_allowed(P(*actor), what, &picks))
+            .filter(|what| world.is_allowed_on(device, P(*actor), what, &picks))
             .collect();
         if let Some(what) = allowed.get(usize::from(*action) % allowed.len().max(1)) {
             let what = (*what).clone();
-            world.act(P(*actor), what, &picks);
+            world.act_on(device, P(*actor), what, &picks);
         }
     }
     while oracle.ops.len() < world.ids.len() {
@@ -58,6 +60,9 @@ fn menu(world: &World) -> Vec<Do> {
         Do::Invite(2),
         Do::Add(vec![(P(4), 10), (P(5), 10), (P(6), 20)]),
     ];
+    for n in 0..3 {
+        menu.extend([Do::Device(n), Do::Revoke(n, false), Do::Revoke(n, true)]);
+    }
     for p in (0..PEOPLE).map(P) {
         menu.extend([
             Do::Kick(p),

@@ -6,8 +6,8 @@ use fold::{AuthorityFold, AuthorityView};
 use oplog::authority::{Authority, View};
 use oplog::dag::ControlDag;
 use oplog::payload::{
-    DeviceCert, Genesis, InviteCreate, InviteRevoke, Leave, MemberAdd, Mute, NewMember, Removal,
-    RoleSet, SpaceKind, Unban, Unmute, Weight,
+    DeviceAdd, DeviceCert, DeviceRevoke, Genesis, InviteCreate, InviteRevoke, Leave, MemberAdd,
+    Mute, NewMember, Removal, RoleSet, SpaceKind, Unban, Unmute, Weight,
 };
 use oplog::{
     AcceptedOp, DeviceId, Digest, EpochId, Header, Hlc, OpId, Payload, Scope, SecretKey, Signature,
@@ -35,6 +35,10 @@ pub(crate) enum Do {
     Invite(u32),
     CloseInvite(usize),
     Merge,
+    /// Certifies the author's device of this number.
+    Device(u8),
+    /// Revokes it, with or without the identity key.
+    Revoke(u8, bool),
 }
 
 #[derive(Clone, Default)]
@@ -44,13 +48,16 @@ pub(crate) struct World {
     pub(crate) ids: Vec<OpId>,
     /// Author, action and parents of each op, for whoever wants to judge it independently.
     pub(crate) told: Vec<(P, Do, Vec<usize>)>,
+    /// With which device of theirs each author acted.
+    pub(crate) devices: Vec<u8>,
 }
 
 /// What was done, one line an op: a failure should fit on a screen.
 impl core::fmt::Debug for World {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         for (i, (who, what, seen)) in self.told.iter().enumerate() {
-            writeln!(f, "{i}: {who:?} {what:?} after {seen:?}")?;
+            let device = self.devices[i];
+            writeln!(f, "{i}: {who:?} on {device} {what:?} after {seen:?}")?;
         }
         Ok(())
     }
@@ -113,9 +120,15 @@ impl World {
 
     /// Someone acts, having seen the ops at these places. Returns the op's place.
     pub(crate) fn act(&mut self, who: P, what: Do, seen: &[usize]) -> usize {
-        let payload = self.payload(&what);
+        self.act_on(0, who, what, seen)
+    }
+
+    /// Someone acts with the device of this number.
+    pub(crate) fn act_on(&mut self, device: u8, who: P, what: Do, seen: &[usize]) -> usize {
+        let payload = self.payload_of(who, &what);
         self.told.push((who, what, seen.to_vec()));
-        self.say(who, 0, payload, seen)
+        self.devices.push(device);
+        self.say(who, device, payload, seen)
     }
 
     /// Someone says any payload from any device of theirs.
@@ -210,7 +223,25 @@ impl World {
     }
 
     pub(crate) fn payload(&self, what: &Do) -> Payload {
+        self.payload_of(P(0), what)
+    }
+
+    pub(crate) fn payload_of(&self, who: P, what: &Do) -> Payload {
         match what {
+            Do::Device(n) => Payload::DeviceAdd(DeviceAdd {
+                cert: who.cert(*n),
+                key_package: vec![who.0, *n].into(),
+                identity_sig: None,
+            }),
+            Do::Revoke(n, identity) => Payload::DeviceRevoke(DeviceRevoke {
+                device: who.nth_device(*n),
+                cut: Vec::new(),
+                late: None,
+                reason: String::new(),
+                purge: Vec::new(),
+                compromised: false,
+                identity_sig: identity.then_some(Signature::ZERO),
+            }),
             Do::Found => Payload::Genesis(Genesis {
                 name: "space".into(),
                 kind: SpaceKind::Community,
@@ -278,15 +309,27 @@ impl World {
 
     /// What acceptance would say (R4, R6, R9, A10, A17), by the op's own past.
     pub(crate) fn is_allowed(&mut self, who: P, what: &Do, seen: &[usize]) -> bool {
+        self.is_allowed_on(0, who, what, seen)
+    }
+
+    pub(crate) fn is_allowed_on(&mut self, device: u8, who: P, what: &Do, seen: &[usize]) -> bool {
         let at = self.view(seen);
         let user = who.user();
+        let holds = |n: u8| at.device_user(&who.nth_device(n)) == Some(user);
+        if !holds(device) && !matches!(what, Do::Revoke(_, true)) {
+            return false;
+        }
         let (Some(weight), Some(rank)) = (at.weight(&user), at.rank(&user)) else {
             return matches!(what, Do::Found);
         };
         let weight = weight.get();
         let outranks = |p: &P| at.rank(&p.user()).is_some_and(|r| r < rank);
         let undoes = |r: Option<oplog::authority::Restriction>| r.is_none_or(|r| rank >= r.rank);
-        let may_join = |p: &P| !at.is_member(&p.user()) && at.ban(&p.user()).is_none();
+        let may_join = |p: &P| {
+            !at.is_member(&p.user())
+                && at.ban(&p.user()).is_none()
+                && !at.is_device_revoked(&p.device())
+        };
         match what {
             Do::Found => false,
             Do::Add(members) => {
@@ -328,6 +371,8 @@ impl World {
             Do::Invite(_) => weight >= 20,
             Do::CloseInvite(invite) => weight >= 20 && at.invite(&self.ids[*invite]).is_some(),
             Do::Merge => seen.len() > 1,
+            Do::Device(n) => !holds(*n) && !at.is_device_revoked(&who.nth_device(*n)),
+            Do::Revoke(n, _) => holds(*n),
         }
     }
 }

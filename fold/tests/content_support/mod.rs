@@ -18,6 +18,7 @@ use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use fold::authority::RemovalKind;
 use fold::content::{
     Bodies, ContentView, Cursor, EffectiveRemoval, Include, Line, PostState, PostView, Sponsorship,
     Standing, index,
@@ -217,6 +218,7 @@ pub fn rank(weight: u8, seniority: u64) -> Rank {
 pub fn removal(op: OpId, late: LatePolicy) -> EffectiveRemoval {
     EffectiveRemoval {
         op,
+        kind: RemovalKind::Kick,
         by: UserId::from_bytes([0xad; 32]),
         hlc: hlc(1_000_000),
         rank: rank(50, 1),

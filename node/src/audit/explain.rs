@@ -137,6 +137,7 @@ impl Space {
                 channel.short()
             ),
             Key::Device(device) => format!("whose device {} is", device.short()),
+            Key::DeviceEnd(device) => format!("that device {} is revoked for good", device.short()),
             Key::Channel(id, field) => {
                 format!("{field:?} of channel {}", id.short()).to_lowercase()
             }
@@ -162,6 +163,7 @@ fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key> {
         Payload::Mute(mute) => vec![Key::Mute(mute.target, mute.channel)],
         Payload::Unmute(unmute) => vec![Key::Mute(unmute.target, unmute.channel)],
         Payload::DeviceAdd(add) => vec![Key::Device(add.cert.device)],
+        Payload::DeviceRevoke(revoke) => vec![Key::DeviceEnd(revoke.device)],
         Payload::InviteCreate(_) => vec![Key::Invite(*op)],
         Payload::InviteRevoke(revoke) => vec![Key::Invite(revoke.invite)],
         Payload::ChannelUpdate(update) => {

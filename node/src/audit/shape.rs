@@ -135,6 +135,15 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
             ("key_package", Leaf),
             ("identity_sig", Leaf),
         ],
+        Kind::DeviceRevoke => &[
+            ("device", Leaf),
+            ("cut", List(&CUT)),
+            ("late", Leaf),
+            ("reason", Leaf),
+            ("purge", List(&PURGE)),
+            ("compromised", Leaf),
+            ("identity_sig", Leaf),
+        ],
         Kind::Commit => &[
             ("parent", Leaf),
             ("mls", Leaf),
@@ -171,7 +180,6 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
         | Kind::ModRestore
         | Kind::Pin
         | Kind::Unpin
-        | Kind::DeviceRevoke
         | Kind::QuorumAct
         | Kind::CommitComplaint
         | Kind::CutAttest

@@ -4,8 +4,8 @@ use crate::authority::{Authority, View};
 use crate::keys;
 use crate::kind::Kind;
 use crate::payload::{
-    DeviceAdd, DeviceCert, InviteCreate, MemberAdd, Mute, NewMember, Payload, RoleSet, Unmute,
-    Verb, Weight,
+    DeviceAdd, DeviceCert, DeviceRevoke, InviteCreate, MemberAdd, Mute, NewMember, Payload,
+    RoleSet, Unmute, Verb, Weight,
 };
 
 use super::{AcceptError, DEVICES_PER_USER_MAX, Judge, Passport, permission};
@@ -38,6 +38,17 @@ impl<A: Authority> Judge<'_, A> {
                         Ok(()) => Ok(Passport::Identity),
                         Err(_) => Err(AcceptError::BadProof),
                     }
+                }
+            },
+            Some(Payload::DeviceRevoke(revoke)) => match &revoke.identity_sig {
+                None => Ok(Passport::Group),
+                // The identity key vouches for the device that writes, whichever it is: somebody
+                // who lost all of theirs has none that may be added before one is revoked.
+                Some(sig) => {
+                    let message = DeviceRevoke::identity_message(&h.binding(), &revoke.device);
+                    keys::verify(h.user.as_bytes(), &message, sig)
+                        .map(|()| Passport::OwnCertificate)
+                        .map_err(|_which| AcceptError::BadProof)
                 }
             },
             _ => Ok(Passport::Group),
@@ -125,6 +136,16 @@ impl<A: Authority> Judge<'_, A> {
                 }
                 self.device_is_free(&add.cert)?;
                 self.changes_something(self.view.device_user(&add.cert.device).is_none())
+            }
+            Payload::DeviceRevoke(revoke) => {
+                let device = revoke.device;
+                if self.view.device_user(&device) == Some(user) {
+                    Ok(())
+                } else if self.view.is_device_revoked(&device) {
+                    Err(AcceptError::DeviceRevoked { device })
+                } else {
+                    Err(AcceptError::NotOwnDevice { device })
+                }
             }
             Payload::Genesis(_)
             | Payload::Merge

@@ -226,6 +226,12 @@ pub enum AcceptError {
         /// The device.
         device: DeviceId,
     },
+    /// R8. Only one's own devices are revoked.
+    #[error("device {device} is not the author's")]
+    NotOwnDevice {
+        /// The device.
+        device: DeviceId,
+    },
     /// R8. Eight live devices are enough.
     #[error("{user} has too many devices")]
     TooManyDevices {
@@ -379,6 +385,7 @@ impl AcceptError {
             | Self::BadProof
             | Self::DeviceTaken { .. }
             | Self::DeviceRevoked { .. }
+            | Self::NotOwnDevice { .. }
             | Self::TooManyDevices { .. }
             | Self::AlreadyMember { .. }
             | Self::TargetNotMember { .. }
@@ -440,6 +447,7 @@ impl AcceptError {
             | Self::BadProof
             | Self::DeviceTaken { .. }
             | Self::DeviceRevoked { .. }
+            | Self::NotOwnDevice { .. }
             | Self::TooManyDevices { .. }
             | Self::AlreadyMember { .. }
             | Self::TargetNotMember { .. }

@@ -62,7 +62,9 @@ impl ControlRecords {
     /// ops with keys of their own, and views are what costs.
     pub(crate) fn is_stranger(&self, op: &SignedOp) -> bool {
         let h = op.header();
-        let device = self.devices.contains(&h.device) || h.kind() == Some(Kind::DeviceAdd);
+        // These may come from a device that nothing certified yet (A1).
+        let self_vouching = matches!(h.kind(), Some(Kind::DeviceAdd | Kind::DeviceRevoke));
+        let device = self.devices.contains(&h.device) || self_vouching;
         !device || !self.users.contains(&h.user)
     }
 

@@ -18,9 +18,6 @@ use crate::payload::{ChannelKind, CommitClass, InviteCreate, Payload, RosterDelt
 /// The reference fold. Cost: about n² for a view, n³ for the first view over n control ops.
 #[derive(Clone, Debug, Default)]
 pub struct NaiveAuthority {
-    /// Devices that every view made from now on calls revoked. No op of this version revokes one:
-    /// this stands in for the feature.
-    pub revoked: BTreeSet<DeviceId>,
     epochs: BTreeMap<EpochId, EpochRecord>,
     acts: BTreeMap<OpId, Arc<Act>>,
     views: BTreeMap<Vec<OpId>, Arc<NaiveView>>,
@@ -51,8 +48,10 @@ pub struct NaiveView {
     pub key_packages: BTreeMap<DeviceId, Vec<(Digest, OpId)>>,
     /// The ops of this past that are void.
     pub void: BTreeSet<OpId>,
-    /// Revoked devices: see [`NaiveAuthority::revoked`].
+    /// Devices that never come back (A1).
     pub revoked: BTreeSet<DeviceId>,
+    /// Where each certified device came in: depth and op.
+    pub certified: BTreeMap<DeviceId, (u64, OpId)>,
 }
 
 /// One control op with what its own past says about it.
@@ -83,10 +82,10 @@ impl NaiveAuthority {
         let payload = node.op.payload().ok()??;
         let frontier: Vec<OpId> = node.op.header().refs().collect();
         let before = self.view(dag, &frontier);
-        let user = node.op.header().user;
+        let (user, device) = (node.op.header().user, node.op.header().device);
         let act = Arc::new(Act {
             op: Arc::clone(&node.op),
-            rank: rank_of(&payload, &user, &before),
+            rank: rank_of(&payload, &user, &device, &before),
             needed: needed(&payload, &user, &before),
             lowers: matches!(&payload, Payload::RoleSet(set)
                 if before.weight(&set.target).is_some_and(|now| set.weight < now)),
@@ -114,9 +113,7 @@ impl Authority for NaiveAuthority {
             .collect();
         // Parents first, so that judging an act finds the views before it done: no deep recursion.
         let acts: Vec<Arc<Act>> = ids.iter().filter_map(|id| self.act(dag, id)).collect();
-        let mut view = Fold::new(dag, acts).view();
-        view.revoked.clone_from(&self.revoked);
-        let view = Arc::new(view);
+        let view = Arc::new(Fold::new(dag, acts).view());
         self.views.insert(frontier, Arc::clone(&view));
         view
     }
@@ -171,8 +168,22 @@ impl Authority for NaiveAuthority {
     }
 }
 
-fn rank_of(payload: &Payload, user: &UserId, before: &NaiveView) -> Rank {
+fn rank_of(payload: &Payload, user: &UserId, device: &DeviceId, before: &NaiveView) -> Rank {
     match payload {
+        Payload::DeviceRevoke(revoke) => {
+            let since = |device| before.certified.get(device);
+            let older = since(device)
+                .zip(since(&revoke.device))
+                .is_some_and(|(own, other)| own < other);
+            Rank {
+                sub: if revoke.identity_sig.is_some() {
+                    2
+                } else {
+                    i8::from(older)
+                },
+                ..before.rank(user).unwrap_or(LEAST)
+            }
+        }
         Payload::Genesis(_) => Rank::TOP,
         Payload::MemberAdd(add) => match add.invite.and_then(|id| before.invites.get(&id)) {
             Some((_, rank, _)) => rank.just_below(),
@@ -236,9 +247,15 @@ impl<'a> Fold<'a> {
         };
         let mut order = fold.acts.clone();
         order.sort_by_key(|act| {
-            // Self-revocations first among equals (A12), then parents before children.
+            // What devices say of each other comes first, then who goes; self-revocations are
+            // first among equals (A12), then parents before children.
+            let stage = match act.payload {
+                Payload::DeviceRevoke(_) => (0, Reverse(act.rank.sub)),
+                Payload::Leave(_) => (1, Reverse(0)),
+                _ => (2, Reverse(0)),
+            };
             let later = !act.revokes_author();
-            (Reverse(act.rank), later, act.depth, act.id())
+            (stage, Reverse(act.rank), later, act.depth, act.id())
         });
         for act in order {
             let effective = fold.decide(&act);
@@ -251,10 +268,26 @@ impl<'a> Fold<'a> {
         match &act.payload {
             // Commits are facts about keys, never void (K2); a Merge says nothing.
             Payload::Genesis(_) | Payload::Commit(_) | Payload::Merge => true,
+            _ if self.device_is_revoked(act) => false,
+            Payload::DeviceRevoke(_) | Payload::Leave(_) => true,
             // By an invite: its authority is the invite's (A17).
             Payload::MemberAdd(add) if let Some(invite) = add.invite => self.counts(&invite),
             _ => self.has_live_grant(act) && !self.is_voided(act),
         }
+    }
+
+    /// A1: its person revoked the device without having seen this, or though it had seen that.
+    fn device_is_revoked(&self, act: &Act) -> bool {
+        let h = act.op.header();
+        let gives_up = act.revokes_author() || act.revoked_device().is_some();
+        self.acts.iter().any(|r| {
+            r.revoked_device() == Some(h.device)
+                && r.op.header().user == h.user
+                && r.id() != act.id()
+                && self.counts(&r.id())
+                && !self.dag.precedes(&act.id(), &r.id())
+                && !(gives_up && r.rank.sub <= act.rank.sub)
+        })
     }
 
     /// A9: a grant of what was needed, of higher rank, that no revocation came between.
@@ -448,7 +481,17 @@ impl<'a> Fold<'a> {
                 let certs = act.certifies();
                 certs.into_iter().find(|(d, _)| *d == device).map(|c| c.1)
             });
-            if let Some((_, user)) = owner {
+            let Some((_, user)) = owner else { continue };
+            let counted = || self.acts.iter().filter(|act| self.counts(&act.id()));
+            let certs = counted().filter(|act| act.certifies().contains(&(device, user)));
+            if let Some(first) = certs.map(|act| (act.depth, act.id())).min() {
+                view.certified.insert(device, first);
+            }
+            let revokes =
+                |act: &Act| act.revoked_device() == Some(device) && act.op.header().user == user;
+            if counted().any(|act| revokes(act)) {
+                view.revoked.insert(device);
+            } else {
                 view.devices.insert(device, user);
             }
         }
@@ -591,6 +634,13 @@ impl Act {
     fn revokes_author(&self) -> bool {
         let own = self.role_of() == Some(self.op.header().user) && self.lowers;
         own || matches!(self.payload, Payload::Leave(_))
+    }
+
+    fn revoked_device(&self) -> Option<DeviceId> {
+        match &self.payload {
+            Payload::DeviceRevoke(p) => Some(p.device),
+            _ => None,
+        }
     }
 
     fn certifies(&self) -> Vec<(DeviceId, UserId)> {

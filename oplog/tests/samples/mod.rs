@@ -158,6 +158,32 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
             key_package: d.vec(300).into(),
             identity_sig: d.maybe(|d| Signature::from_bytes(d.bytes())),
         }),
+        Kind::DeviceRevoke => {
+            let (device, channel) = (device(d), Scope::Channel(channel(d)));
+            Payload::DeviceRevoke(DeviceRevoke {
+                device,
+                cut: vec![ScopeCut {
+                    scope: channel,
+                    heads: d
+                        .maybe(|d| CutHead {
+                            device,
+                            seq: d.number(),
+                            op: op(d),
+                        })
+                        .into_iter()
+                        .collect(),
+                }],
+                late: d.maybe(late),
+                reason: d.text(0, 99),
+                purge: d.sorted(1, |d| PurgeFrom {
+                    device,
+                    scope: channel,
+                    seq: d.number(),
+                }),
+                compromised: d.up_to(1) == 1,
+                identity_sig: d.maybe(|d| Signature::from_bytes(d.bytes())),
+            })
+        }
         Kind::Commit => Payload::Commit(Commit {
             parent: EpochId::from_bytes(d.bytes()),
             mls: d.vec(400).into(),
@@ -215,8 +241,7 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
         Kind::ModRestore => Payload::ModRestore,
         Kind::Pin => Payload::Pin,
         Kind::Unpin => Payload::Unpin,
-        Kind::DeviceRevoke
-        | Kind::QuorumAct
+        Kind::QuorumAct
         | Kind::CommitComplaint
         | Kind::CutAttest
         | Kind::EquivocationProof
