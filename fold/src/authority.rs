@@ -11,7 +11,7 @@
 //! - An op inserted on all heads changes no verdict but its own: O(log n) on persistent maps.
 //! - An op inserted beside others costs one sweep over the bubble: everything that does not
 //!   lie in the past of the last op that every op of the bubble had seen. Module `pass` says why
-//!   that is exact.
+//!   that is exact. The one exception, a second proof against a device, costs a sweep over all.
 //! - Nothing here panics or recurses on odd graphs; acceptance is assumed, not needed.
 
 mod act;
@@ -176,7 +176,12 @@ impl AuthorityFold {
         };
         let act = Arc::new(Act::judge(node, payload, &at, invite_rank));
         self.acts.insert(id, act.clone());
-        let view = apply::fold_onto(dag, &at, vec![act], vec![id]);
+        let acts = vec![act];
+        let view = if apply::changes_nothing_before(&at, &acts) {
+            apply::fold_onto(dag, &at, acts, vec![id])
+        } else {
+            self.recompute(dag, &[id])
+        };
         self.remember(id, Arc::new(view));
     }
 
@@ -256,7 +261,11 @@ impl AuthorityFold {
                 open.extend(node.op.header().refs().filter_map(at));
             }
         };
-        apply::fold_onto(dag, base, bubble, frontier.to_vec())
+        if apply::changes_nothing_before(base, &bubble) {
+            apply::fold_onto(dag, base, bubble, frontier.to_vec())
+        } else {
+            self.recompute(dag, frontier)
+        }
     }
 
     fn known(&self, frontier: &[OpId]) -> Vec<OpId> {

@@ -62,6 +62,11 @@ pub enum VoidReason {
         /// The revocation.
         by: OpId,
     },
+    /// B11. Its device signed two ops for one place, and no proof of that had seen this op.
+    Frozen {
+        /// The first proof.
+        by: OpId,
+    },
     /// A9. Nothing effective in its past, from above its own rank, still gave its author the
     /// authority it needed.
     NoLiveGrant {
@@ -103,6 +108,7 @@ impl VoidReason {
             Self::Revoked { .. } => "B4",
             Self::SelfRevoked { .. } => "A12",
             Self::DeviceRevoked { .. } => "A1",
+            Self::Frozen { .. } => "B11",
             Self::NoLiveGrant { .. } => "A9",
             Self::InviteVoid { .. } | Self::InviteRevoked { .. } | Self::InviteOverused { .. } => {
                 "A17"
@@ -119,6 +125,7 @@ impl VoidReason {
             Self::Revoked { by }
             | Self::SelfRevoked { by }
             | Self::DeviceRevoked { by }
+            | Self::Frozen { by }
             | Self::Outranked { by } => vec![*by],
             Self::NoLiveGrant { taken_by } => taken_by.iter().copied().collect(),
             Self::InviteVoid { invite } | Self::InviteOverused { invite } => vec![*invite],
@@ -141,6 +148,11 @@ impl fmt::Display for VoidReason {
             Self::DeviceRevoked { by } => {
                 write!(f, "its device was revoked by op {}", by.short())
             }
+            Self::Frozen { by } => write!(
+                f,
+                "its device equivocates, as op {} proves without having seen it",
+                by.short()
+            ),
             Self::NoLiveGrant { taken_by: None } => f.write_str("no live grant"),
             Self::NoLiveGrant { taken_by: Some(by) } => {
                 write!(f, "no live grant, taken by op {}", by.short())

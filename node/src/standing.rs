@@ -106,7 +106,7 @@ impl Standing for SpaceStanding<'_> {
                     by: r.author,
                     hlc: r.hlc,
                     rank,
-                    cut: r.cut.to_vec(),
+                    cut: r.cut,
                     late: r.late,
                     purge: r.purge.to_vec(),
                     reason: r.reason.to_owned(),

@@ -78,9 +78,9 @@ kinds! {
     ReaddRequest = 19, "readd-request";
     /// Says that a commit's path does not decrypt (feature [`Features::FORKS`]).
     CommitComplaint = 20, "commit-complaint";
-    /// Adds coverage to a removal (feature [`Features::FORKS`]).
+    /// Adds coverage to a removal.
     CutAttest = 21, "cut-attest";
-    /// Proves two ops at one place of a lane (feature [`Features::FORKS`]).
+    /// Proves two ops at one place of a lane, and freezes their device.
     EquivocationProof = 22, "equivocation-proof";
     /// Makes the past final (feature [`Features::SEAL`]).
     Seal = 23, "seal";
@@ -128,7 +128,7 @@ impl Kind {
     pub const fn feature(self) -> Features {
         match self {
             Self::QuorumAct => Features::QUORUM,
-            Self::CommitComplaint | Self::CutAttest | Self::EquivocationProof => Features::FORKS,
+            Self::CommitComplaint => Features::FORKS,
             Self::Seal => Features::SEAL,
             Self::ReadMarker => Features::PRIVATE_LOG,
             Self::Genesis
@@ -150,6 +150,8 @@ impl Kind {
             | Self::DeviceRevoke
             | Self::Commit
             | Self::ReaddRequest
+            | Self::CutAttest
+            | Self::EquivocationProof
             | Self::ThreadCreate
             | Self::ThreadUpdate
             | Self::Post
@@ -200,7 +202,7 @@ impl Features {
     pub const NONE: Self = Self(0);
     /// Acts of an admin quorum.
     pub const QUORUM: Self = Self(1 << 1);
-    /// Complaints, attests and equivocation proofs.
+    /// Complaints.
     pub const FORKS: Self = Self(1 << 2);
     /// Seals.
     pub const SEAL: Self = Self(1 << 3);

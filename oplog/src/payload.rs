@@ -7,6 +7,7 @@
 
 mod content;
 mod control;
+mod evidence;
 mod member;
 
 pub use content::{
@@ -18,6 +19,7 @@ pub use control::{
     DeviceRevoke, History, InviteCreate, InviteRevoke, LatePolicy, Leave, Mute, PolicySet,
     PurgeFrom, Removal, RoleSet, RosterDelta, RosterEntry, ScopeCut, Unban, Unmute, Verb,
 };
+pub use evidence::{CutAttest, EquivocationProof, SignedHeader};
 pub use member::{
     CERT_BYTES_MAX, DeviceAdd, DeviceCert, Genesis, KEY_PACKAGE_BYTES_MAX, MEMBERS_PER_ADD_MAX,
     MemberAdd, NAME_BYTES_MAX, NewMember, ReaddRequest, SpaceKind, Weight,
@@ -52,6 +54,8 @@ pub enum Payload {
     DeviceRevoke(DeviceRevoke),
     Commit(Commit),
     ReaddRequest(ReaddRequest),
+    EquivocationProof(EquivocationProof),
+    CutAttest(CutAttest),
     ThreadCreate(ThreadCreate),
     ThreadUpdate(ThreadUpdate),
     Post(Post),
@@ -89,6 +93,8 @@ impl Payload {
             Self::DeviceRevoke(_) => Kind::DeviceRevoke,
             Self::Commit(_) => Kind::Commit,
             Self::ReaddRequest(_) => Kind::ReaddRequest,
+            Self::EquivocationProof(_) => Kind::EquivocationProof,
+            Self::CutAttest(_) => Kind::CutAttest,
             Self::ThreadCreate(_) => Kind::ThreadCreate,
             Self::ThreadUpdate(_) => Kind::ThreadUpdate,
             Self::Post(_) => Kind::Post,
@@ -127,6 +133,8 @@ impl Payload {
             Self::DeviceRevoke(p) => codec::encode(p),
             Self::Commit(p) => codec::encode(p),
             Self::ReaddRequest(p) => codec::encode(p),
+            Self::EquivocationProof(p) => codec::encode(p),
+            Self::CutAttest(p) => codec::encode(p),
             Self::ThreadCreate(p) => codec::encode(p),
             Self::ThreadUpdate(p) => codec::encode(p),
             Self::Post(p) => codec::encode(p),
@@ -162,6 +170,8 @@ impl Payload {
             Kind::DeviceRevoke => Self::DeviceRevoke(codec::decode(what, bytes)?),
             Kind::Commit => Self::Commit(codec::decode(what, bytes)?),
             Kind::ReaddRequest => Self::ReaddRequest(codec::decode(what, bytes)?),
+            Kind::EquivocationProof => Self::EquivocationProof(codec::decode(what, bytes)?),
+            Kind::CutAttest => Self::CutAttest(codec::decode(what, bytes)?),
             Kind::ThreadCreate => Self::ThreadCreate(codec::decode(what, bytes)?),
             Kind::ThreadUpdate => Self::ThreadUpdate(codec::decode(what, bytes)?),
             Kind::Post => Self::Post(codec::decode(what, bytes)?),
@@ -174,12 +184,7 @@ impl Payload {
             Kind::ModRestore => no_payload(what, bytes, Self::ModRestore)?,
             Kind::Pin => no_payload(what, bytes, Self::Pin)?,
             Kind::Unpin => no_payload(what, bytes, Self::Unpin)?,
-            Kind::QuorumAct
-            | Kind::CommitComplaint
-            | Kind::CutAttest
-            | Kind::EquivocationProof
-            | Kind::Seal
-            | Kind::ReadMarker => {
+            Kind::QuorumAct | Kind::CommitComplaint | Kind::Seal | Kind::ReadMarker => {
                 return Err(forbidden(
                     what,
                     "this kind needs a feature that this version lacks",
@@ -206,6 +211,8 @@ impl Payload {
             Self::DeviceRevoke(p) => p.check_limits(),
             Self::Commit(p) => p.check_limits(),
             Self::ReaddRequest(p) => p.check_limits(),
+            Self::EquivocationProof(p) => p.check_limits(),
+            Self::CutAttest(p) => p.check_limits(),
             Self::ThreadCreate(p) => p.check_limits(),
             Self::ThreadUpdate(p) => p.check_limits(),
             Self::Post(p) => p.check_limits(),

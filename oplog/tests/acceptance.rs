@@ -5,9 +5,10 @@
 mod world;
 
 use oplog::payload::{
-    ChannelPermission, ChannelUpdate, DeviceAdd, DeviceRevoke, Edit, InviteRevoke, Leave,
-    ModTombstone, Mute, Payload, PolicySet, PurgeFrom, React, ReaddRequest, Removal, RoleSet,
-    SpaceKind, ThreadCreate, ThreadUpdate, Unban, Unmute, Verb, Weight,
+    ChannelPermission, ChannelUpdate, CutAttest, CutHead, DeviceAdd, DeviceRevoke, Edit,
+    EquivocationProof, InviteRevoke, Leave, ModTombstone, Mute, Payload, PolicySet, PurgeFrom,
+    React, ReaddRequest, Removal, RoleSet, ScopeCut, SignedHeader, SpaceKind, ThreadCreate,
+    ThreadUpdate, Unban, Unmute, Verb, Weight,
 };
 use oplog::testing::{Device, TestSpace, channel_create, invite, member_add, post};
 use oplog::{
@@ -179,7 +180,7 @@ fn s1_what_an_op_names_is_valid_and_of_its_plane() {
 fn a18_new_kinds_need_a_feature_that_an_owner_switched_on() {
     let mut w = World::new();
     let revoke = |w: &mut World| {
-        let draft = w.space.op(&w.member, Payload::Merge).kind(21);
+        let draft = w.space.op(&w.member, Payload::Merge).kind(23);
         draft.bytes(b"from the future".to_vec()).forge()
     };
     let unknown = |w: &mut World| w.space.post(&w.member, w.chat, "?").kind(200).forge();
@@ -963,6 +964,117 @@ fn r8_people_revoke_their_own_devices() {
     w.refuses(Rule::R4, "NotTheirDevice", &op);
 }
 
+fn signed(op: &SignedOp) -> SignedHeader {
+    SignedHeader {
+        header: op.header_bytes().to_vec().into(),
+        sig: *op.signature(),
+    }
+}
+
+fn proof(a: &SignedOp, b: &SignedOp) -> EquivocationProof {
+    let mut both = [signed(a), signed(b)];
+    both.sort();
+    let [first, second] = both;
+    EquivocationProof {
+        first,
+        second,
+        cut: vec![],
+    }
+}
+
+#[test]
+fn r8_two_headers_for_one_place_prove_equivocation() {
+    let mut w = World::new();
+    let (guest, member) = (w.guest.clone(), w.member.clone());
+    let first = w.space.post(&member, w.chat, "one").forge();
+    let second = w.space.post(&member, w.chat, "two").forge();
+    let later = w.space.post(&member, w.chat, "three").tweak(|h| h.seq += 1);
+    let later = later.forge();
+    let elsewhere = w.space.post(&member, w.forum, "one").forge();
+    let mut abroad = TestSpace::found(2);
+    let foreign = ["x", "y"].map(|body| abroad.post(&member, w.chat, body).forge());
+    let good = proof(&first, &second);
+    let mut unsigned = good.clone();
+    unsigned.first.sig = signed(&later).sig;
+    let mut strays = good.clone();
+    strays.cut = vec![ScopeCut {
+        scope: Scope::Control,
+        heads: vec![CutHead {
+            device: guest.id(),
+            seq: 0,
+            op: first.id(),
+        }],
+    }];
+    for (bad, variant) in [
+        (proof(&first, &later), "NotEquivocation"),
+        (proof(&first, &elsewhere), "NotEquivocation"),
+        (proof(&foreign[0], &foreign[1]), "NotEquivocation"),
+        (unsigned, "NotEquivocation"),
+        (strays, "NotEquivocation"),
+        (proof(&first, &first), "Payload"),
+    ] {
+        let op = w.space.op(&guest, Payload::EquivocationProof(bad));
+        let op = op.forge();
+        w.refuses(Rule::R8, variant, &op);
+    }
+    // Any member proves it, with ops that nobody accepted; once each.
+    let proves = Payload::EquivocationProof(good);
+    w.space.op(&guest, proves.clone()).sign();
+    w.catch_up();
+    let op = w.space.op(&guest, proves.clone()).forge();
+    w.refuses(Rule::R8, "NoEffect", &op);
+    w.space.op(&w.moderator, proves).sign();
+    w.catch_up();
+    // The device is frozen for whoever has seen it: it writes no more, and is nobody's again.
+    let op = w.space.post(&member, w.chat, "still here").forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
+    let op = w.space.op(&member, Payload::Merge).forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
+    let owner = w.owner.clone();
+    let op = w.space.commit(&owner, &[], &[]).forge();
+    w.refuses(Rule::K2, "Delta", &op);
+    w.space.commit(&owner, &[], &[member.id()]).sign();
+    let fresh = w.space.person("member").device(1);
+    let add = w.space.op(&fresh, device_add(&fresh));
+    add.identity_signed().sign();
+    w.catch_up();
+}
+
+#[test]
+fn r8_an_attest_adds_to_a_removal_that_it_saw() {
+    let mut w = World::new();
+    let (moderator, member) = (w.moderator.clone(), w.member.clone());
+    let cut = |scope| {
+        vec![ScopeCut {
+            scope,
+            heads: vec![],
+        }]
+    };
+    let before = w.space.heads();
+    let removal = w.space.op(&w.admin, kick(&member)).sign().id();
+    w.catch_up();
+    let chat = Scope::Channel(w.chat);
+    let attest = |removal, cut| Payload::CutAttest(CutAttest { removal, cut });
+    let other = w.space.genesis().id();
+    for (removal, cut, variant) in [
+        (other, cut(chat), "NotRemoval"),
+        (OpId::from_bytes([7; 32]), cut(chat), "NotRemoval"),
+        (removal, vec![], "Payload"),
+        (removal, cut(Scope::Control), "Payload"),
+    ] {
+        let op = w.space.op(&moderator, attest(removal, cut)).forge();
+        w.refuses(Rule::R8, variant, &op);
+    }
+    let unseen = w.space.op(&moderator, attest(removal, cut(chat)));
+    let unseen = unseen.ctl(&before).forge();
+    w.refuses(Rule::R8, "NotRemoval", &unseen);
+    let second = w.second_member.clone();
+    let op = w.space.op(&second, attest(removal, cut(chat))).forge();
+    w.refuses(Rule::R6, "NotPermitted", &op);
+    w.space.op(&moderator, attest(removal, cut(chat))).sign();
+    w.catch_up();
+}
+
 /// A1: who lost every device comes back with the identity key alone.
 #[test]
 fn r5_the_identity_key_revokes_from_a_device_that_nobody_knows() {
@@ -1102,13 +1214,13 @@ fn a_verdict_is_remembered_and_can_be_reached_again() {
 fn kinds_of_an_enabled_feature_wait_and_so_does_what_builds_on_them() {
     let mut w = World::new();
     let on = Payload::PolicySet(PolicySet {
-        features: Some(Features::FORKS.bits()),
+        features: Some(Features::SEAL.bits()),
         ..PolicySet::default()
     });
     w.space.op(&w.owner.clone(), on).sign();
     w.catch_up();
     let member = w.member.clone();
-    let revoke = w.space.op(&member, Payload::Merge).kind(21).sign();
+    let revoke = w.space.op(&member, Payload::Merge).kind(23).sign();
     let after = w.space.post(&member, w.chat, "after").sign();
     let unknown = w.space.post(&w.second_member, w.chat, "?").kind(200);
     let unknown = unknown.ctl(revoke.header().ctl.as_slice()).forge();
@@ -1122,7 +1234,7 @@ fn kinds_of_an_enabled_feature_wait_and_so_does_what_builds_on_them() {
     assert!(waits(w.replica.deliver(&after)));
     assert!(waits(w.replica.deliver(&unknown)));
     assert_eq!(w.replica.log.waiting_len(), 3);
-    assert_eq!(w.replica.log.awaited_features(), Features::FORKS);
+    assert_eq!(w.replica.log.awaited_features(), Features::SEAL);
     w.replica.commit();
     let records = w.replica.store.records(&w.space.id()).len();
     let resumed = w.replica.restart();

@@ -16,8 +16,8 @@ use oplog::authority::{Rank, View};
 use oplog::dag::ControlNode;
 use oplog::hash::H;
 use oplog::payload::{
-    ChannelCreate, ChannelUpdate, DeviceCert, DeviceRevoke, InviteCreate, Mute, NewMember,
-    PolicySet, Removal, Unmute, Verb, Weight,
+    ChannelCreate, ChannelUpdate, CutAttest, DeviceCert, DeviceRevoke, InviteCreate, Mute,
+    NewMember, PolicySet, Removal, ScopeCut, Unmute, Verb, Weight,
 };
 use oplog::{ChannelId, DeviceId, Digest, Hlc, OpId, Payload, Timestamp, UserId};
 
@@ -82,6 +82,11 @@ pub(super) enum Deed {
         key_package: Digest,
     },
     DeviceRevoke(DeviceRevoke),
+    EquivocationProof {
+        device: DeviceId,
+        cut: Vec<ScopeCut>,
+    },
+    CutAttest(CutAttest),
     ReaddRequest {
         key_package: Digest,
     },
@@ -95,7 +100,7 @@ pub(super) enum Deed {
 /// [`Stage::Ranked`] on those of higher rank. Within [`Stage::Device`] on those of higher sub-rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
-    /// What nothing undoes: the root, and facts of the key plane.
+    /// What nothing undoes: the root, facts of the key plane, and what is proved.
     Fact,
     /// What somebody's devices say of each other, the more trustworthy first (A1). Nobody else
     /// has a say in it, so the person's own rank and removal play no part.
@@ -142,7 +147,7 @@ impl Act {
         let founds = matches!(deed, Deed::Genesis { .. });
         let own = at.rank(&header.user);
         let rank = match &deed {
-            Deed::Genesis { .. } => Some(Rank::TOP),
+            Deed::Genesis { .. } | Deed::EquivocationProof { .. } => Some(Rank::TOP),
             // A17: the authority is the inviter's, whoever holds the door open.
             Deed::MemberAdd {
                 invite: Some(invite),
@@ -213,7 +218,7 @@ impl Act {
     /// Returns what an op's verdict may depend on at all.
     pub(super) fn stage(&self) -> Stage {
         match &self.deed {
-            Deed::Genesis { .. } | Deed::Commit => Stage::Fact,
+            Deed::Genesis { .. } | Deed::Commit | Deed::EquivocationProof { .. } => Stage::Fact,
             Deed::DeviceRevoke(_) => Stage::Device(Reverse(self.rank.sub)),
             Deed::Leave { .. } => Stage::Leave,
             _ => Stage::Ranked,
@@ -234,6 +239,22 @@ impl Act {
     pub(super) const fn revoked_device(&self) -> Option<DeviceId> {
         match &self.deed {
             Deed::DeviceRevoke(revoke) => Some(revoke.device),
+            _ => None,
+        }
+    }
+
+    /// Returns which device it proves to have equivocated, and what of it the author had seen.
+    pub(super) fn freezes(&self) -> Option<(DeviceId, &[ScopeCut])> {
+        match &self.deed {
+            Deed::EquivocationProof { device, cut } => Some((*device, cut)),
+            _ => None,
+        }
+    }
+
+    /// Returns what it says, if it adds to a removal.
+    pub(super) const fn attest(&self) -> Option<&CutAttest> {
+        match &self.deed {
+            Deed::CutAttest(attest) => Some(attest),
             _ => None,
         }
     }
@@ -470,6 +491,14 @@ impl Deed {
                 cert: Arc::new(add.cert),
             },
             Payload::DeviceRevoke(revoke) => Self::DeviceRevoke(revoke),
+            Payload::EquivocationProof(proof) => match proof.device() {
+                Some(device) => Self::EquivocationProof {
+                    device,
+                    cut: proof.cut,
+                },
+                None => Self::Inert,
+            },
+            Payload::CutAttest(attest) => Self::CutAttest(attest),
             Payload::ReaddRequest(request) => Self::ReaddRequest {
                 key_package: key_package_hash(&request.key_package),
             },
@@ -528,10 +557,12 @@ impl Deed {
             Self::PolicySet(_) => least(Verb::Policy, None),
             Self::InviteCreate(create) => least(Verb::Invite, None).max(create.weight),
             Self::InviteRevoke(_) => least(Verb::Invite, None),
+            Self::CutAttest(_) => least(Verb::Tombstone, None),
             Self::Genesis { .. }
             | Self::Leave { .. }
             | Self::DeviceAdd { .. }
             | Self::DeviceRevoke(_)
+            | Self::EquivocationProof { .. }
             | Self::ReaddRequest { .. }
             | Self::Commit
             | Self::Inert => least(Verb::Upkeep, None),

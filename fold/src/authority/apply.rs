@@ -16,7 +16,7 @@ use super::state::{
     AuthorityView, ChannelState, DeviceState, InviteState, Logged, MuteKey, PolicyState, Register,
     UserState,
 };
-use crate::explain::Verdict;
+use crate::explain::{Verdict, VoidReason};
 
 /// Folds these ops onto a view all of whose ops lie in the past of each of them.
 pub(super) fn fold_onto(
@@ -46,11 +46,29 @@ pub(super) fn fold_onto(
     apply_channels(dag, &effective, &mut view);
     apply_policies(dag, &effective, &mut view);
     apply_invites(&pass, &effective, &mut view);
+    apply_attests(&effective, &mut view);
     for (op, reason) in &pass.void {
         view.void
             .insert(*op, Arc::new(Verdict::Void(reason.clone())));
     }
     view
+}
+
+/// Returns whether what these ops say leaves the verdicts of a base alone, all of which lies in
+/// their past. A later proof that a device equivocates does not: it keeps what it saw, also what an
+/// earlier one, in the base, had made void (A6).
+pub(super) fn changes_nothing_before(base: &AuthorityView, acts: &[Arc<Act>]) -> bool {
+    acts.iter()
+        .filter_map(|act| act.freezes())
+        .all(|(device, _)| {
+            let before = base.devices.get(&device);
+            let before = before.map_or(&[][..], |state| state.proofs.as_slice());
+            before.is_empty()
+                || !base.void.values().any(|verdict| {
+                    matches!(**verdict, Verdict::Void(VoidReason::Frozen { by })
+                    if before.iter().any(|proof| proof.id == by))
+                })
+        })
 }
 
 fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
@@ -208,10 +226,15 @@ fn apply_devices(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityV
         }
     }
     let mut revokes: BTreeMap<DeviceId, Vec<Arc<Act>>> = BTreeMap::new();
+    let mut proofs: BTreeMap<DeviceId, Vec<Arc<Act>>> = BTreeMap::new();
     for act in effective {
         if let Some(device) = act.revoked_device() {
             claims.entry(device).or_default();
             revokes.entry(device).or_default().push((*act).clone());
+        }
+        if let Some((device, _)) = act.freezes() {
+            claims.entry(device).or_default();
+            proofs.entry(device).or_default().push((*act).clone());
         }
     }
     for (device, claims) in claims {
@@ -225,6 +248,10 @@ fn apply_devices(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityV
             .revokes
             .extend(revokes.remove(&device).unwrap_or_default());
         state.revokes.sort_by_key(|act| (act.depth, act.id));
+        state
+            .proofs
+            .extend(proofs.remove(&device).unwrap_or_default());
+        state.proofs.sort_by_key(|act| (act.depth, act.id));
         file_device(device, &state, view);
         view.devices.insert(device, Arc::new(state));
     }
@@ -389,6 +416,21 @@ fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut Authorit
         }
     }
     view.policy = Arc::new(policy);
+}
+
+fn apply_attests(effective: &[&Arc<Act>], view: &mut AuthorityView) {
+    for act in effective {
+        if let Some(attest) = act.attest() {
+            let mut of_removal = view
+                .attests
+                .get(&attest.removal)
+                .cloned()
+                .unwrap_or_default();
+            of_removal.push((*act).clone());
+            of_removal.sort_by_key(|act| (act.depth, act.id));
+            view.attests.insert(attest.removal, of_removal);
+        }
+    }
 }
 
 fn apply_invites(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityView) {

@@ -25,7 +25,7 @@ impl AuthorityView {
     }
 
     fn write(&self, e: &mut Encoder<&mut Vec<u8>>) -> Written {
-        e.array(9)?;
+        e.array(10)?;
         ids(e, self.frontier.iter())?;
         e.map(len(self.users.len()))?;
         for (user, state) in &self.users {
@@ -49,10 +49,11 @@ impl AuthorityView {
         }
         e.map(len(self.devices.len()))?;
         for (device, state) in &self.devices {
-            e.encode(device)?.array(3)?;
+            e.encode(device)?.array(4)?;
             register(e, &state.first)?;
             register(e, &state.newest)?;
             acts(e, &state.revokes)?;
+            acts(e, &state.proofs)?;
         }
         e.map(len(self.mutes.len()))?;
         for ((user, channel), state) in &self.mutes {
@@ -92,6 +93,11 @@ impl AuthorityView {
         e.map(len(self.key_packages.len()))?;
         for device in self.key_packages.keys() {
             e.encode(device)?.encode(self.key_packages(device))?;
+        }
+        e.map(len(self.attests.len()))?;
+        for (removal, attests) in &self.attests {
+            e.encode(removal)?;
+            acts(e, attests)?;
         }
         e.map(len(self.void.len()))?;
         for (op, verdict) in &self.void {

@@ -8,7 +8,7 @@
 //! judged here*. That loses nothing:
 //! - No op of the base is concurrent with an op judged here, so none can revoke one or be
 //!   revoked by one, and a grant or reversal judged here lies in no past of the base. The
-//!   verdicts of the base are the verdicts of the whole.
+//!   verdicts of the base are the verdicts of the whole. (But see `apply::changes_nothing_before`.)
 //! - What an op judged here asks of the base is what stands there, and `UserState` keeps
 //!   every writer that can matter for an op of any rank. Because ranks are compared, and
 //!   not places in the sweep, an op of the base counts as decided exactly if it would have
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::dag::ControlDag;
-use oplog::{DeviceId, OpId, UserId};
+use oplog::{DeviceId, OpId, Scope, UserId};
 
 use super::act::{Act, Deed, Facet, Stage};
 use super::state::{AuthorityView, MuteKey, maxima};
@@ -42,6 +42,11 @@ pub(super) struct Pass<'a> {
     revocations: BTreeMap<UserId, Vec<Arc<Act>>>,
     /// By device: the effective ops by which its person revokes it.
     device_revokes: BTreeMap<DeviceId, Vec<Arc<Act>>>,
+    /// By device: the ops that prove it to have equivocated.
+    proofs: BTreeMap<DeviceId, Vec<Arc<Act>>>,
+    /// Control ops of such a device that a proof names as seen, as far as they are judged here: a
+    /// view must not depend on what else this replica holds.
+    named: BTreeMap<DeviceId, Vec<OpId>>,
     invites: BTreeMap<OpId, Arc<Act>>,
     invite_revokes: BTreeMap<OpId, Vec<Arc<Act>>>,
     admissions: BTreeMap<(OpId, UserId), Vec<Arc<Act>>>,
@@ -64,6 +69,8 @@ impl<'a> Pass<'a> {
             blocked: BTreeSet::new(),
             revocations: BTreeMap::new(),
             device_revokes: BTreeMap::new(),
+            proofs: BTreeMap::new(),
+            named: BTreeMap::new(),
             invites: BTreeMap::new(),
             invite_revokes: BTreeMap::new(),
             admissions: BTreeMap::new(),
@@ -72,6 +79,7 @@ impl<'a> Pass<'a> {
         for act in &acts {
             pass.index(act);
         }
+        pass.find_named(&acts);
         for act in &acts {
             match pass.judge(act) {
                 Ok(()) => pass.count(act),
@@ -105,6 +113,9 @@ impl<'a> Pass<'a> {
         if let Some(key) = act.mute_key() {
             self.mutes.entry(key).or_default().push(act.clone());
         }
+        if let Some((device, _)) = act.freezes() {
+            self.proofs.entry(device).or_default().push(act.clone());
+        }
         if let Deed::InviteCreate(_) = act.deed {
             self.invites.insert(act.id, act.clone());
         }
@@ -116,6 +127,23 @@ impl<'a> Pass<'a> {
         }
     }
 
+    fn find_named(&mut self, acts: &[Arc<Act>]) {
+        let heads: BTreeSet<(DeviceId, OpId)> = self
+            .proofs
+            .values()
+            .flatten()
+            .filter_map(|proof| proof.freezes())
+            .flat_map(|(device, cut)| cut.iter().map(move |c| (device, c)))
+            .filter(|(_, cut)| cut.scope == Scope::Control)
+            .flat_map(|(device, cut)| cut.heads.iter().map(move |head| (device, head.op)))
+            .collect();
+        for act in acts {
+            if heads.contains(&(act.device, act.id)) {
+                self.named.entry(act.device).or_default().push(act.id);
+            }
+        }
+    }
+
     fn judge(&mut self, act: &Arc<Act>) -> Result<(), VoidReason> {
         if !act.by_member {
             return Err(VoidReason::NotMember);
@@ -124,6 +152,7 @@ impl<'a> Pass<'a> {
         if stage == Stage::Fact {
             return Ok(());
         }
+        self.device_is_honest(act)?;
         self.device_holds(act)?;
         if stage < Stage::Ranked {
             return Ok(());
@@ -151,6 +180,29 @@ impl<'a> Pass<'a> {
         if let Some((_, invite)) = act.admission_by_invite() {
             let by_author = self.admissions.entry((invite, act.user)).or_default();
             by_author.push(act.clone());
+        }
+    }
+
+    /// B11: nobody proved that the device equivocates, or some proof had seen this op or names what
+    /// builds on it. What the identity key signed is not the device's word.
+    fn device_is_honest(&self, act: &Act) -> Result<(), VoidReason> {
+        let before = self.base.devices.get(&act.device);
+        let before = before.map_or(&[][..], |state| state.proofs.as_slice());
+        let here = self.proofs.get(&act.device);
+        let proofs = || before.iter().chain(here.into_iter().flatten());
+        let Some(by) = proofs().min_by_key(|p| (p.depth, p.id)) else {
+            return Ok(());
+        };
+        let named = self.named.get(&act.device).into_iter().flatten();
+        let seen = proofs().any(|p| self.dag.precedes(&act.id, &p.id))
+            || named
+                .into_iter()
+                .any(|head| act.id == *head || self.dag.precedes(&act.id, head));
+        let by_identity = act.device_revoke().is_some() && act.rank.sub == 2;
+        if seen || by_identity {
+            Ok(())
+        } else {
+            Err(VoidReason::Frozen { by: by.id })
         }
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use oplog::authority::{Rank, Restriction, View};
 use oplog::payload::{
-    ChannelKind, DeviceCert, History, InviteCreate, LatePolicy, PurgeFrom, ScopeCut, Verb, Weight,
+    ChannelKind, CutHead, DeviceCert, History, InviteCreate, LatePolicy, PurgeFrom, ScopeCut, Verb,
+    Weight,
 };
-use oplog::{ChannelId, DeviceId, Features, Hlc, OpId, UserId};
+use oplog::{ChannelId, DeviceId, Features, Hlc, OpId, Scope, UserId};
 
 use super::act::{Act, Deed};
 use super::state::{AuthorityView, DeviceState, InviteState, Register, UserState};
@@ -63,10 +64,12 @@ pub enum RemovalKind {
     Ban,
     /// Only a device of theirs went: they revoked it.
     Device,
+    /// Only a device of theirs went: it was proved to equivocate.
+    Equivocation,
 }
 
 /// An effective removal of a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovalRecord<'a> {
     /// The op.
     pub op: OpId,
@@ -76,8 +79,8 @@ pub struct RemovalRecord<'a> {
     pub author: UserId,
     /// When.
     pub hlc: Hlc,
-    /// What the remover had seen of the target; empty for a Leave.
-    pub cut: &'a [ScopeCut],
+    /// What the remover had seen of the target, united with what attests add; empty for a Leave.
+    pub cut: Vec<ScopeCut>,
     /// What becomes of the rest: the op's own choice, or the Space's policy, or the default of B8.
     pub late: LatePolicy,
     /// Lanes tombstoned in bulk.
@@ -274,47 +277,48 @@ impl AuthorityView {
     pub fn ends_of(&self, device: &DeviceId) -> Vec<RemovalRecord<'_>> {
         let state = self.devices.get(device).into_iter();
         state
-            .flat_map(|state| state.revoked_by())
+            .flat_map(|state| state.ended_by())
             .filter_map(|act| self.removal_record(act))
             .collect()
     }
 
     fn removal_record<'a>(&'a self, act: &'a Act) -> Option<RemovalRecord<'a>> {
         let kind = removal_kind(act)?;
-        let record = RemovalRecord {
-            op: act.id,
-            kind,
-            author: act.user,
-            hlc: act.hlc,
-            cut: &[],
-            late: LatePolicy::Accept,
-            purge: &[],
-            reason: "",
-        };
-        Some(if let Deed::Leave { reason } = &act.deed {
-            RemovalRecord { reason, ..record }
+        let (cut, late, purge, reason) = if let Deed::Leave { reason } = &act.deed {
+            (&[][..], LatePolicy::Accept, &[][..], reason.as_str())
+        } else if let Some((_, cut)) = act.freezes() {
+            (cut, LatePolicy::Reject, &[][..], "")
         } else if let Some(revoke) = act.device_revoke() {
             let default = if revoke.compromised {
                 LatePolicy::Reject
             } else {
                 LatePolicy::Accept
             };
-            RemovalRecord {
-                cut: &revoke.cut,
-                late: revoke.late.unwrap_or(default),
-                purge: &revoke.purge,
-                reason: &revoke.reason,
-                ..record
-            }
+            let late = revoke.late.unwrap_or(default);
+            let reason = revoke.reason.as_str();
+            (revoke.cut.as_slice(), late, revoke.purge.as_slice(), reason)
         } else {
             let removal = act.removal()?;
-            RemovalRecord {
-                cut: &removal.cut,
-                late: removal.late.unwrap_or_else(|| self.late_default(kind)),
-                purge: &removal.purge,
-                reason: &removal.reason,
-                ..record
-            }
+            let late = removal.late.unwrap_or_else(|| self.late_default(kind));
+            let reason = removal.reason.as_str();
+            (
+                removal.cut.as_slice(),
+                late,
+                removal.purge.as_slice(),
+                reason,
+            )
+        };
+        let attests = self.attests.get(&act.id).into_iter().flatten();
+        let attests = attests.filter_map(|act| act.attest());
+        Some(RemovalRecord {
+            op: act.id,
+            kind,
+            author: act.user,
+            hlc: act.hlc,
+            cut: united(std::iter::once(cut).chain(attests.map(|a| a.cut.as_slice()))),
+            late,
+            purge,
+            reason,
         })
     }
 
@@ -518,7 +522,7 @@ impl AuthorityView {
             Key::Mute(user, at) => &self.mutes.get(&(*user, *at))?.register,
             Key::Device(device) => &self.devices.get(device)?.first,
             Key::DeviceEnd(device) => {
-                let first = self.devices.get(device)?.revoked_by().next()?;
+                let first = self.devices.get(device)?.ended_by().next()?;
                 return Some(Decision::of(first, &[]));
             }
             Key::Channel(id, ChannelField::Name) => &channel(id)?.name,
@@ -584,7 +588,7 @@ impl AuthorityView {
             user: cert.user,
             of_member: self.is_member(&cert.user),
             op: state.newest.winner()?.id,
-            ended_by: state.revoked_by().next().map(|act| act.id),
+            ended_by: state.ended_by().next().map(|act| act.id),
             cert,
         })
     }
@@ -597,6 +601,7 @@ impl AuthorityView {
         };
         match kind {
             RemovalKind::Leave | RemovalKind::Device => LatePolicy::Accept,
+            RemovalKind::Equivocation => LatePolicy::Reject,
             RemovalKind::Kick => {
                 set(&policy.kick_late, |p| p.kick_late).unwrap_or(LatePolicy::Accept)
             }
@@ -616,6 +621,19 @@ impl Decision {
             over: over.iter().map(|act| act.id).collect(),
         }
     }
+}
+
+/// Returns everything that any of these cuts names, sorted: coverage only ever grows (B8).
+fn united<'a>(cuts: impl Iterator<Item = &'a [ScopeCut]>) -> Vec<ScopeCut> {
+    let mut scopes: BTreeMap<Scope, BTreeSet<CutHead>> = BTreeMap::new();
+    for cut in cuts.flatten() {
+        scopes.entry(cut.scope).or_default().extend(&cut.heads);
+    }
+    let cut = |(scope, heads): (_, BTreeSet<_>)| ScopeCut {
+        scope,
+        heads: heads.into_iter().collect(),
+    };
+    scopes.into_iter().map(cut).collect()
 }
 
 pub(super) fn is_muting(register: &Register) -> bool {
@@ -638,6 +656,9 @@ fn removal_kind(act: &Act) -> Option<RemovalKind> {
     }
     if act.revoked_device().is_some() {
         return Some(RemovalKind::Device);
+    }
+    if act.freezes().is_some() {
+        return Some(RemovalKind::Equivocation);
     }
     act.removal()?;
     Some(if matches!(act.deed, Deed::Ban(_)) {

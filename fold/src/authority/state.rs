@@ -23,6 +23,8 @@ pub struct AuthorityView {
     pub(super) channels: OrdMap<ChannelId, Arc<ChannelState>>,
     pub(super) policy: Arc<PolicyState>,
     pub(super) invites: OrdMap<OpId, Arc<InviteState>>,
+    /// By removal: the effective attests that add to its cut, by depth.
+    pub(super) attests: OrdMap<OpId, Vec<Arc<Act>>>,
     pub(super) key_packages: OrdMap<DeviceId, OrdSet<(OpId, Digest)>>,
     /// What is not here is effective.
     pub(super) void: OrdMap<OpId, Arc<Verdict>>,
@@ -135,19 +137,28 @@ pub(super) struct DeviceState {
     /// Every effective revocation of it, by whomever: only the holder's count, and who that is
     /// more ops may tell.
     pub(super) revokes: Vec<Arc<Act>>,
+    /// Every proof that it equivocated.
+    pub(super) proofs: Vec<Arc<Act>>,
 }
 
 impl DeviceState {
-    /// Returns the revocations that count.
-    pub(super) fn revoked_by(&self) -> impl Iterator<Item = &Arc<Act>> {
+    /// Returns what ended it for good, earliest first: the revocations that count, and proofs.
+    pub(super) fn ended_by(&self) -> impl Iterator<Item = &Arc<Act>> {
         let holder = self.cert.as_ref().map(|cert| cert.user);
-        self.revokes.iter().filter(move |r| Some(r.user) == holder)
+        let revokes = self.revokes.iter().filter(move |r| Some(r.user) == holder);
+        let mut ends: Vec<&Arc<Act>> = revokes.chain(&self.proofs).collect();
+        ends.sort_by_key(|act| (act.depth, act.id));
+        ends.into_iter()
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.ended_by().next().is_some()
     }
 
     /// Returns whose device it is, `None` when it is nobody's or never comes back.
     pub(super) fn live_user(&self) -> Option<UserId> {
         let user = self.cert.as_ref()?.user;
-        self.revoked_by().next().is_none().then_some(user)
+        (!self.is_dead()).then_some(user)
     }
 }
 

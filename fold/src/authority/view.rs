@@ -33,7 +33,7 @@ impl View for AuthorityView {
 
     fn is_device_revoked(&self, device: &DeviceId) -> bool {
         let state = self.devices.get(device);
-        state.is_some_and(|state| state.cert.is_some() && state.live_user().is_none())
+        state.is_some_and(|state| state.is_dead())
     }
 
     fn device_count(&self, user: &UserId) -> usize {

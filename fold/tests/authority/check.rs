@@ -69,6 +69,7 @@ pub(crate) fn check(world: &mut World, oracle: &mut Oracle) {
     bans_yield_to_rank_alone(oracle, &outcome, world);
     leavers_are_silent(oracle, &outcome, world);
     revoked_devices_are_silent(oracle, &outcome, world);
+    proofs_agree(oracle, world);
     the_founder_stays(&outcome, world);
 }
 
@@ -93,7 +94,7 @@ fn authority_holds_in_the_effective_past(oracle: &Oracle, outcome: &Outcome, wor
         // What somebody says of their own devices needs no authority here.
         let exempt = matches!(
             op.what,
-            Do::Found | Do::Leave | Do::Admit(..) | Do::Revoke(..)
+            Do::Found | Do::Leave | Do::Admit(..) | Do::Revoke(..) | Do::Prove(..)
         );
         if exempt || outcome.counts & (1 << i) == 0 {
             continue;
@@ -135,7 +136,7 @@ fn leavers_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World) {
             continue;
         }
         for (o, op) in oracle.ops.iter().enumerate() {
-            let of_own = matches!(op.what, Do::Leave | Do::Revoke(..));
+            let of_own = matches!(op.what, Do::Leave | Do::Revoke(..) | Do::Prove(..));
             if op.who != leave.who || of_own || outcome.counts & (1 << o) == 0 {
                 continue;
             }
@@ -179,7 +180,7 @@ fn revoked_devices_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World)
         }
         for (o, op) in oracle.ops.iter().enumerate() {
             let gives_up = match op.what {
-                Do::Leave | Do::Revoke(..) | Do::Found => true,
+                Do::Leave | Do::Revoke(..) | Do::Found | Do::Prove(..) => true,
                 Do::Role(p, _) => p == op.who,
                 _ => false,
             };
@@ -190,6 +191,17 @@ fn revoked_devices_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World)
                 world
             );
         }
+    }
+}
+
+/// I15: who equivocates loses what no proof knew of, and nothing that any proof did: whatever one
+/// reporter leaves out, another's word keeps.
+fn proofs_agree(oracle: &Oracle, world: &mut World) {
+    for o in 0..oracle.ops.len() {
+        let exempt = matches!(oracle.ops[o].what, Do::Found | Do::Prove(..));
+        let out =
+            !exempt && oracle.fixed_of(o).member && oracle.is_frozen_out(oracle.everything(), o);
+        assert_eq!(world.rule(o) == Some("B11"), out, "op {o} in {world:?}");
     }
 }
 

@@ -2,10 +2,10 @@
 
 use oplog::authority::View;
 use oplog::payload::{
-    ChannelCreate, ChannelKind, ChannelUpdate, DeviceAdd, DeviceRevoke, History, LatePolicy,
-    PolicySet, Verb, Weight,
+    ChannelCreate, ChannelKind, ChannelUpdate, CutAttest, CutHead, DeviceAdd, DeviceRevoke,
+    History, LatePolicy, PolicySet, ScopeCut, Verb, Weight,
 };
-use oplog::{ChannelId, Digest, Features, Hlc, OpId, Payload};
+use oplog::{ChannelId, Digest, Features, Hlc, OpId, Payload, Scope};
 
 use fold::explain::{ChannelField, Key, PolicyField};
 
@@ -626,4 +626,89 @@ fn a_revoked_device_says_what_becomes_of_its_late_posts() {
         assert_eq!((ends[0].op, ends[0].late), (world.ids[op], late));
         assert!(all.removals_of(&P(4).user()).is_empty());
     }
+}
+
+#[test]
+fn a_device_that_equivocates_keeps_what_any_proof_knew_of() {
+    let (mut world, base) = community();
+    let seen = world.act(P(2), Do::Mute(P(4)), &[base]);
+    let named = world.act(P(2), Do::Mute(P(3)), &[base]);
+    let hidden = world.act(P(2), Do::Invite(3), &[base]);
+    let exit = world.act(P(2), Do::Leave, &[base]);
+    let low = world.act(P(4), Do::Prove(P(2), 0, None), &[base]);
+    for op in [seen, named, hidden, exit] {
+        assert_eq!(world.rule(op), Some("B11"));
+    }
+    assert_eq!(
+        world.weight(2),
+        Some(50),
+        "a clone cannot leave for its person"
+    );
+    let all = world.all();
+    let reason = all.verdict(&world.ids[hidden]).reason().expect("void");
+    assert_eq!(reason.deciding(), vec![world.ids[low]]);
+    // An honest proof keeps what it had seen and what it names, whatever the first one said.
+    world.act(P(3), Do::Prove(P(2), 0, Some(named)), &[seen]);
+    assert!(world.counts(seen) && world.counts(named));
+    assert_eq!(world.rule(hidden), Some("B11"));
+    let all = world.all();
+    assert!(all.is_device_revoked(&P(2).device()));
+    assert_eq!(all.device_user(&P(2).device()), None);
+    let ends = all.ends_of(&P(2).device());
+    assert_eq!(ends.len(), 2);
+    assert!(ends.iter().all(|end| end.late == LatePolicy::Reject));
+    // The reporter's own removal changes nothing.
+    world.act(P(0), Do::Ban(P(4)), &[base]);
+    assert!(world.counts(low));
+}
+
+/// A named op that this replica has beyond a frontier says nothing about that frontier.
+#[test]
+fn a_view_does_not_know_what_a_proof_names_beyond_it() {
+    let (mut world, base) = community();
+    let ban = world.act(P(2), Do::Ban(P(4)), &[base]);
+    let later = world.act(P(2), Do::Merge, &[ban]);
+    let proof = world.act(P(3), Do::Prove(P(2), 0, Some(later)), &[base]);
+    assert!(world.counts(ban));
+    let before = world.view(&[ban, proof]);
+    assert!(!before.verdict(&world.ids[ban]).is_effective());
+    let mut alone = world.replayed(&[0, 1, 2, 3, 4, ban, proof]);
+    assert_eq!(*before, *alone.all());
+}
+
+#[test]
+fn attests_add_to_a_cut_while_they_count() {
+    let (mut world, base) = community();
+    let kick = world.act(P(1), Do::Kick(P(4)), &[base]);
+    let channel = Scope::Channel(ChannelId::from_bytes([7; 16]));
+    let attest = |seqs: &[u64]| {
+        let heads = seqs.iter().map(|seq| CutHead {
+            device: P(4).device(),
+            seq: *seq,
+            op: OpId::from_bytes([*seq as u8; 32]),
+        });
+        Payload::CutAttest(CutAttest {
+            removal: world.ids[kick],
+            cut: vec![ScopeCut {
+                scope: channel,
+                heads: heads.collect(),
+            }],
+        })
+    };
+    let payloads = [attest(&[]), attest(&[3, 9]), attest(&[5])];
+    let seqs = |world: &mut World| {
+        let all = world.all();
+        let removals = all.removals_of(&P(4).user());
+        let cut = removals[0].cut.iter().find(|c| c.scope == channel);
+        cut.map(|c| c.heads.iter().map(|h| h.seq).collect::<Vec<u64>>())
+    };
+    assert_eq!(seqs(&mut world), None, "an open scope");
+    world.say(P(3), 0, payloads[0].clone(), &[kick]);
+    assert_eq!(seqs(&mut world), Some(vec![]), "synced, and nothing there");
+    world.say(P(2), 0, payloads[1].clone(), &[kick]);
+    let by_junior = world.say(P(3), 0, payloads[2].clone(), &[kick]);
+    assert_eq!(seqs(&mut world), Some(vec![3, 5, 9]));
+    world.act(P(1), Do::Kick(P(3)), &[kick]);
+    assert_eq!(world.rule(by_junior), Some("B4"));
+    assert_eq!(seqs(&mut world), Some(vec![3, 9]));
 }

@@ -118,8 +118,10 @@ fn every_graph_of_devices_folds_as_the_oracle_says() {
     let cast = Cast {
         members: &[(1, 50)],
         actors: &[(0, 0), (1, 0), (1, 1)],
-        menu: |_| {
+        menu: |world| {
             vec![
+                Do::Prove(P(1), 0, None),
+                Do::Prove(P(1), 0, Some(world.ids.len() - 1)),
                 Do::Device(1),
                 Do::Revoke(0, false),
                 Do::Revoke(1, false),

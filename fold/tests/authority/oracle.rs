@@ -137,7 +137,7 @@ impl Oracle {
         let weight_of = |p: &P| at.members.get(p).map(|(w, _)| *w);
         let above = |p: &P| weight_of(p).map_or(0, |w| (w + 1).min(100));
         let needed = match what {
-            Do::Found | Do::Leave | Do::Merge | Do::Device(_) | Do::Revoke(..) => 1,
+            Do::Found | Do::Leave | Do::Merge | Do::Device(_) | Do::Revoke(..) | Do::Prove(..) => 1,
             Do::Add(members) => {
                 let gives = |w: u8| if w > 10 { to_give(w) } else { w };
                 let most = members.iter().map(|(_, w)| gives(*w)).max();
@@ -152,7 +152,7 @@ impl Oracle {
             Do::Unmute(_) | Do::Invite(_) | Do::CloseInvite(_) => 20,
         };
         let rank = match what {
-            Do::Found => TOP,
+            Do::Found | Do::Prove(..) => TOP,
             Do::Admit(_, invite) if past & (1 << invite) != 0 => {
                 let (w, g, id, user, _) = self.ops[*invite].fixed.rank;
                 (w, g, id, user, -1)
@@ -226,10 +226,10 @@ impl Oracle {
         if !op.fixed.member {
             return false;
         }
-        if op.what == Do::Found {
+        if matches!(op.what, Do::Found | Do::Prove(..)) {
             return true;
         }
-        if self.device_is_gone(set, guess, o) {
+        if self.device_is_gone(set, guess, o) || self.is_frozen_out(set, o) {
             return false;
         }
         if matches!(op.what, Do::Leave | Do::Revoke(..)) {
@@ -289,6 +289,30 @@ impl Oracle {
         })
     }
 
+    /// Someone proved that its device equivocates, and no proof knew of this op.
+    pub(crate) fn is_frozen_out(&self, set: Set, o: usize) -> bool {
+        let op = &self.ops[o];
+        let proofs: Vec<(usize, Option<usize>)> = self
+            .within(set)
+            .filter_map(|i| match self.ops[i].what {
+                Do::Prove(p, n, seen) if self.ops[i].fixed.member => {
+                    ((p, n) == (op.who, op.device.0)).then_some((i, seen))
+                }
+                _ => None,
+            })
+            .collect();
+        let known = proofs.iter().any(|(proof, seen)| {
+            self.sees(*proof, o)
+                || seen.is_some_and(|head| {
+                    let other = &self.ops[head];
+                    set & (1 << head) != 0
+                        && (other.who, other.device.0) == (op.who, op.device.0)
+                        && (head == o || self.sees(head, o))
+                })
+        });
+        !proofs.is_empty() && !known && !matches!(op.what, Do::Revoke(_, true))
+    }
+
     /// Whether `a` may have a say about `b`: higher rank, or giving up what is one's own.
     fn goes_first(&self, a: usize, b: usize) -> bool {
         let (x, y) = (&self.ops[a], &self.ops[b]);
@@ -296,8 +320,10 @@ impl Oracle {
             self.takes_from(i)
                 .is_some_and(|(p, _)| p == self.ops[i].who)
         };
-        matches!(x.what, Do::Found | Do::Leave | Do::Revoke(..))
-            || x.fixed.rank > y.fixed.rank
+        matches!(
+            x.what,
+            Do::Found | Do::Leave | Do::Revoke(..) | Do::Prove(..)
+        ) || x.fixed.rank > y.fixed.rank
             || (x.fixed.rank == y.fixed.rank && x.who == y.who && own(a) && !own(b))
     }
 
@@ -529,6 +555,11 @@ impl Oracle {
             }
             _ => false,
         };
+        for o in self.within(set & fixed.counts) {
+            if let Do::Prove(p, n, _) = self.ops[o].what {
+                outcome.revoked.insert((p, n));
+            }
+        }
         let people: BTreeSet<P> = self.within(set).flat_map(|o| self.subjects(o)).collect();
         for p in people {
             for n in 0..3 {
@@ -562,9 +593,12 @@ impl Oracle {
             | Do::Role(p, _)
             | Do::Mute(p)
             | Do::Unmute(p) => vec![*p],
-            Do::Invite(_) | Do::CloseInvite(_) | Do::Merge | Do::Device(_) | Do::Revoke(..) => {
-                vec![]
-            }
+            Do::Invite(_)
+            | Do::CloseInvite(_)
+            | Do::Merge
+            | Do::Device(_)
+            | Do::Revoke(..)
+            | Do::Prove(..) => vec![],
         }
     }
 

@@ -78,6 +78,12 @@ fn menu(world: &World) -> Vec<Do> {
             Do::Role(p, 50),
         ]);
     }
+    let last = world.ids.len() - 1;
+    for (p, n) in [(1, 0), (2, 0), (2, 1), (4, 0)] {
+        let device = |i: &usize| world.told[*i].0 == P(p) && world.devices[*i] == n;
+        let theirs = (0..=last).rev().find(device);
+        menu.extend([Do::Prove(P(p), n, None), Do::Prove(P(p), n, theirs)]);
+    }
     for (i, (_, what, _)) in world.told.iter().enumerate() {
         if matches!(what, Do::Invite(_)) {
             menu.push(Do::CloseInvite(i));

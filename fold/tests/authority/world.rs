@@ -6,8 +6,9 @@ use fold::{AuthorityFold, AuthorityView};
 use oplog::authority::{Authority, View};
 use oplog::dag::ControlDag;
 use oplog::payload::{
-    DeviceAdd, DeviceCert, DeviceRevoke, Genesis, InviteCreate, InviteRevoke, Leave, MemberAdd,
-    Mute, NewMember, Removal, RoleSet, SpaceKind, Unban, Unmute, Weight,
+    CutHead, DeviceAdd, DeviceCert, DeviceRevoke, EquivocationProof, Genesis, InviteCreate,
+    InviteRevoke, Leave, MemberAdd, Mute, NewMember, Removal, RoleSet, ScopeCut, SignedHeader,
+    SpaceKind, Unban, Unmute, Weight,
 };
 use oplog::{
     AcceptedOp, DeviceId, Digest, EpochId, Header, Hlc, OpId, Payload, Scope, SecretKey, Signature,
@@ -39,6 +40,8 @@ pub(crate) enum Do {
     Device(u8),
     /// Revokes it, with or without the identity key.
     Revoke(u8, bool),
+    /// Proves that this device of somebody equivocates; the op at this place was seen.
+    Prove(P, u8, Option<usize>),
 }
 
 #[derive(Clone, Default)]
@@ -233,6 +236,23 @@ impl World {
                 key_package: vec![who.0, *n].into(),
                 identity_sig: None,
             }),
+            Do::Prove(p, n, seen) => {
+                let device = p.nth_device(*n);
+                let heads = seen.iter().map(|at| CutHead {
+                    device,
+                    seq: 0,
+                    op: self.ids[*at],
+                });
+                let cut = ScopeCut {
+                    scope: Scope::Control,
+                    heads: heads.collect(),
+                };
+                Payload::EquivocationProof(EquivocationProof {
+                    first: signed_header(device, 1),
+                    second: signed_header(device, 2),
+                    cut: vec![cut],
+                })
+            }
             Do::Revoke(n, identity) => Payload::DeviceRevoke(DeviceRevoke {
                 device: who.nth_device(*n),
                 cut: Vec::new(),
@@ -373,7 +393,32 @@ impl World {
             Do::Merge => seen.len() > 1,
             Do::Device(n) => !holds(*n) && !at.is_device_revoked(&who.nth_device(*n)),
             Do::Revoke(n, _) => holds(*n),
+            Do::Prove(..) => true,
         }
+    }
+}
+
+/// A header of a device; the fold leaves signatures to acceptance.
+fn signed_header(device: DeviceId, wall: u64) -> SignedHeader {
+    let header = Header {
+        space: SpaceId::from_bytes([9; 32]),
+        kind: 1,
+        user: UserId::ZERO,
+        device,
+        scope: Scope::Control,
+        seq: 0,
+        back: None,
+        ctl: Vec::new(),
+        prev: Vec::new(),
+        epoch: EpochId::ZERO,
+        hlc: Hlc::from_raw(1),
+        wall: Timestamp::from_ms(wall),
+        payload_hash: Digest::ZERO,
+        payload_len: 0,
+    };
+    SignedHeader {
+        header: header.encode().into(),
+        sig: Signature::ZERO,
     }
 }
 

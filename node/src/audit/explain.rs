@@ -164,6 +164,9 @@ fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key> {
         Payload::Unmute(unmute) => vec![Key::Mute(unmute.target, unmute.channel)],
         Payload::DeviceAdd(add) => vec![Key::Device(add.cert.device)],
         Payload::DeviceRevoke(revoke) => vec![Key::DeviceEnd(revoke.device)],
+        Payload::EquivocationProof(proof) => {
+            proof.device().map(Key::DeviceEnd).into_iter().collect()
+        }
         Payload::InviteCreate(_) => vec![Key::Invite(*op)],
         Payload::InviteRevoke(revoke) => vec![Key::Invite(revoke.invite)],
         Payload::ChannelUpdate(update) => {
@@ -196,6 +199,7 @@ fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key> {
         | Payload::ChannelCreate(_)
         | Payload::Commit(_)
         | Payload::ReaddRequest(_)
+        | Payload::CutAttest(_)
         | Payload::ThreadCreate(_)
         | Payload::ThreadUpdate(_)
         | Payload::Post(_)

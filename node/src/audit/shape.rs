@@ -48,6 +48,7 @@ const CERT: &[(&str, Shape)] = &[
     ("name", Leaf),
     ("sig", Leaf),
 ];
+const SIGNED_HEADER: &[(&str, Shape)] = &[("header", Leaf), ("sig", Leaf)];
 const NEW_MEMBER: Shape = Map(&[
     ("cert", Map(CERT)),
     ("key_package", Leaf),
@@ -144,6 +145,12 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
             ("compromised", Leaf),
             ("identity_sig", Leaf),
         ],
+        Kind::EquivocationProof => &[
+            ("first", Map(SIGNED_HEADER)),
+            ("second", Map(SIGNED_HEADER)),
+            ("cut", List(&CUT)),
+        ],
+        Kind::CutAttest => &[("removal", Leaf), ("cut", List(&CUT))],
         Kind::Commit => &[
             ("parent", Leaf),
             ("mls", Leaf),
@@ -182,8 +189,6 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
         | Kind::Unpin
         | Kind::QuorumAct
         | Kind::CommitComplaint
-        | Kind::CutAttest
-        | Kind::EquivocationProof
         | Kind::Seal
         | Kind::ReadMarker => &[],
     }

@@ -1,11 +1,12 @@
 //! Control ops: the permission table (R6), what each kind demands (R8), and undoing (R9, A10).
 
 use crate::authority::{Authority, View};
+use crate::ids::OpId;
 use crate::keys;
 use crate::kind::Kind;
 use crate::payload::{
-    DeviceAdd, DeviceCert, DeviceRevoke, InviteCreate, MemberAdd, Mute, NewMember, Payload,
-    RoleSet, Unmute, Verb, Weight,
+    CutHead, DeviceAdd, DeviceCert, DeviceRevoke, EquivocationProof, InviteCreate, MemberAdd, Mute,
+    NewMember, Payload, RoleSet, Unmute, Verb, Weight,
 };
 
 use super::{AcceptError, DEVICES_PER_USER_MAX, Judge, Passport, permission};
@@ -147,6 +148,8 @@ impl<A: Authority> Judge<'_, A> {
                     Err(AcceptError::NotOwnDevice { device })
                 }
             }
+            Payload::EquivocationProof(proof) => self.equivocation(proof),
+            Payload::CutAttest(attest) => self.removal_seen(&attest.removal),
             Payload::Genesis(_)
             | Payload::Merge
             | Payload::ChannelCreate(_)
@@ -229,7 +232,7 @@ impl<A: Authority> Judge<'_, A> {
     /// R6, R8 and A17: the invite lives, has not expired and has room in this past.
     fn live_invite(
         &self,
-        id: &crate::ids::OpId,
+        id: &OpId,
         coming: usize,
         weight: Weight,
     ) -> Result<InviteCreate, AcceptError> {
@@ -317,6 +320,43 @@ impl<A: Authority> Judge<'_, A> {
                 Err(AcceptError::TooManyDevices { user })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// B11: both headers stand on their own (S0), and no honest device signs both.
+    fn equivocation(&self, proof: &EquivocationProof) -> Result<(), AcceptError> {
+        let h = self.op.header();
+        let wrong = |detail| Err(AcceptError::NotEquivocation { detail });
+        let (Some(a), Some(b)) = (proof.first.verify(), proof.second.verify()) else {
+            return wrong("a header is none that its device signed");
+        };
+        if a.space != h.space || b.space != h.space {
+            return wrong("a header is of another space");
+        }
+        if a.lane() != b.lane() || a.seq != b.seq {
+            return wrong("the headers stand at different places");
+        }
+        let of_device = |head: &CutHead| head.device == a.device;
+        if !proof.cut.iter().flat_map(|c| &c.heads).all(of_device) {
+            return wrong("the cut names another device");
+        }
+        // One cut a person: that is all the word that anybody has in this.
+        let earlier = self.records.proofs(&h.user, &a.device);
+        self.changes_something(!earlier.iter().any(|id| self.dag.in_past(id, self.past)))
+    }
+
+    /// R8: what an attest adds to is in its past, and takes somebody out.
+    fn removal_seen(&self, removal: &OpId) -> Result<(), AcceptError> {
+        let node = self.dag.node(removal);
+        let kind = node.and_then(|node| node.op.header().kind());
+        let takes_out = matches!(
+            kind,
+            Some(Kind::Kick | Kind::Ban | Kind::DeviceRevoke | Kind::EquivocationProof)
+        );
+        if takes_out && self.dag.in_past(removal, self.past) {
+            Ok(())
+        } else {
+            Err(AcceptError::NotRemoval { op: *removal })
         }
     }
 

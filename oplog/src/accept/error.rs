@@ -232,6 +232,18 @@ pub enum AcceptError {
         /// The device.
         device: DeviceId,
     },
+    /// R8. Two headers that prove nothing.
+    #[error("no proof of equivocation: {detail}")]
+    NotEquivocation {
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// R8. What it adds to takes nobody out, or is not in its past.
+    #[error("{op} is no removal that it has seen")]
+    NotRemoval {
+        /// What it names.
+        op: OpId,
+    },
     /// R8. Eight live devices are enough.
     #[error("{user} has too many devices")]
     TooManyDevices {
@@ -386,6 +398,8 @@ impl AcceptError {
             | Self::DeviceTaken { .. }
             | Self::DeviceRevoked { .. }
             | Self::NotOwnDevice { .. }
+            | Self::NotEquivocation { .. }
+            | Self::NotRemoval { .. }
             | Self::TooManyDevices { .. }
             | Self::AlreadyMember { .. }
             | Self::TargetNotMember { .. }
@@ -448,6 +462,8 @@ impl AcceptError {
             | Self::DeviceTaken { .. }
             | Self::DeviceRevoked { .. }
             | Self::NotOwnDevice { .. }
+            | Self::NotEquivocation { .. }
+            | Self::NotRemoval { .. }
             | Self::TooManyDevices { .. }
             | Self::AlreadyMember { .. }
             | Self::TargetNotMember { .. }

@@ -18,6 +18,8 @@ pub(crate) struct ControlRecords {
     lanes: BTreeMap<OpId, LaneNode>,
     device_adds: BTreeMap<UserId, Vec<(Hlc, OpId)>>,
     commits: BTreeMap<(DeviceId, EpochId), Vec<OpId>>,
+    /// By who proved it of which device.
+    proofs: BTreeMap<(UserId, DeviceId), Vec<OpId>>,
     /// Everybody who was ever let in by anybody, effective or not.
     users: BTreeSet<UserId>,
     devices: BTreeSet<DeviceId>,
@@ -43,6 +45,11 @@ impl ControlRecords {
             Ok(Some(Payload::DeviceAdd(add))) => self.note_cert(&add.cert),
             Ok(Some(Payload::MemberAdd(add))) => {
                 add.members.iter().for_each(|m| self.note_cert(&m.cert));
+            }
+            Ok(Some(Payload::EquivocationProof(proof))) => {
+                if let Some(device) = proof.device() {
+                    self.proofs.entry((h.user, device)).or_default().push(id);
+                }
             }
             _ => {}
         }
@@ -101,6 +108,12 @@ impl ControlRecords {
     pub(crate) fn commits(&self, device: &DeviceId, parent: &EpochId) -> &[OpId] {
         let key = (*device, *parent);
         self.commits.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the proofs by which this person froze a device, whatever their causality.
+    pub(crate) fn proofs(&self, by: &UserId, device: &DeviceId) -> &[OpId] {
+        let key = (*by, *device);
+        self.proofs.get(&key).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the nearest op at or before `from` for which `done` holds; once it holds, it holds

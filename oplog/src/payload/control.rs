@@ -402,7 +402,7 @@ impl Removal {
 }
 
 /// What every cut keeps to: sorted, each head once, not too long.
-fn check_cut(cut: &[ScopeCut]) -> Limit {
+pub(super) fn check_cut(cut: &[ScopeCut]) -> Limit {
     limit(
         cut.is_sorted_by(|a, b| a.scope < b.scope),
         "the cut is not sorted",
@@ -417,7 +417,7 @@ fn check_cut(cut: &[ScopeCut]) -> Limit {
     )
 }
 
-fn check_content_scope(cut: &ScopeCut) -> Limit {
+pub(super) fn check_content_scope(cut: &ScopeCut) -> Limit {
     limit(
         cut.scope != Scope::Control,
         "the cut names the control plane",

@@ -13,7 +13,9 @@ use crate::hlc::{Hlc, Timestamp};
 use crate::ids::{ChannelId, DeviceId, Digest, EpochId, OpId, UserId};
 use crate::kind::Features;
 use crate::op::AcceptedOp;
-use crate::payload::{ChannelKind, CommitClass, InviteCreate, Payload, RosterDelta, Verb, Weight};
+use crate::payload::{
+    ChannelKind, CommitClass, EquivocationProof, InviteCreate, Payload, RosterDelta, Verb, Weight,
+};
 
 /// The reference fold. Cost: about n² for a view, n³ for the first view over n control ops.
 #[derive(Clone, Debug, Default)]
@@ -268,7 +270,8 @@ impl<'a> Fold<'a> {
         match &act.payload {
             // Commits are facts about keys, never void (K2); a Merge says nothing.
             Payload::Genesis(_) | Payload::Commit(_) | Payload::Merge => true,
-            _ if self.device_is_revoked(act) => false,
+            Payload::EquivocationProof(_) => true,
+            _ if self.device_is_revoked(act) || self.device_is_frozen(act) => false,
             Payload::DeviceRevoke(_) | Payload::Leave(_) => true,
             // By an invite: its authority is the invite's (A17).
             Payload::MemberAdd(add) if let Some(invite) = add.invite => self.counts(&invite),
@@ -288,6 +291,35 @@ impl<'a> Fold<'a> {
                 && !self.dag.precedes(&act.id(), &r.id())
                 && !(gives_up && r.rank.sub <= act.rank.sub)
         })
+    }
+
+    /// B11: its device signed two ops for one place, and no proof of that had seen this one.
+    fn device_is_frozen(&self, act: &Act) -> bool {
+        let h = act.op.header();
+        let proofs: Vec<&EquivocationProof> = self
+            .acts
+            .iter()
+            .filter_map(|p| match &p.payload {
+                Payload::EquivocationProof(proof) if proof.device() == Some(h.device) => {
+                    Some(proof)
+                }
+                _ => None,
+            })
+            .collect();
+        let seen = self.acts.iter().any(|p| {
+            let proves = matches!(&p.payload, Payload::EquivocationProof(proof)
+                if proof.device() == Some(h.device));
+            proves && self.dag.precedes(&act.id(), &p.id())
+        });
+        let named = proofs.iter().any(|proof| {
+            let heads = proof.cut.iter().flat_map(|c| &c.heads);
+            heads.map(|head| head.op).any(|head| {
+                let here = self.acts.iter().any(|other| other.id() == head);
+                here && (head == act.id() || self.dag.precedes(&act.id(), &head))
+            })
+        });
+        let by_identity = act.revoked_device().is_some() && act.rank.sub == 2;
+        !proofs.is_empty() && !seen && !named && !by_identity
     }
 
     /// A9: a grant of what was needed, of higher rank, that no revocation came between.
@@ -465,6 +497,9 @@ impl<'a> Fold<'a> {
     fn fold_devices(&self, view: &mut NaiveView) {
         let mut devices = BTreeSet::new();
         for act in &self.acts {
+            if let Payload::EquivocationProof(proof) = &act.payload {
+                view.revoked.extend(proof.device());
+            }
             devices.extend(act.certifies().into_iter().map(|(device, _)| device));
             if self.counts(&act.id()) {
                 for (device, digest) in act.offers() {
@@ -491,7 +526,7 @@ impl<'a> Fold<'a> {
                 |act: &Act| act.revoked_device() == Some(device) && act.op.header().user == user;
             if counted().any(|act| revokes(act)) {
                 view.revoked.insert(device);
-            } else {
+            } else if !view.revoked.contains(&device) {
                 view.devices.insert(device, user);
             }
         }

@@ -184,6 +184,24 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
                 identity_sig: d.maybe(|d| Signature::from_bytes(d.bytes())),
             })
         }
+        Kind::EquivocationProof => {
+            let header = |d: &mut Dice, first: u8| SignedHeader {
+                header: [vec![first], d.vec(400)].concat().into(),
+                sig: Signature::from_bytes(d.bytes()),
+            };
+            Payload::EquivocationProof(EquivocationProof {
+                first: header(d, 1),
+                second: header(d, 2),
+                cut: cut(d),
+            })
+        }
+        Kind::CutAttest => Payload::CutAttest(CutAttest {
+            removal: op(d),
+            cut: vec![ScopeCut {
+                scope: Scope::Channel(channel(d)),
+                heads: heads(d),
+            }],
+        }),
         Kind::Commit => Payload::Commit(Commit {
             parent: EpochId::from_bytes(d.bytes()),
             mls: d.vec(400).into(),
@@ -241,12 +259,7 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
         Kind::ModRestore => Payload::ModRestore,
         Kind::Pin => Payload::Pin,
         Kind::Unpin => Payload::Unpin,
-        Kind::QuorumAct
-        | Kind::CommitComplaint
-        | Kind::CutAttest
-        | Kind::EquivocationProof
-        | Kind::Seal
-        | Kind::ReadMarker => return None,
+        Kind::QuorumAct | Kind::CommitComplaint | Kind::Seal | Kind::ReadMarker => return None,
     })
 }
 
@@ -288,6 +301,29 @@ fn cert(d: &mut Dice) -> DeviceCert {
         name: d.text(1, 64),
         sig: Signature::from_bytes(d.bytes()),
     }
+}
+
+fn heads(d: &mut Dice) -> Vec<CutHead> {
+    d.sorted(3, |d| CutHead {
+        device: device(d),
+        seq: d.number(),
+        op: op(d),
+    })
+}
+
+fn cut(d: &mut Dice) -> Vec<ScopeCut> {
+    let control = ScopeCut {
+        scope: Scope::Control,
+        heads: heads(d),
+    };
+    let channels = d.sorted(2, channel).into_iter();
+    let channels: Vec<ScopeCut> = channels
+        .map(|channel| ScopeCut {
+            scope: Scope::Channel(channel),
+            heads: heads(d),
+        })
+        .collect();
+    [vec![control], channels].concat()
 }
 
 fn removal(d: &mut Dice) -> Removal {
