@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use oplog::authority::{Authority, EpochRecord, Rank};
-use oplog::dag::{ControlDag, ControlNode};
+use oplog::dag::{ControlDag, ControlNode, Past};
 use oplog::payload::Weight;
 use oplog::{EpochId, OpId, Payload, UserId};
 
@@ -37,7 +37,7 @@ pub use records::{
 };
 pub use state::AuthorityView;
 
-use crate::epochs::EpochTree;
+use crate::epochs::{EpochTree, Seen};
 use crate::explain::Verdict;
 
 /// Folds a growing control plane: the view at any frontier, and the tree of epochs.
@@ -98,8 +98,31 @@ impl AuthorityFold {
         eligible: impl Fn(&EpochId) -> bool,
     ) -> Option<EpochId> {
         let all = self.view_all(dag);
-        self.epochs
-            .canonical_tip(|user| all.is_member(user), eligible)
+        self.tip_after(&all, self.start(&all)?, &eligible)
+    }
+
+    /// Returns where the canonical chain leads from this epoch on, whether it is on it itself or
+    /// not; `None` for an unknown epoch. `all` is the view of everything known.
+    #[must_use]
+    pub fn tip_after(
+        &self,
+        all: &AuthorityView,
+        start: &EpochId,
+        eligible: &dyn Fn(&EpochId) -> bool,
+    ) -> Option<EpochId> {
+        let seen = Seen {
+            member: &|user| all.is_member(user),
+            eligible,
+            complaint: &|op| all.verdict(op).is_effective(),
+        };
+        self.epochs.canonical_tip_after(start, &seen)
+    }
+
+    /// Returns where the search begins: at the epoch of the effective Seal, or at the first.
+    fn start<'a>(&'a self, view: &'a AuthorityView) -> Option<&'a EpochId> {
+        view.seal()
+            .map(|(epoch, _)| epoch)
+            .or(self.epochs.genesis())
     }
 
     /// Returns the epochs.
@@ -149,7 +172,11 @@ impl AuthorityFold {
         let past = dag.past_of(&frontier);
         let acts = self.acts.values();
         let acts = acts.filter(|act| frontier.contains(&act.id) || dag.in_past(&act.id, &past));
-        apply::fold_onto(dag, &self.empty, acts.cloned().collect(), frontier)
+        let at = apply::Place {
+            dag,
+            epochs: &self.epochs,
+        };
+        apply::fold_onto(&at, &self.empty, acts.cloned().collect(), frontier)
     }
 
     /// Takes every op of the graph that was not admitted yet.
@@ -178,7 +205,11 @@ impl AuthorityFold {
         self.acts.insert(id, act.clone());
         let acts = vec![act];
         let view = if apply::changes_nothing_before(&at, &acts) {
-            apply::fold_onto(dag, &at, acts, vec![id])
+            let place = apply::Place {
+                dag,
+                epochs: &self.epochs,
+            };
+            apply::fold_onto(&place, &at, acts, vec![id])
         } else {
             self.recompute(dag, &[id])
         };
@@ -195,6 +226,10 @@ impl AuthorityFold {
                 let weight = at.weight(&node.op.header().user);
                 self.epochs
                     .branch(&node.op, commit, weight.unwrap_or(Weight::new(0)));
+            }
+            Some(Payload::CommitComplaint(complaint)) => {
+                let user = node.op.header().user;
+                self.epochs.complain(complaint.epoch, user, node.op.id());
             }
             _ => {}
         }
@@ -262,7 +297,11 @@ impl AuthorityFold {
             }
         };
         if apply::changes_nothing_before(base, &bubble) {
-            apply::fold_onto(dag, base, bubble, frontier.to_vec())
+            let place = apply::Place {
+                dag,
+                epochs: &self.epochs,
+            };
+            apply::fold_onto(&place, base, bubble, frontier.to_vec())
         } else {
             self.recompute(dag, frontier)
         }
@@ -294,6 +333,31 @@ impl Authority for AuthorityFold {
         } else {
             self.catch_up(dag);
         }
+    }
+
+    fn is_canonical(
+        &self,
+        dag: &ControlDag,
+        past: &Past,
+        view: &AuthorityView,
+        epoch: &EpochId,
+    ) -> bool {
+        let known = |epoch: &EpochId| {
+            let record = self.epochs.epoch(epoch);
+            record.is_some_and(|record| dag.in_past(&record.commit, past))
+        };
+        let Some(start) = self.start(view).filter(|_| known(epoch)) else {
+            return false;
+        };
+        let seen = Seen {
+            member: &|user| view.is_member(user),
+            eligible: &known,
+            complaint: &|op| dag.in_past(op, past) && view.verdict(op).is_effective(),
+        };
+        let tip = self.epochs.canonical_tip_after(start, &seen);
+        tip.is_some_and(|tip| {
+            self.epochs.is_ancestor(epoch, &tip) && self.epochs.is_ancestor(start, epoch)
+        })
     }
 
     fn epoch(&self, epoch: &EpochId) -> Option<&EpochRecord> {

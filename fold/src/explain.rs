@@ -67,6 +67,11 @@ pub enum VoidReason {
         /// The first proof.
         by: OpId,
     },
+    /// B9. It seals another branch than a Seal of higher rank, or one that came before.
+    Displaced {
+        /// That Seal.
+        by: OpId,
+    },
     /// A9. Nothing effective in its past, from above its own rank, still gave its author the
     /// authority it needed.
     NoLiveGrant {
@@ -109,6 +114,7 @@ impl VoidReason {
             Self::SelfRevoked { .. } => "A12",
             Self::DeviceRevoked { .. } => "A1",
             Self::Frozen { .. } => "B11",
+            Self::Displaced { .. } => "B9",
             Self::NoLiveGrant { .. } => "A9",
             Self::InviteVoid { .. } | Self::InviteRevoked { .. } | Self::InviteOverused { .. } => {
                 "A17"
@@ -126,6 +132,7 @@ impl VoidReason {
             | Self::SelfRevoked { by }
             | Self::DeviceRevoked { by }
             | Self::Frozen { by }
+            | Self::Displaced { by }
             | Self::Outranked { by } => vec![*by],
             Self::NoLiveGrant { taken_by } => taken_by.iter().copied().collect(),
             Self::InviteVoid { invite } | Self::InviteOverused { invite } => vec![*invite],
@@ -153,6 +160,9 @@ impl fmt::Display for VoidReason {
                 "its device equivocates, as op {} proves without having seen it",
                 by.short()
             ),
+            Self::Displaced { by } => {
+                write!(f, "it seals another branch than op {}", by.short())
+            }
             Self::NoLiveGrant { taken_by: None } => f.write_str("no live grant"),
             Self::NoLiveGrant { taken_by: Some(by) } => {
                 write!(f, "no live grant, taken by op {}", by.short())

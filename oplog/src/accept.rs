@@ -12,6 +12,7 @@ mod commit;
 mod content;
 mod control;
 mod error;
+mod finality;
 mod permission;
 mod records;
 mod rule;

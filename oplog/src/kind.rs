@@ -76,13 +76,13 @@ kinds! {
     Commit = 18, "commit";
     /// Asks to be removed from and added to the group again.
     ReaddRequest = 19, "readd-request";
-    /// Says that a commit's path does not decrypt (feature [`Features::FORKS`]).
+    /// Says that a commit cannot be followed, and asks to be added again.
     CommitComplaint = 20, "commit-complaint";
     /// Adds coverage to a removal.
     CutAttest = 21, "cut-attest";
     /// Proves two ops at one place of a lane, and freezes their device.
     EquivocationProof = 22, "equivocation-proof";
-    /// Makes the past final (feature [`Features::SEAL`]).
+    /// Makes the past final.
     Seal = 23, "seal";
     /// Opens a thread.
     ThreadCreate = 64, "thread-create";
@@ -128,8 +128,6 @@ impl Kind {
     pub const fn feature(self) -> Features {
         match self {
             Self::QuorumAct => Features::QUORUM,
-            Self::CommitComplaint => Features::FORKS,
-            Self::Seal => Features::SEAL,
             Self::ReadMarker => Features::PRIVATE_LOG,
             Self::Genesis
             | Self::Merge
@@ -150,8 +148,10 @@ impl Kind {
             | Self::DeviceRevoke
             | Self::Commit
             | Self::ReaddRequest
+            | Self::CommitComplaint
             | Self::CutAttest
             | Self::EquivocationProof
+            | Self::Seal
             | Self::ThreadCreate
             | Self::ThreadUpdate
             | Self::Post
@@ -202,10 +202,6 @@ impl Features {
     pub const NONE: Self = Self(0);
     /// Acts of an admin quorum.
     pub const QUORUM: Self = Self(1 << 1);
-    /// Complaints.
-    pub const FORKS: Self = Self(1 << 2);
-    /// Seals.
-    pub const SEAL: Self = Self(1 << 3);
     /// Read markers in a private log.
     pub const PRIVATE_LOG: Self = Self(1 << 4);
     /// What this version implements.

@@ -19,7 +19,7 @@ pub use control::{
     DeviceRevoke, History, InviteCreate, InviteRevoke, LatePolicy, Leave, Mute, PolicySet,
     PurgeFrom, Removal, RoleSet, RosterDelta, RosterEntry, ScopeCut, Unban, Unmute, Verb,
 };
-pub use evidence::{CutAttest, EquivocationProof, SignedHeader};
+pub use evidence::{Closure, CommitComplaint, CutAttest, EquivocationProof, Seal, SignedHeader};
 pub use member::{
     CERT_BYTES_MAX, DeviceAdd, DeviceCert, Genesis, KEY_PACKAGE_BYTES_MAX, MEMBERS_PER_ADD_MAX,
     MemberAdd, NAME_BYTES_MAX, NewMember, ReaddRequest, SpaceKind, Weight,
@@ -54,6 +54,8 @@ pub enum Payload {
     DeviceRevoke(DeviceRevoke),
     Commit(Commit),
     ReaddRequest(ReaddRequest),
+    Seal(Seal),
+    CommitComplaint(CommitComplaint),
     EquivocationProof(EquivocationProof),
     CutAttest(CutAttest),
     ThreadCreate(ThreadCreate),
@@ -93,6 +95,8 @@ impl Payload {
             Self::DeviceRevoke(_) => Kind::DeviceRevoke,
             Self::Commit(_) => Kind::Commit,
             Self::ReaddRequest(_) => Kind::ReaddRequest,
+            Self::Seal(_) => Kind::Seal,
+            Self::CommitComplaint(_) => Kind::CommitComplaint,
             Self::EquivocationProof(_) => Kind::EquivocationProof,
             Self::CutAttest(_) => Kind::CutAttest,
             Self::ThreadCreate(_) => Kind::ThreadCreate,
@@ -133,6 +137,8 @@ impl Payload {
             Self::DeviceRevoke(p) => codec::encode(p),
             Self::Commit(p) => codec::encode(p),
             Self::ReaddRequest(p) => codec::encode(p),
+            Self::Seal(p) => codec::encode(p),
+            Self::CommitComplaint(p) => codec::encode(p),
             Self::EquivocationProof(p) => codec::encode(p),
             Self::CutAttest(p) => codec::encode(p),
             Self::ThreadCreate(p) => codec::encode(p),
@@ -170,6 +176,8 @@ impl Payload {
             Kind::DeviceRevoke => Self::DeviceRevoke(codec::decode(what, bytes)?),
             Kind::Commit => Self::Commit(codec::decode(what, bytes)?),
             Kind::ReaddRequest => Self::ReaddRequest(codec::decode(what, bytes)?),
+            Kind::Seal => Self::Seal(codec::decode(what, bytes)?),
+            Kind::CommitComplaint => Self::CommitComplaint(codec::decode(what, bytes)?),
             Kind::EquivocationProof => Self::EquivocationProof(codec::decode(what, bytes)?),
             Kind::CutAttest => Self::CutAttest(codec::decode(what, bytes)?),
             Kind::ThreadCreate => Self::ThreadCreate(codec::decode(what, bytes)?),
@@ -184,7 +192,7 @@ impl Payload {
             Kind::ModRestore => no_payload(what, bytes, Self::ModRestore)?,
             Kind::Pin => no_payload(what, bytes, Self::Pin)?,
             Kind::Unpin => no_payload(what, bytes, Self::Unpin)?,
-            Kind::QuorumAct | Kind::CommitComplaint | Kind::Seal | Kind::ReadMarker => {
+            Kind::QuorumAct | Kind::ReadMarker => {
                 return Err(forbidden(
                     what,
                     "this kind needs a feature that this version lacks",
@@ -211,6 +219,8 @@ impl Payload {
             Self::DeviceRevoke(p) => p.check_limits(),
             Self::Commit(p) => p.check_limits(),
             Self::ReaddRequest(p) => p.check_limits(),
+            Self::Seal(p) => p.check_limits(),
+            Self::CommitComplaint(p) => p.check_limits(),
             Self::EquivocationProof(p) => p.check_limits(),
             Self::CutAttest(p) => p.check_limits(),
             Self::ThreadCreate(p) => p.check_limits(),

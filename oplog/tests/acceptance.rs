@@ -180,7 +180,7 @@ fn s1_what_an_op_names_is_valid_and_of_its_plane() {
 fn a18_new_kinds_need_a_feature_that_an_owner_switched_on() {
     let mut w = World::new();
     let revoke = |w: &mut World| {
-        let draft = w.space.op(&w.member, Payload::Merge).kind(23);
+        let draft = w.space.op(&w.member, Payload::Merge).kind(17);
         draft.bytes(b"from the future".to_vec()).forge()
     };
     let unknown = |w: &mut World| w.space.post(&w.member, w.chat, "?").kind(200).forge();
@@ -1214,13 +1214,13 @@ fn a_verdict_is_remembered_and_can_be_reached_again() {
 fn kinds_of_an_enabled_feature_wait_and_so_does_what_builds_on_them() {
     let mut w = World::new();
     let on = Payload::PolicySet(PolicySet {
-        features: Some(Features::SEAL.bits()),
+        features: Some(Features::QUORUM.bits()),
         ..PolicySet::default()
     });
     w.space.op(&w.owner.clone(), on).sign();
     w.catch_up();
     let member = w.member.clone();
-    let revoke = w.space.op(&member, Payload::Merge).kind(23).sign();
+    let revoke = w.space.op(&member, Payload::Merge).kind(17).sign();
     let after = w.space.post(&member, w.chat, "after").sign();
     let unknown = w.space.post(&w.second_member, w.chat, "?").kind(200);
     let unknown = unknown.ctl(revoke.header().ctl.as_slice()).forge();
@@ -1234,7 +1234,7 @@ fn kinds_of_an_enabled_feature_wait_and_so_does_what_builds_on_them() {
     assert!(waits(w.replica.deliver(&after)));
     assert!(waits(w.replica.deliver(&unknown)));
     assert_eq!(w.replica.log.waiting_len(), 3);
-    assert_eq!(w.replica.log.awaited_features(), Features::SEAL);
+    assert_eq!(w.replica.log.awaited_features(), Features::QUORUM);
     w.replica.commit();
     let records = w.replica.store.records(&w.space.id()).len();
     let resumed = w.replica.restart();

@@ -17,7 +17,7 @@ use oplog::dag::ControlNode;
 use oplog::hash::H;
 use oplog::payload::{
     ChannelCreate, ChannelUpdate, CutAttest, DeviceCert, DeviceRevoke, InviteCreate, Mute,
-    NewMember, PolicySet, Removal, ScopeCut, Unmute, Verb, Weight,
+    NewMember, PolicySet, Removal, ScopeCut, Seal, Unmute, Verb, Weight,
 };
 use oplog::{ChannelId, DeviceId, Digest, Hlc, OpId, Payload, Timestamp, UserId};
 
@@ -87,6 +87,7 @@ pub(super) enum Deed {
         cut: Vec<ScopeCut>,
     },
     CutAttest(CutAttest),
+    Seal(Seal),
     ReaddRequest {
         key_package: Digest,
     },
@@ -255,6 +256,14 @@ impl Act {
     pub(super) const fn attest(&self) -> Option<&CutAttest> {
         match &self.deed {
             Deed::CutAttest(attest) => Some(attest),
+            _ => None,
+        }
+    }
+
+    /// Returns what it makes final, if it is a Seal.
+    pub(super) const fn seal(&self) -> Option<&Seal> {
+        match &self.deed {
+            Deed::Seal(seal) => Some(seal),
             _ => None,
         }
     }
@@ -499,6 +508,11 @@ impl Deed {
                 None => Self::Inert,
             },
             Payload::CutAttest(attest) => Self::CutAttest(attest),
+            Payload::Seal(seal) => Self::Seal(seal),
+            // What it says of the commit, the tree of epochs keeps.
+            Payload::CommitComplaint(complaint) => Self::ReaddRequest {
+                key_package: key_package_hash(&complaint.key_package),
+            },
             Payload::ReaddRequest(request) => Self::ReaddRequest {
                 key_package: key_package_hash(&request.key_package),
             },
@@ -558,6 +572,7 @@ impl Deed {
             Self::InviteCreate(create) => least(Verb::Invite, None).max(create.weight),
             Self::InviteRevoke(_) => least(Verb::Invite, None),
             Self::CutAttest(_) => least(Verb::Tombstone, None),
+            Self::Seal(_) => least(Verb::Policy, None),
             Self::Genesis { .. }
             | Self::Leave { .. }
             | Self::DeviceAdd { .. }

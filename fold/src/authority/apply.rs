@@ -14,17 +14,25 @@ use super::act::{Act, Deed, Facet};
 use super::pass::{Pass, restricts};
 use super::state::{
     AuthorityView, ChannelState, DeviceState, InviteState, Logged, MuteKey, PolicyState, Register,
-    UserState,
+    SealState, UserState,
 };
+use crate::epochs::EpochTree;
 use crate::explain::{Verdict, VoidReason};
+
+/// Where ops stand: among each other, and in the tree of epochs.
+pub(super) struct Place<'a> {
+    pub(super) dag: &'a ControlDag,
+    pub(super) epochs: &'a EpochTree,
+}
 
 /// Folds these ops onto a view all of whose ops lie in the past of each of them.
 pub(super) fn fold_onto(
-    dag: &ControlDag,
+    place: &Place<'_>,
     base: &AuthorityView,
     acts: Vec<Arc<Act>>,
     frontier: Vec<OpId>,
 ) -> AuthorityView {
+    let dag = place.dag;
     let pass = Pass::run(dag, base, acts);
     let mut view = base.clone();
     view.frontier = frontier;
@@ -51,6 +59,7 @@ pub(super) fn fold_onto(
         view.void
             .insert(*op, Arc::new(Verdict::Void(reason.clone())));
     }
+    apply_seals(place.epochs, &effective, &mut view);
     view
 }
 
@@ -416,6 +425,97 @@ fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut Authorit
         }
     }
     view.policy = Arc::new(policy);
+}
+
+fn apply_seals(epochs: &EpochTree, effective: &[&Arc<Act>], view: &mut AuthorityView) {
+    let new = effective.iter().filter(|act| act.seal().is_some());
+    let new: Vec<Arc<Act>> = new.map(|act| (*act).clone()).collect();
+    if new.is_empty() {
+        return;
+    }
+    let mut seals = (*view.seals).clone();
+    for seal in new {
+        seals.all.push(seal.clone());
+        // What fits all that count changes nothing about the others.
+        if seals.fits(epochs, &seal) {
+            seals.count(epochs, seal);
+        } else {
+            seals.choose(epochs);
+        }
+    }
+    seals.all.sort_by_key(|act| (act.depth, act.id));
+    for (seal, by) in seals.displaced(epochs) {
+        let reason = VoidReason::Displaced { by };
+        view.void.insert(seal, Arc::new(Verdict::Void(reason)));
+    }
+    for seal in seals.chain.values() {
+        view.void.remove(&seal.id);
+    }
+    view.seals = Arc::new(seals);
+}
+
+impl SealState {
+    /// Chooses the chain anew: by descending rank, whatever fits those chosen before (A16).
+    fn choose(&mut self, epochs: &EpochTree) {
+        let mut all = self.all.clone();
+        all.sort_by_key(|act| (core::cmp::Reverse(act.rank), act.depth, act.id));
+        self.chain.clear();
+        self.closed.clear();
+        for seal in all {
+            if self.fits(epochs, &seal) {
+                self.count(epochs, seal);
+            }
+        }
+    }
+
+    /// The Seals that do not count, each with the greatest of those that it does not fit.
+    fn displaced(&self, epochs: &EpochTree) -> Vec<(OpId, OpId)> {
+        let counts = |seal: &Act| self.chain.contains_key(&(number(epochs, seal), seal.id));
+        let out = self.all.iter().filter(|seal| !counts(seal));
+        out.filter_map(|seal| {
+            let others = self.chain.values();
+            let greater = others.filter(|other| !on_one_branch(epochs, seal, other));
+            let by = greater.max_by_key(|other| precedence(other))?;
+            Some((seal.id, by.id))
+        })
+        .collect()
+    }
+
+    fn count(&mut self, epochs: &EpochTree, seal: Arc<Act>) {
+        for closure in seal.seal().into_iter().flat_map(|seal| &seal.closures) {
+            let closes = self.closed.entry(closure.removal).or_insert(seal.clone());
+            if precedence(&seal) > precedence(closes) {
+                *closes = seal.clone();
+            }
+        }
+        self.chain.insert((number(epochs, &seal), seal.id), seal);
+    }
+
+    /// Returns whether a Seal is on the branch of the chain. That is one, so its neighbours tell.
+    fn fits(&self, epochs: &EpochTree, seal: &Act) -> bool {
+        let at = (number(epochs, seal), seal.id);
+        let below = self.chain.range(..at).next_back();
+        let above = self.chain.range(at..).next();
+        let mut neighbours = below.into_iter().chain(above);
+        neighbours.all(|(_, other)| on_one_branch(epochs, seal, other))
+    }
+}
+
+fn on_one_branch(epochs: &EpochTree, a: &Act, b: &Act) -> bool {
+    let (Some(a), Some(b)) = (a.seal(), b.seal()) else {
+        return false;
+    };
+    epochs.is_ancestor(&a.epoch, &b.epoch) || epochs.is_ancestor(&b.epoch, &a.epoch)
+}
+
+/// Which of two Seals that close one removal says what stays.
+fn precedence(seal: &Act) -> impl Ord + use<> {
+    (seal.rank, core::cmp::Reverse((seal.depth, seal.id)))
+}
+
+fn number(epochs: &EpochTree, seal: &Act) -> u64 {
+    let epoch = seal.seal().and_then(|seal| epochs.epoch(&seal.epoch));
+    epoch.map_or(0, |record| record.number)
 }
 
 fn apply_attests(effective: &[&Arc<Act>], view: &mut AuthorityView) {

@@ -25,7 +25,7 @@ impl AuthorityView {
     }
 
     fn write(&self, e: &mut Encoder<&mut Vec<u8>>) -> Written {
-        e.array(10)?;
+        e.array(11)?;
         ids(e, self.frontier.iter())?;
         e.map(len(self.users.len()))?;
         for (user, state) in &self.users {
@@ -99,6 +99,7 @@ impl AuthorityView {
             e.encode(removal)?;
             acts(e, attests)?;
         }
+        acts(e, &self.seals.all)?;
         e.map(len(self.void.len()))?;
         for (op, verdict) in &self.void {
             e.encode(op)?;

@@ -8,7 +8,7 @@ use oplog::payload::{
     ChannelKind, CutHead, DeviceCert, History, InviteCreate, LatePolicy, PurgeFrom, ScopeCut, Verb,
     Weight,
 };
-use oplog::{ChannelId, DeviceId, Features, Hlc, OpId, Scope, UserId};
+use oplog::{ChannelId, DeviceId, EpochId, Features, Hlc, OpId, Scope, UserId};
 
 use super::act::{Act, Deed};
 use super::state::{AuthorityView, DeviceState, InviteState, Register, UserState};
@@ -87,6 +87,8 @@ pub struct RemovalRecord<'a> {
     pub purge: &'a [PurgeFrom],
     /// Why.
     pub reason: &'a str,
+    /// The Seal that closed it, and what that names as seen.
+    pub closure: Option<(OpId, &'a [ScopeCut])>,
 }
 
 /// A device that somebody certified.
@@ -282,7 +284,29 @@ impl AuthorityView {
             .collect()
     }
 
-    fn removal_record<'a>(&'a self, act: &'a Act) -> Option<RemovalRecord<'a>> {
+    /// Returns the epoch of the effective Seal, from which the canonical branch is sought, and the
+    /// Seal: of those that count the one with the latest epoch.
+    #[must_use]
+    pub fn seal(&self) -> Option<(&EpochId, OpId)> {
+        let (_, act) = self.seals.chain.last_key_value()?;
+        Some((&act.seal()?.epoch, act.id))
+    }
+
+    /// Returns the Seals that count, by epoch: each one's epoch is an ancestor of the next one's, or
+    /// the same.
+    pub fn seals(&self) -> impl Iterator<Item = (EpochId, OpId)> + '_ {
+        let chain = self.seals.chain.values();
+        chain.filter_map(|act| Some((act.seal()?.epoch, act.id)))
+    }
+
+    fn closure(&self, removal: &OpId) -> Option<(OpId, &[ScopeCut])> {
+        let seal = self.seals.closed.get(removal)?;
+        let mut closures = seal.seal()?.closures.iter();
+        let closure = closures.find(|closure| closure.removal == *removal)?;
+        Some((seal.id, &closure.cut))
+    }
+
+    pub(super) fn removal_record<'a>(&'a self, act: &'a Act) -> Option<RemovalRecord<'a>> {
         let kind = removal_kind(act)?;
         let (cut, late, purge, reason) = if let Deed::Leave { reason } = &act.deed {
             (&[][..], LatePolicy::Accept, &[][..], reason.as_str())
@@ -319,6 +343,7 @@ impl AuthorityView {
             late,
             purge,
             reason,
+            closure: self.closure(&act.id),
         })
     }
 

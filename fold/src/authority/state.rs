@@ -1,6 +1,6 @@
 //! The state that control ops fold to, as persistent maps: a copy shares all that did not change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
@@ -23,6 +23,7 @@ pub struct AuthorityView {
     pub(super) channels: OrdMap<ChannelId, Arc<ChannelState>>,
     pub(super) policy: Arc<PolicyState>,
     pub(super) invites: OrdMap<OpId, Arc<InviteState>>,
+    pub(super) seals: Arc<SealState>,
     /// By removal: the effective attests that add to its cut, by depth.
     pub(super) attests: OrdMap<OpId, Vec<Arc<Act>>>,
     pub(super) key_packages: OrdMap<DeviceId, OrdSet<(OpId, Digest)>>,
@@ -179,6 +180,16 @@ impl AuthorityView {
     }
 }
 
+/// The Seals that authority lets count, and which of them fit each other (B9).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SealState {
+    pub(super) all: Vec<Arc<Act>>,
+    /// The chain of those that count, by the number of their epoch.
+    pub(super) chain: BTreeMap<(u64, OpId), Arc<Act>>,
+    /// By removal, the Seal that closed it.
+    pub(super) closed: BTreeMap<OpId, Arc<Act>>,
+}
+
 /// The mutes of one person in one place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct MuteState {
@@ -195,7 +206,7 @@ pub(super) struct ChannelState {
     pub(super) topic: Register,
     pub(super) category: Register,
     pub(super) archived: Register,
-    pub(super) permissions: std::collections::BTreeMap<Verb, Register>,
+    pub(super) permissions: BTreeMap<Verb, Register>,
 }
 
 /// The Space's policies, each a key of its own.

@@ -4,8 +4,8 @@ use core::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use oplog::authority::{Rank, Restriction, View};
-use oplog::payload::{ChannelKind, InviteCreate, Verb, Weight};
-use oplog::{ChannelId, DeviceId, Digest, Features, Hlc, OpId, UserId};
+use oplog::payload::{ChannelKind, InviteCreate, ScopeCut, Verb, Weight};
+use oplog::{ChannelId, DeviceId, Digest, EpochId, Features, Hlc, OpId, UserId};
 
 use super::act::{Act, Deed};
 use super::records::{closer, is_muting};
@@ -140,6 +140,22 @@ impl View for AuthorityView {
             .filter(|(user, state)| state.membership(user).is_some())
             .flat_map(|(user, state)| state.devices.iter().map(|device| (*device, *user)))
             .collect()
+    }
+
+    fn sealed_epoch(&self) -> Option<EpochId> {
+        self.seal().map(|(epoch, _)| *epoch)
+    }
+
+    fn is_closed(&self, removal: &OpId) -> bool {
+        self.seals.closed.contains_key(removal)
+    }
+
+    fn removal_cut(&self, removal: &OpId) -> Option<Vec<ScopeCut>> {
+        let of_people = self.users.values().flat_map(|state| &state.removals);
+        let of_devices = self.devices.values().flat_map(|state| state.ended_by());
+        let mut all = of_people.chain(of_devices);
+        let act = all.find(|act| act.id == *removal)?;
+        self.removal_record(act).map(|record| record.cut)
     }
 
     fn key_packages(&self, device: &DeviceId) -> Vec<(Digest, OpId)> {

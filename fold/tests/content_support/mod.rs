@@ -219,6 +219,7 @@ pub fn removal(op: OpId, late: LatePolicy) -> EffectiveRemoval {
     EffectiveRemoval {
         op,
         kind: RemovalKind::Kick,
+        device: None,
         by: UserId::from_bytes([0xad; 32]),
         hlc: hlc(1_000_000),
         rank: rank(50, 1),
@@ -227,6 +228,7 @@ pub fn removal(op: OpId, late: LatePolicy) -> EffectiveRemoval {
         purge: vec![],
         reason: "spam".into(),
         first_epoch: None,
+        closure: None,
     }
 }
 
@@ -297,6 +299,7 @@ impl Standing for Fiat {
     fn removals(&self, op: &Header) -> Vec<Arc<EffectiveRemoval>> {
         let of_user = self.removals.iter().filter(|(user, _)| *user == op.user);
         of_user
+            .filter(|(_, r)| r.device.is_none_or(|device| device == op.device))
             .filter(|(_, r)| !self.saw(op, &r.op))
             .map(|(_, r)| r.clone())
             .collect()
@@ -321,6 +324,15 @@ impl Standing for Fiat {
 
     fn saw(&self, op: &Header, control: &OpId) -> bool {
         op.ctl.contains(control)
+    }
+
+    fn devices(&self, user: &UserId) -> Vec<DeviceId> {
+        let theirs = self.devices.iter().filter(|(_, holder)| *holder == user);
+        theirs.map(|(device, _)| *device).collect()
+    }
+
+    fn channels(&self) -> Vec<ChannelId> {
+        vec![CHANNEL, OTHER]
     }
 
     fn descends(&self, epoch: &EpochId, ancestor: &EpochId) -> bool {

@@ -200,6 +200,8 @@ fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key> {
         | Payload::Commit(_)
         | Payload::ReaddRequest(_)
         | Payload::CutAttest(_)
+        | Payload::CommitComplaint(_)
+        | Payload::Seal(_)
         | Payload::ThreadCreate(_)
         | Payload::ThreadUpdate(_)
         | Payload::Post(_)

@@ -58,6 +58,7 @@ const NEW_MEMBER: Shape = Map(&[
 const PERMISSION: Shape = Map(&[("verb", Leaf), ("least", Leaf)]);
 const CUT: Shape = Map(&[("scope", Leaf), ("heads", List(&HEAD))]);
 const HEAD: Shape = Map(&[("device", Leaf), ("seq", Leaf), ("op", Leaf)]);
+const CLOSURE: Shape = Map(&[("removal", Leaf), ("cut", List(&CUT))]);
 const PURGE: Shape = Map(&[("device", Leaf), ("scope", Leaf), ("seq", Leaf)]);
 const ENTRY: Shape = Map(&[("device", Leaf), ("user", Leaf), ("key_package", Leaf)]);
 const FILE: Shape = Map(&[
@@ -151,6 +152,13 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
             ("cut", List(&CUT)),
         ],
         Kind::CutAttest => &[("removal", Leaf), ("cut", List(&CUT))],
+        Kind::CommitComplaint => &[("epoch", Leaf), ("key_package", Leaf), ("nonce", Leaf)],
+        Kind::Seal => &[
+            ("epoch", Leaf),
+            ("public_state", Leaf),
+            ("closures", List(&CLOSURE)),
+            ("strata", Leaf),
+        ],
         Kind::Commit => &[
             ("parent", Leaf),
             ("mls", Leaf),
@@ -188,8 +196,6 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
         | Kind::Pin
         | Kind::Unpin
         | Kind::QuorumAct
-        | Kind::CommitComplaint
-        | Kind::Seal
         | Kind::ReadMarker => &[],
     }
 }

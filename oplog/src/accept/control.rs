@@ -149,6 +149,8 @@ impl<A: Authority> Judge<'_, A> {
                 }
             }
             Payload::EquivocationProof(proof) => self.equivocation(proof),
+            Payload::CommitComplaint(complaint) => self.complaint(complaint),
+            Payload::Seal(seal) => self.seal(seal, weight),
             Payload::CutAttest(attest) => self.removal_seen(&attest.removal),
             Payload::Genesis(_)
             | Payload::Merge

@@ -340,6 +340,35 @@ pub enum AcceptError {
     /// K6. Too many new devices in a day.
     #[error("more than 4 new devices in 24 hours")]
     TooManyNewDevices,
+    /// K7. It is not about a commit that its device could have followed.
+    #[error("no complaint: {detail}")]
+    WrongComplaint {
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// K7. The person complained about this commit before.
+    #[error("second complaint about one commit, after {first}")]
+    SecondComplaint {
+        /// The first one.
+        first: OpId,
+    },
+    /// K8. The epoch is not on the canonical branch as far as the op has seen.
+    #[error("epoch {epoch} is not canonical in its past")]
+    NotCanonical {
+        /// The epoch.
+        epoch: EpochId,
+    },
+    /// K8. The Seal would make nothing final that is not.
+    #[error("it seals nothing new")]
+    NothingSealed,
+    /// K8. A removal that cannot be closed, or not like this.
+    #[error("removal {removal} cannot be closed: {detail}")]
+    BadClosure {
+        /// The removal.
+        removal: OpId,
+        /// Why.
+        detail: &'static str,
+    },
     /// A18. No owner switched on the feature that this kind needs.
     #[error("kind {kind} is not switched on")]
     FeatureOff {
@@ -416,6 +445,8 @@ impl AcceptError {
             | Self::TooManyBytes
             | Self::ReaddTooSoon { .. }
             | Self::TooManyNewDevices => Rule::K6,
+            Self::WrongComplaint { .. } | Self::SecondComplaint { .. } => Rule::K7,
+            Self::NotCanonical { .. } | Self::NothingSealed | Self::BadClosure { .. } => Rule::K8,
             Self::FeatureOff { .. } => Rule::A18,
             Self::Store(_) => return None,
         })
@@ -481,6 +512,11 @@ impl AcceptError {
             | Self::TooManyBytes
             | Self::ReaddTooSoon { .. }
             | Self::TooManyNewDevices
+            | Self::WrongComplaint { .. }
+            | Self::SecondComplaint { .. }
+            | Self::NotCanonical { .. }
+            | Self::NothingSealed
+            | Self::BadClosure { .. }
             | Self::FeatureOff { .. } => Fault::Author,
         }
     }

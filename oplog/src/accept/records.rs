@@ -18,6 +18,10 @@ pub(crate) struct ControlRecords {
     lanes: BTreeMap<OpId, LaneNode>,
     device_adds: BTreeMap<UserId, Vec<(Hlc, OpId)>>,
     commits: BTreeMap<(DeviceId, EpochId), Vec<OpId>>,
+    /// Every commit, in the order of arrival.
+    all_commits: Vec<OpId>,
+    /// By who complained about which epoch.
+    complaints: BTreeMap<(UserId, EpochId), Vec<OpId>>,
     /// By who proved it of which device.
     proofs: BTreeMap<(UserId, DeviceId), Vec<OpId>>,
     /// Everybody who was ever let in by anybody, effective or not.
@@ -46,6 +50,10 @@ impl ControlRecords {
             Ok(Some(Payload::MemberAdd(add))) => {
                 add.members.iter().for_each(|m| self.note_cert(&m.cert));
             }
+            Ok(Some(Payload::CommitComplaint(complaint))) => {
+                let key = (h.user, complaint.epoch);
+                self.complaints.entry(key).or_default().push(id);
+            }
             Ok(Some(Payload::EquivocationProof(proof))) => {
                 if let Some(device) = proof.device() {
                     self.proofs.entry((h.user, device)).or_default().push(id);
@@ -56,6 +64,7 @@ impl ControlRecords {
         if commit {
             let key = (h.device, h.epoch);
             self.commits.entry(key).or_default().push(id);
+            self.all_commits.push(id);
         }
         if h.kind() == Some(Kind::DeviceAdd) {
             self.device_adds
@@ -108,6 +117,17 @@ impl ControlRecords {
     pub(crate) fn commits(&self, device: &DeviceId, parent: &EpochId) -> &[OpId] {
         let key = (*device, *parent);
         self.commits.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns every commit, whatever its causality.
+    pub(crate) fn all_commits(&self) -> &[OpId] {
+        &self.all_commits
+    }
+
+    /// Returns the complaints of a person about an epoch, whatever their causality.
+    pub(crate) fn complaints(&self, by: &UserId, epoch: &EpochId) -> &[OpId] {
+        let key = (*by, *epoch);
+        self.complaints.get(&key).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the proofs by which this person froze a device, whatever their causality.

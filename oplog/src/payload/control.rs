@@ -14,7 +14,7 @@ use crate::kind::Features;
 /// Longest reason or channel topic, in bytes of UTF-8.
 const REASON_BYTES_MAX: usize = 1024;
 /// Most lanes that one removal's cut lists: 500 scopes of 8 devices.
-const CUT_HEADS_MAX: usize = 4_000;
+pub(super) const CUT_HEADS_MAX: usize = 4_000;
 /// Most overrides in one ChannelUpdate: every verb once.
 const PERMISSIONS_MAX: usize = 32;
 

@@ -1,12 +1,14 @@
-//! Payloads that bear witness: what a device signed twice, and what more was seen of somebody removed.
+//! Payloads that bear witness: what a device signed twice, what more was seen of somebody removed,
+//! which commit cannot be followed, and what is final.
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use super::control::{ScopeCut, check_content_scope, check_cut};
+use super::control::{CUT_HEADS_MAX, ScopeCut, check_content_scope, check_cut};
+use super::member::KEY_PACKAGE_BYTES_MAX;
 use super::{Limit, limit};
 use crate::header::{HEADER_BYTES_MAX, Header};
-use crate::ids::{DeviceId, OpId, Signature};
+use crate::ids::{DeviceId, Digest, EpochId, OpId, Signature};
 use crate::keys;
 use crate::op::signed_message;
 
@@ -94,5 +96,83 @@ impl CutAttest {
         limit(!self.cut.is_empty(), "it attests nothing")?;
         check_cut(&self.cut)?;
         self.cut.iter().try_for_each(check_content_scope)
+    }
+}
+
+/// Says that a commit cannot be followed: its path does not decrypt, or its epoch has another root
+/// than it says (A3). Asks to be added again, as a [`ReaddRequest`](super::ReaddRequest) does.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct CommitComplaint {
+    /// The epoch that the commit begins; the header names its parent.
+    #[n(0)]
+    pub epoch: EpochId,
+    /// A fresh key package.
+    #[n(1)]
+    pub key_package: ByteVec,
+    /// Random; the Welcome that answers repeats it.
+    #[n(2)]
+    pub nonce: Digest,
+}
+
+impl CommitComplaint {
+    pub(super) fn check_limits(&self) -> Limit {
+        limit(
+            self.key_package.len() <= KEY_PACKAGE_BYTES_MAX,
+            "the key package is too long",
+        )
+    }
+}
+
+/// What stays of somebody removed, for good: everything else of theirs in these scopes is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Closure {
+    /// The removal that is closed.
+    #[n(0)]
+    pub removal: OpId,
+    /// At least everything that cut and attests named, sorted by scope.
+    #[n(1)]
+    pub cut: Vec<ScopeCut>,
+}
+
+/// Makes the past final: the epoch from which the canonical branch is sought, and what of the
+/// removed still counts (B9).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Seal {
+    /// The epoch.
+    #[n(0)]
+    pub epoch: EpochId,
+    /// Hash of the group's public state there, as a sealed blob.
+    #[n(1)]
+    pub public_state: Digest,
+    /// Removals that it closes, sorted by removal.
+    #[n(2)]
+    pub closures: Vec<Closure>,
+    /// Root of the manifest of bundled history; reserved.
+    #[n(3)]
+    pub strata: Option<Digest>,
+}
+
+impl Seal {
+    pub(super) fn check_limits(&self) -> Limit {
+        let closures = &self.closures;
+        limit(
+            closures.is_sorted_by(|a, b| a.removal < b.removal),
+            "the closures are not sorted",
+        )?;
+        let scopes = closures.iter().flat_map(|closure| &closure.cut);
+        let heads: usize = scopes.map(|scope| scope.heads.len() + 1).sum();
+        limit(
+            closures.len() <= CUT_HEADS_MAX && heads <= CUT_HEADS_MAX,
+            "the closures are too long",
+        )?;
+        for closure in closures {
+            limit(!closure.cut.is_empty(), "a closure closes nothing")?;
+            check_cut(&closure.cut)?;
+            closure.cut.iter().try_for_each(check_content_scope)?;
+        }
+        limit(self.strata.is_none(), "bundled history is not built yet")
     }
 }

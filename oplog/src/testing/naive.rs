@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use crate::accept::{default_least, least_to_give, verb};
 use crate::authority::{Authority, EpochRecord, Rank, Restriction, View};
-use crate::dag::ControlDag;
+use crate::dag::{ControlDag, Past};
+use crate::hash::H;
 use crate::hlc::{Hlc, Timestamp};
-use crate::ids::{ChannelId, DeviceId, Digest, EpochId, OpId, UserId};
+use crate::ids::{ChannelId, DeviceId, Digest, EpochId, OpId, Scope, UserId};
 use crate::kind::Features;
 use crate::op::AcceptedOp;
 use crate::payload::{
-    ChannelKind, CommitClass, EquivocationProof, InviteCreate, Payload, RosterDelta, Verb, Weight,
+    ChannelKind, CommitClass, CutHead, EquivocationProof, InviteCreate, Payload, RosterDelta,
+    ScopeCut, Verb, Weight,
 };
 
 /// The reference fold. Cost: about n² for a view, n³ for the first view over n control ops.
@@ -52,6 +54,12 @@ pub struct NaiveView {
     pub void: BTreeSet<OpId>,
     /// Devices that never come back (A1).
     pub revoked: BTreeSet<DeviceId>,
+    /// The epochs of effective Seals, the last of them last.
+    pub seals: Vec<EpochId>,
+    /// Removals that an effective Seal closed.
+    pub closed: BTreeSet<OpId>,
+    /// What each effective removal named as seen, united with what attests add.
+    pub cuts: BTreeMap<OpId, Vec<ScopeCut>>,
     /// Where each certified device came in: depth and op.
     pub certified: BTreeMap<DeviceId, (u64, OpId)>,
 }
@@ -163,6 +171,53 @@ impl Authority for NaiveAuthority {
             _ => return,
         };
         self.epochs.insert(record.id, record);
+    }
+
+    /// Complaints play no part here, nor do weights.
+    fn is_canonical(
+        &self,
+        dag: &ControlDag,
+        past: &Past,
+        view: &NaiveView,
+        epoch: &EpochId,
+    ) -> bool {
+        let known = |r: &&EpochRecord| dag.in_past(&r.commit, past);
+        let kids = |of: Option<EpochId>| {
+            let known = self.epochs.values().filter(known);
+            known.filter(move |r| r.parent == of)
+        };
+        let mut at = view.sealed_epoch();
+        while at != Some(*epoch) {
+            let users: BTreeSet<UserId> = at
+                .and_then(|at| self.epochs.get(&at))
+                .into_iter()
+                .flat_map(|r| r.roster.values().map(|(user, _)| *user))
+                .filter(|user| view.members.contains_key(user))
+                .collect();
+            let support = |kid: &EpochRecord| {
+                let mut below = vec![(kid.id, kid.user)];
+                let mut authors = BTreeSet::new();
+                while let Some((at, user)) = below.pop() {
+                    authors.insert(user);
+                    below.extend(kids(Some(at)).map(|r| (r.id, r.user)));
+                }
+                authors.intersection(&users).count()
+            };
+            let best = kids(at).max_by_key(|kid| {
+                let chance = H::new("rank")
+                    .field(at.unwrap_or(EpochId::ZERO).as_bytes())
+                    .field(kid.device.as_bytes())
+                    .finish();
+                let support = support(kid);
+                let last = Reverse((chance, kid.commit));
+                (support.max(1).ilog2(), kid.class, support, last)
+            });
+            match best {
+                Some(best) => at = Some(best.id),
+                None => return false,
+            }
+        }
+        true
     }
 
     fn epoch(&self, epoch: &EpochId) -> Option<&EpochRecord> {
@@ -411,6 +466,7 @@ impl<'a> Fold<'a> {
             self.fold_user(user, &mut view);
         }
         self.fold_devices(&mut view);
+        self.fold_evidence(&mut view);
         self.fold_channels(&mut view);
         self.fold_invites(&mut view);
         for act in self.acts.iter().filter(|act| self.counts(&act.id())) {
@@ -529,6 +585,42 @@ impl<'a> Fold<'a> {
             } else if !view.revoked.contains(&device) {
                 view.devices.insert(device, user);
             }
+        }
+    }
+
+    fn fold_evidence(&self, view: &mut NaiveView) {
+        let mut counted: Vec<&Arc<Act>> = self
+            .acts
+            .iter()
+            .filter(|act| self.counts(&act.id()))
+            .collect();
+        counted.sort_by_key(|act| (act.depth, act.id()));
+        let mut cuts: BTreeMap<OpId, BTreeMap<Scope, BTreeSet<CutHead>>> = BTreeMap::new();
+        for act in counted {
+            let (removal, cut) = match &act.payload {
+                Payload::Kick(p) | Payload::Ban(p) => (act.id(), &p.cut),
+                Payload::DeviceRevoke(p) => (act.id(), &p.cut),
+                Payload::EquivocationProof(p) => (act.id(), &p.cut),
+                Payload::CutAttest(p) => (p.removal, &p.cut),
+                Payload::Seal(p) => {
+                    view.seals.push(p.epoch);
+                    view.closed.extend(p.closures.iter().map(|c| c.removal));
+                    continue;
+                }
+                _ => continue,
+            };
+            let united = cuts.entry(removal).or_default();
+            for scope in cut {
+                united.entry(scope.scope).or_default().extend(&scope.heads);
+            }
+        }
+        for (removal, united) in cuts {
+            let cut = |(scope, heads): (Scope, BTreeSet<CutHead>)| ScopeCut {
+                scope,
+                heads: heads.into_iter().collect(),
+            };
+            view.cuts
+                .insert(removal, united.into_iter().map(cut).collect());
         }
     }
 
@@ -695,6 +787,9 @@ impl Act {
         match &self.payload {
             Payload::DeviceAdd(p) => vec![(p.cert.device, hash(&p.key_package))],
             Payload::ReaddRequest(p) => vec![(self.op.header().device, hash(&p.key_package))],
+            Payload::CommitComplaint(p) => {
+                vec![(self.op.header().device, hash(&p.key_package))]
+            }
             Payload::MemberAdd(p) => {
                 let members = p.members.iter();
                 members
@@ -801,6 +896,18 @@ impl View for NaiveView {
         live.filter(|(_, user)| self.members.contains_key(*user))
             .map(|(device, user)| (*device, *user))
             .collect()
+    }
+
+    fn sealed_epoch(&self) -> Option<EpochId> {
+        self.seals.last().copied()
+    }
+
+    fn is_closed(&self, removal: &OpId) -> bool {
+        self.closed.contains(removal)
+    }
+
+    fn removal_cut(&self, removal: &OpId) -> Option<Vec<ScopeCut>> {
+        self.cuts.get(removal).cloned()
     }
 
     fn key_packages(&self, device: &DeviceId) -> Vec<(Digest, OpId)> {

@@ -202,6 +202,28 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
                 heads: heads(d),
             }],
         }),
+        Kind::CommitComplaint => Payload::CommitComplaint(CommitComplaint {
+            epoch: EpochId::from_bytes(d.bytes()),
+            key_package: d.vec(300).into(),
+            nonce: digest(d),
+        }),
+        Kind::Seal => {
+            let removals = d.sorted(3, op);
+            let closures = removals.into_iter().map(|removal| Closure {
+                removal,
+                cut: vec![ScopeCut {
+                    scope: Scope::Channel(channel(d)),
+                    heads: heads(d),
+                }],
+            });
+            let closures = closures.collect();
+            Payload::Seal(Seal {
+                epoch: EpochId::from_bytes(d.bytes()),
+                public_state: digest(d),
+                closures,
+                strata: None,
+            })
+        }
         Kind::Commit => Payload::Commit(Commit {
             parent: EpochId::from_bytes(d.bytes()),
             mls: d.vec(400).into(),
@@ -259,7 +281,7 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
         Kind::ModRestore => Payload::ModRestore,
         Kind::Pin => Payload::Pin,
         Kind::Unpin => Payload::Unpin,
-        Kind::QuorumAct | Kind::CommitComplaint | Kind::Seal | Kind::ReadMarker => return None,
+        Kind::QuorumAct | Kind::ReadMarker => return None,
     })
 }
 
