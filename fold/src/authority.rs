@@ -90,32 +90,21 @@ impl AuthorityFold {
             .then(|| self.view_all(dag).verdict(op).clone())
     }
 
-    /// Returns the tip of the canonical chain, `None` before Genesis. `eligible` says which
-    /// epochs may be on it at all (K1, complaints); it must not depend on arrival.
+    /// Returns the tip of the canonical chain from the effective Seal on, `None` before Genesis.
+    /// `eligible` says which epochs may be on it at all (K1), complaints aside; it must not depend
+    /// on arrival.
     pub fn canonical_tip(
         &mut self,
         dag: &ControlDag,
         eligible: impl Fn(&EpochId) -> bool,
     ) -> Option<EpochId> {
         let all = self.view_all(dag);
-        self.tip_after(&all, self.start(&all)?, &eligible)
-    }
-
-    /// Returns where the canonical chain leads from this epoch on, whether it is on it itself or
-    /// not; `None` for an unknown epoch. `all` is the view of everything known.
-    #[must_use]
-    pub fn tip_after(
-        &self,
-        all: &AuthorityView,
-        start: &EpochId,
-        eligible: &dyn Fn(&EpochId) -> bool,
-    ) -> Option<EpochId> {
         let seen = Seen {
             member: &|user| all.is_member(user),
-            eligible,
+            eligible: &eligible,
             complaint: &|op| all.verdict(op).is_effective(),
         };
-        self.epochs.canonical_tip_after(start, &seen)
+        self.epochs.canonical_tip_after(self.start(&all)?, &seen)
     }
 
     /// Returns where the search begins: at the epoch of the effective Seal, or at the first.

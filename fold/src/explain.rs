@@ -72,6 +72,16 @@ pub enum VoidReason {
         /// That Seal.
         by: OpId,
     },
+    /// A19. Of the admins who signed it too few still had the right.
+    NoQuorum {
+        /// What took it from them, sorted.
+        taken_by: Vec<OpId>,
+    },
+    /// A19. Its signatures were used beside it.
+    QuorumUsed {
+        /// Where.
+        by: OpId,
+    },
     /// A9. Nothing effective in its past, from above its own rank, still gave its author the
     /// authority it needed.
     NoLiveGrant {
@@ -115,6 +125,7 @@ impl VoidReason {
             Self::DeviceRevoked { .. } => "A1",
             Self::Frozen { .. } => "B11",
             Self::Displaced { .. } => "B9",
+            Self::NoQuorum { .. } | Self::QuorumUsed { .. } => "A19",
             Self::NoLiveGrant { .. } => "A9",
             Self::InviteVoid { .. } | Self::InviteRevoked { .. } | Self::InviteOverused { .. } => {
                 "A17"
@@ -133,7 +144,9 @@ impl VoidReason {
             | Self::DeviceRevoked { by }
             | Self::Frozen { by }
             | Self::Displaced { by }
+            | Self::QuorumUsed { by }
             | Self::Outranked { by } => vec![*by],
+            Self::NoQuorum { taken_by } => taken_by.clone(),
             Self::NoLiveGrant { taken_by } => taken_by.iter().copied().collect(),
             Self::InviteVoid { invite } | Self::InviteOverused { invite } => vec![*invite],
             Self::InviteRevoked { invite, by } => vec![*by, *invite],
@@ -162,6 +175,15 @@ impl fmt::Display for VoidReason {
             ),
             Self::Displaced { by } => {
                 write!(f, "it seals another branch than op {}", by.short())
+            }
+            Self::NoQuorum { taken_by } => {
+                f.write_str("too few of its signers kept the right to it")?;
+                taken_by
+                    .iter()
+                    .try_for_each(|by| write!(f, ", taken by op {}", by.short()))
+            }
+            Self::QuorumUsed { by } => {
+                write!(f, "its signatures were used in op {}", by.short())
             }
             Self::NoLiveGrant { taken_by: None } => f.write_str("no live grant"),
             Self::NoLiveGrant { taken_by: Some(by) } => {

@@ -116,6 +116,10 @@ pub trait View {
     fn features(&self) -> Features;
     /// Returns every live device of every member, with its user: who should be in the group.
     fn authorised_devices(&self) -> BTreeMap<DeviceId, UserId>;
+    /// Returns every admin, owners not among them, sorted: who decides together (A19).
+    fn admins(&self) -> Vec<UserId>;
+    /// Returns whether a quorum of admins may make and remove owners.
+    fn owner_removable(&self) -> bool;
     /// Returns the epoch of the effective Seal, `None` before there is one.
     fn sealed_epoch(&self) -> Option<EpochId>;
     /// Returns whether an effective Seal closed this removal.

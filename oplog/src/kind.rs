@@ -70,7 +70,7 @@ kinds! {
     DeviceAdd = 15, "device-add";
     /// Revokes a device of the author, for good.
     DeviceRevoke = 16, "device-revoke";
-    /// Admins act together (feature [`Features::QUORUM`]).
+    /// Admins act together.
     QuorumAct = 17, "quorum-act";
     /// Carries an MLS commit: begins an epoch.
     Commit = 18, "commit";
@@ -127,7 +127,6 @@ impl Kind {
     #[must_use]
     pub const fn feature(self) -> Features {
         match self {
-            Self::QuorumAct => Features::QUORUM,
             Self::ReadMarker => Features::PRIVATE_LOG,
             Self::Genesis
             | Self::Merge
@@ -148,6 +147,7 @@ impl Kind {
             | Self::DeviceRevoke
             | Self::Commit
             | Self::ReaddRequest
+            | Self::QuorumAct
             | Self::CommitComplaint
             | Self::CutAttest
             | Self::EquivocationProof
@@ -200,8 +200,6 @@ pub struct Features(u64);
 impl Features {
     /// The base.
     pub const NONE: Self = Self(0);
-    /// Acts of an admin quorum.
-    pub const QUORUM: Self = Self(1 << 1);
     /// Read markers in a private log.
     pub const PRIVATE_LOG: Self = Self(1 << 4);
     /// What this version implements.

@@ -19,7 +19,10 @@ pub use control::{
     DeviceRevoke, History, InviteCreate, InviteRevoke, LatePolicy, Leave, Mute, PolicySet,
     PurgeFrom, Removal, RoleSet, RosterDelta, RosterEntry, ScopeCut, Unban, Unmute, Verb,
 };
-pub use evidence::{Closure, CommitComplaint, CutAttest, EquivocationProof, Seal, SignedHeader};
+pub use evidence::{
+    Closure, CommitComplaint, CutAttest, EquivocationProof, QuorumAct, QuorumSigner, Seal,
+    SignedHeader, quorum_of, quorum_target,
+};
 pub use member::{
     CERT_BYTES_MAX, DeviceAdd, DeviceCert, Genesis, KEY_PACKAGE_BYTES_MAX, MEMBERS_PER_ADD_MAX,
     MemberAdd, NAME_BYTES_MAX, NewMember, ReaddRequest, SpaceKind, Weight,
@@ -54,6 +57,7 @@ pub enum Payload {
     DeviceRevoke(DeviceRevoke),
     Commit(Commit),
     ReaddRequest(ReaddRequest),
+    QuorumAct(QuorumAct),
     Seal(Seal),
     CommitComplaint(CommitComplaint),
     EquivocationProof(EquivocationProof),
@@ -95,6 +99,7 @@ impl Payload {
             Self::DeviceRevoke(_) => Kind::DeviceRevoke,
             Self::Commit(_) => Kind::Commit,
             Self::ReaddRequest(_) => Kind::ReaddRequest,
+            Self::QuorumAct(_) => Kind::QuorumAct,
             Self::Seal(_) => Kind::Seal,
             Self::CommitComplaint(_) => Kind::CommitComplaint,
             Self::EquivocationProof(_) => Kind::EquivocationProof,
@@ -137,6 +142,7 @@ impl Payload {
             Self::DeviceRevoke(p) => codec::encode(p),
             Self::Commit(p) => codec::encode(p),
             Self::ReaddRequest(p) => codec::encode(p),
+            Self::QuorumAct(p) => codec::encode(p),
             Self::Seal(p) => codec::encode(p),
             Self::CommitComplaint(p) => codec::encode(p),
             Self::EquivocationProof(p) => codec::encode(p),
@@ -176,6 +182,7 @@ impl Payload {
             Kind::DeviceRevoke => Self::DeviceRevoke(codec::decode(what, bytes)?),
             Kind::Commit => Self::Commit(codec::decode(what, bytes)?),
             Kind::ReaddRequest => Self::ReaddRequest(codec::decode(what, bytes)?),
+            Kind::QuorumAct => Self::QuorumAct(codec::decode(what, bytes)?),
             Kind::Seal => Self::Seal(codec::decode(what, bytes)?),
             Kind::CommitComplaint => Self::CommitComplaint(codec::decode(what, bytes)?),
             Kind::EquivocationProof => Self::EquivocationProof(codec::decode(what, bytes)?),
@@ -192,7 +199,7 @@ impl Payload {
             Kind::ModRestore => no_payload(what, bytes, Self::ModRestore)?,
             Kind::Pin => no_payload(what, bytes, Self::Pin)?,
             Kind::Unpin => no_payload(what, bytes, Self::Unpin)?,
-            Kind::QuorumAct | Kind::ReadMarker => {
+            Kind::ReadMarker => {
                 return Err(forbidden(
                     what,
                     "this kind needs a feature that this version lacks",
@@ -219,6 +226,7 @@ impl Payload {
             Self::DeviceRevoke(p) => p.check_limits(),
             Self::Commit(p) => p.check_limits(),
             Self::ReaddRequest(p) => p.check_limits(),
+            Self::QuorumAct(p) => p.check_limits(),
             Self::Seal(p) => p.check_limits(),
             Self::CommitComplaint(p) => p.check_limits(),
             Self::EquivocationProof(p) => p.check_limits(),

@@ -7,8 +7,8 @@ mod world;
 use oplog::payload::{
     ChannelPermission, ChannelUpdate, CutAttest, CutHead, DeviceAdd, DeviceRevoke, Edit,
     EquivocationProof, InviteRevoke, Leave, ModTombstone, Mute, Payload, PolicySet, PurgeFrom,
-    React, ReaddRequest, Removal, RoleSet, ScopeCut, SignedHeader, SpaceKind, ThreadCreate,
-    ThreadUpdate, Unban, Unmute, Verb, Weight,
+    QuorumAct, QuorumSigner, React, ReaddRequest, Removal, RoleSet, ScopeCut, SignedHeader,
+    SpaceKind, ThreadCreate, ThreadUpdate, Unban, Unmute, Verb, Weight,
 };
 use oplog::testing::{Device, TestSpace, channel_create, invite, member_add, post};
 use oplog::{
@@ -125,6 +125,9 @@ fn revoke(device: &Device) -> Payload {
     })
 }
 
+/// A feature that this version lacks.
+const FUTURE: Features = Features::from_bits(1 << 9);
+
 #[test]
 fn s0_the_op_stands_on_its_own() {
     let mut w = World::new();
@@ -180,7 +183,7 @@ fn s1_what_an_op_names_is_valid_and_of_its_plane() {
 fn a18_new_kinds_need_a_feature_that_an_owner_switched_on() {
     let mut w = World::new();
     let revoke = |w: &mut World| {
-        let draft = w.space.op(&w.member, Payload::Merge).kind(17);
+        let draft = w.space.op(&w.member, Payload::Merge).kind(40);
         draft.bytes(b"from the future".to_vec()).forge()
     };
     let unknown = |w: &mut World| w.space.post(&w.member, w.chat, "?").kind(200).forge();
@@ -1075,6 +1078,109 @@ fn r8_an_attest_adds_to_a_removal_that_it_saw() {
     w.catch_up();
 }
 
+/// Signs an action together, for this device to bring.
+fn together(space: &TestSpace, by: &Device, signers: &[&Device], action: &Payload) -> QuorumAct {
+    let mut act = QuorumAct {
+        frontier: space.heads(),
+        kind: action.kind().number(),
+        action: action.encode().into(),
+        nonce: oplog::Digest::from_bytes([5; 32]),
+        expires: Hlc::from_raw(u64::MAX),
+        signers: vec![],
+    };
+    let message = act.message(&space.id(), &by.id());
+    act.signers = signers
+        .iter()
+        .map(|device| QuorumSigner {
+            user: device.user(),
+            device: device.id(),
+            sig: device.key().sign(&message),
+        })
+        .collect();
+    act.signers.sort_by_key(|signer| signer.user);
+    act
+}
+
+#[test]
+fn r6_a_quorum_is_two_thirds_of_the_admins() {
+    let mut w = World::new();
+    let (owner, admin, member) = (w.owner.clone(), w.admin.clone(), w.member.clone());
+    let [two, three, four] = ["two", "three", "four"].map(|name| w.join(name, Weight::ADMIN));
+    let by = |w: &World, signers: &[&Device], action: &Payload| {
+        Payload::QuorumAct(together(&w.space, &member, signers, action))
+    };
+    let out = kick(&admin);
+    // The target has no vote: two of the other three.
+    let op = by(&w, &[&two, &admin], &out);
+    let op = w.space.op(&member, op).forge();
+    w.refuses(Rule::R8, "BadQuorum", &op);
+    let promote = role(&member, Weight::ADMIN);
+    let op = by(&w, &[&admin, &two, &three], &promote);
+    let op = w.space.op(&member, op).forge();
+    w.refuses(Rule::R6, "NoQuorum", &op);
+    for action in [kick(&owner), role(&owner, Weight::MEMBER)] {
+        let op = by(&w, &[&admin, &two, &three], &action);
+        let op = w.space.op(&member, op).forge();
+        w.refuses(Rule::R6, "LastOwner", &op);
+    }
+    let crown = role(&member, Weight::OWNER);
+    let op = by(&w, &[&admin, &two, &three, &four], &crown);
+    let op = w.space.op(&member, op).forge();
+    w.refuses(Rule::R6, "GrantTooHigh", &op);
+    // Anybody brings it, once.
+    let act = by(&w, &[&two, &three], &out);
+    w.space.op(&member, act.clone()).sign();
+    w.catch_up();
+    let op = w.space.op(&member, act).forge();
+    w.refuses(Rule::R8, "BadQuorum", &op);
+    let op = w.space.post(&admin, w.chat, "still here").forge();
+    w.refuses(Rule::R4, "NotMember", &op);
+    // Everybody left agrees to a new admin.
+    let op = by(&w, &[&two, &three, &four], &promote);
+    w.space.op(&member, op).sign();
+    w.catch_up();
+    assert_eq!(w.owner.user(), owner.user());
+}
+
+#[test]
+fn r8_signatures_of_a_quorum_hold_for_one_act() {
+    let mut w = World::new();
+    let member = w.member.clone();
+    let [two, three] = ["two", "three"].map(|name| w.join(name, Weight::ADMIN));
+    let out = ban(&w.guest);
+    let good = together(&w.space, &member, &[&two, &three], &out);
+    let spoil = |f: &dyn Fn(&mut QuorumAct)| {
+        let mut act = good.clone();
+        f(&mut act);
+        Payload::QuorumAct(act)
+    };
+    let other = ban(&w.second_member).encode();
+    for (bad, variant) in [
+        (spoil(&|a| a.action = other.clone().into()), "BadProof"),
+        (spoil(&|a| a.nonce = oplog::Digest::ZERO), "BadProof"),
+        (spoil(&|a| a.expires = Hlc::from_raw(1)), "BadQuorum"),
+        (
+            spoil(&|a| a.frontier = vec![OpId::from_bytes([7; 32])]),
+            "BadQuorum",
+        ),
+        (spoil(&|a| a.frontier.clear()), "Payload"),
+        (spoil(&|a| a.signers.truncate(1)), "Payload"),
+        (spoil(&|a| a.kind = 0), "Payload"),
+        (spoil(&|a| a.kind = 17), "Payload"),
+    ] {
+        let op = w.space.op(&member, bad).forge();
+        w.refuses(Rule::R8, variant, &op);
+    }
+    // Nobody else brings it.
+    let op = w
+        .space
+        .op(&w.second_member, Payload::QuorumAct(good.clone()));
+    let op = op.forge();
+    w.refuses(Rule::R8, "BadProof", &op);
+    w.space.op(&member, Payload::QuorumAct(good)).sign();
+    w.catch_up();
+}
+
 /// A1: who lost every device comes back with the identity key alone.
 #[test]
 fn r5_the_identity_key_revokes_from_a_device_that_nobody_knows() {
@@ -1214,13 +1320,13 @@ fn a_verdict_is_remembered_and_can_be_reached_again() {
 fn kinds_of_an_enabled_feature_wait_and_so_does_what_builds_on_them() {
     let mut w = World::new();
     let on = Payload::PolicySet(PolicySet {
-        features: Some(Features::QUORUM.bits()),
+        features: Some(FUTURE.bits()),
         ..PolicySet::default()
     });
     w.space.op(&w.owner.clone(), on).sign();
     w.catch_up();
     let member = w.member.clone();
-    let revoke = w.space.op(&member, Payload::Merge).kind(17).sign();
+    let revoke = w.space.op(&member, Payload::Merge).kind(40).sign();
     let after = w.space.post(&member, w.chat, "after").sign();
     let unknown = w.space.post(&w.second_member, w.chat, "?").kind(200);
     let unknown = unknown.ctl(revoke.header().ctl.as_slice()).forge();
@@ -1234,7 +1340,7 @@ fn kinds_of_an_enabled_feature_wait_and_so_does_what_builds_on_them() {
     assert!(waits(w.replica.deliver(&after)));
     assert!(waits(w.replica.deliver(&unknown)));
     assert_eq!(w.replica.log.waiting_len(), 3);
-    assert_eq!(w.replica.log.awaited_features(), Features::QUORUM);
+    assert_eq!(w.replica.log.awaited_features(), FUTURE);
     w.replica.commit();
     let records = w.replica.store.records(&w.space.id()).len();
     let resumed = w.replica.restart();

@@ -17,7 +17,7 @@ use oplog::dag::ControlNode;
 use oplog::hash::H;
 use oplog::payload::{
     ChannelCreate, ChannelUpdate, CutAttest, DeviceCert, DeviceRevoke, InviteCreate, Mute,
-    NewMember, PolicySet, Removal, ScopeCut, Seal, Unmute, Verb, Weight,
+    NewMember, PolicySet, Removal, ScopeCut, Seal, Unmute, Verb, Weight, quorum_of, quorum_target,
 };
 use oplog::{ChannelId, DeviceId, Digest, Hlc, OpId, Payload, Timestamp, UserId};
 
@@ -40,7 +40,20 @@ pub(super) struct Act {
     pub(super) needed: Weight,
     /// Whether the author was a member in the op's own past. Acceptance demands it (R4).
     pub(super) by_member: bool,
+    /// Who does it together with others, if it is the act of a quorum (A19). Then its author only
+    /// brought it.
+    pub(super) quorum: Option<Quorum>,
     pub(super) deed: Deed,
+}
+
+/// The admins behind an act.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Quorum {
+    pub(super) signers: Vec<(UserId, DeviceId)>,
+    /// How many of them must still have the right when all is known.
+    pub(super) needs: usize,
+    /// What they signed: it is used once.
+    pub(super) digest: Digest,
 }
 
 /// What a control op does to the state.
@@ -144,6 +157,7 @@ impl Act {
     ) -> Self {
         let header = node.op.header();
         let is_root = node.past.is_empty();
+        let (quorum, payload) = Quorum::read(node, payload, at);
         let deed = Deed::read(payload, at, is_root);
         let founds = matches!(deed, Deed::Genesis { .. });
         let own = at.rank(&header.user);
@@ -160,6 +174,14 @@ impl Act {
             }
             _ => own,
         };
+        let rank = match quorum {
+            Some(_) => Some(Rank {
+                weight: Weight::QUORUM.get(),
+                seniority: Reverse((node.depth, node.op.id(), UserId::ZERO)),
+                sub: 0,
+            }),
+            None => rank,
+        };
         let weight = at.weight(&header.user).unwrap_or(Weight::new(0));
         Self {
             id: node.op.id(),
@@ -169,8 +191,12 @@ impl Act {
             wall: header.wall,
             depth: node.depth,
             rank: rank.unwrap_or(LOWEST),
-            needed: deed.needed(&header.user, weight, at),
+            needed: match quorum {
+                Some(_) => Weight::ADMIN,
+                None => deed.needed(&header.user, weight, at),
+            },
             by_member: founds || own.is_some(),
+            quorum,
             deed,
         }
     }
@@ -232,7 +258,7 @@ impl Act {
 
     /// Returns whether its author gives up own authority (A12).
     pub(super) fn is_self_revocation(&self) -> bool {
-        let own = |(target, _)| target == self.user;
+        let own = |(target, _)| target == self.user && self.quorum.is_none();
         self.revokes().is_some_and(own) || self.revoked_device().is_some()
     }
 
@@ -456,6 +482,32 @@ impl Act {
     }
 }
 
+impl Quorum {
+    /// Takes an act of a quorum apart: who, and what.
+    fn read(
+        node: &ControlNode,
+        payload: Option<Payload>,
+        at: &AuthorityView,
+    ) -> (Option<Self>, Option<Payload>) {
+        let Some(Payload::QuorumAct(act)) = payload else {
+            return (None, payload);
+        };
+        let Some(action) = act.action() else {
+            return (None, None);
+        };
+        let target = quorum_target(&action);
+        let admins = at.admins().into_iter();
+        let voters = admins.filter(|admin| Some(*admin) != target).count();
+        let header = node.op.header();
+        let quorum = Self {
+            signers: act.signers.iter().map(|s| (s.user, s.device)).collect(),
+            needs: quorum_of(voters, &action),
+            digest: act.digest(&header.space, &header.device),
+        };
+        (Some(quorum), Some(action))
+    }
+}
+
 impl Deed {
     fn read(payload: Option<Payload>, at: &AuthorityView, is_root: bool) -> Self {
         let Some(payload) = payload else {
@@ -519,6 +571,7 @@ impl Deed {
             Payload::Commit(_) => Self::Commit,
             Payload::Genesis(_)
             | Payload::Merge
+            | Payload::QuorumAct(_)
             | Payload::ThreadCreate(_)
             | Payload::ThreadUpdate(_)
             | Payload::Post(_)

@@ -20,9 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::dag::ControlDag;
-use oplog::{DeviceId, OpId, Scope, UserId};
+use oplog::{DeviceId, Digest, OpId, Scope, UserId};
 
-use super::act::{Act, Deed, Facet, Stage};
+use super::act::{Act, Deed, Facet, Quorum, Stage};
 use super::state::{AuthorityView, MuteKey, maxima};
 use crate::explain::VoidReason;
 
@@ -47,6 +47,8 @@ pub(super) struct Pass<'a> {
     /// Control ops of such a device that a proof names as seen, as far as they are judged here: a
     /// view must not depend on what else this replica holds.
     named: BTreeMap<DeviceId, Vec<OpId>>,
+    /// The acts of quorums that count, by what was signed.
+    quorums: BTreeMap<Digest, Vec<OpId>>,
     invites: BTreeMap<OpId, Arc<Act>>,
     invite_revokes: BTreeMap<OpId, Vec<Arc<Act>>>,
     admissions: BTreeMap<(OpId, UserId), Vec<Arc<Act>>>,
@@ -71,6 +73,7 @@ impl<'a> Pass<'a> {
             device_revokes: BTreeMap::new(),
             proofs: BTreeMap::new(),
             named: BTreeMap::new(),
+            quorums: BTreeMap::new(),
             invites: BTreeMap::new(),
             invite_revokes: BTreeMap::new(),
             admissions: BTreeMap::new(),
@@ -152,6 +155,10 @@ impl<'a> Pass<'a> {
         if stage == Stage::Fact {
             return Ok(());
         }
+        if let Some(quorum) = &act.quorum {
+            self.quorum_stands(act, quorum)?;
+            return self.undoes_nothing_higher(act);
+        }
         self.device_is_honest(act)?;
         self.device_holds(act)?;
         if stage < Stage::Ranked {
@@ -171,6 +178,9 @@ impl<'a> Pass<'a> {
             let revokes = self.device_revokes.entry(device).or_default();
             revokes.push(act.clone());
         }
+        if let Some(quorum) = &act.quorum {
+            self.quorums.entry(quorum.digest).or_default().push(act.id);
+        }
         if let Some((target, _)) = act.revokes() {
             self.revocations
                 .entry(target)
@@ -181,6 +191,63 @@ impl<'a> Pass<'a> {
             let by_author = self.admissions.entry((invite, act.user)).or_default();
             by_author.push(act.clone());
         }
+    }
+
+    /// A19: so many signers as were needed still have the right, as far as owners and earlier quorums
+    /// decided, and the signatures were not used beside this act.
+    fn quorum_stands(&self, act: &Act, quorum: &Quorum) -> Result<(), VoidReason> {
+        let used = self.quorums.get(&quorum.digest).into_iter().flatten();
+        if let Some(by) = used
+            .filter(|other| self.dag.concurrent(other, &act.id))
+            .min()
+        {
+            return Err(VoidReason::QuorumUsed { by: *by });
+        }
+        let mut taken_by = BTreeSet::new();
+        let mut left = 0;
+        for (user, device) in &quorum.signers {
+            match self.vote_lost(act, user, device) {
+                None => left += 1,
+                Some(by) => taken_by.extend(by),
+            }
+        }
+        if left >= quorum.needs {
+            Ok(())
+        } else {
+            Err(VoidReason::NoQuorum {
+                taken_by: taken_by.into_iter().collect(),
+            })
+        }
+    }
+
+    /// Returns what took a signer's vote, if anything did; `Some(None)` where no grant of theirs counts.
+    fn vote_lost(&self, act: &Act, user: &UserId, device: &DeviceId) -> Option<Option<OpId>> {
+        let before = self.base.devices.get(device);
+        let before = before
+            .into_iter()
+            .flat_map(|s| s.revokes.iter().chain(&s.proofs));
+        let revoked = self.device_revokes.get(device).into_iter().flatten();
+        let proved = self.proofs.get(device).into_iter().flatten();
+        let ended = before
+            .chain(revoked)
+            .chain(proved)
+            .filter(|r| r.freezes().is_some() || r.user == *user)
+            .find(|r| !self.dag.precedes(&act.id, &r.id));
+        if let Some(by) = ended {
+            return Some(Some(by.id));
+        }
+        let revocations = self.revocations.get(user).into_iter().flatten();
+        let by = revocations
+            .filter(|r| {
+                r.is_decided_before(act)
+                    && r.revokes().is_some_and(|(_, left)| left < act.needed.get())
+                    && self.dag.concurrent(&r.id, &act.id)
+            })
+            .max_by_key(|r| r.order());
+        if let Some(by) = by {
+            return Some(Some(by.id));
+        }
+        self.grant_lost(act, user)
     }
 
     /// B11: nobody proved that the device equivocates, or some proof had seen this op or names what
@@ -251,26 +318,32 @@ impl<'a> Pass<'a> {
     /// A9: what was decided before, within the op's own past, makes its author a member
     /// with the weight it needed.
     fn has_live_grant(&self, act: &Act) -> Result<(), VoidReason> {
-        let member = self.standing_in_past(act, Facet::Member);
-        let role = self.standing_in_past(act, Facet::Role);
-        let is_member = member
-            .as_ref()
-            .is_some_and(|w| w.makes_member(&act.user) == Some(true));
-        let level = role.as_ref().and_then(|w| w.level(&act.user)).unwrap_or(0);
-        if is_member && level >= act.needed.get() {
-            return Ok(());
+        match self.grant_lost(act, &act.user) {
+            None => Ok(()),
+            Some(taken_by) => Err(VoidReason::NoLiveGrant { taken_by }),
         }
-        let taken_by = if is_member { role } else { member };
-        Err(VoidReason::NoLiveGrant {
-            taken_by: taken_by.map(|w| w.id),
-        })
     }
 
-    /// The writer that decides a facet of the author in the op's own past, by what was
+    /// Returns what stands against somebody who has a part in this op instead of a grant, if none
+    /// does; `Some(None)` where nothing stands at all.
+    fn grant_lost(&self, act: &Act, user: &UserId) -> Option<Option<OpId>> {
+        let member = self.standing_in_past(act, user, Facet::Member);
+        let role = self.standing_in_past(act, user, Facet::Role);
+        let is_member = member
+            .as_ref()
+            .is_some_and(|w| w.makes_member(user) == Some(true));
+        let level = role.as_ref().and_then(|w| w.level(user)).unwrap_or(0);
+        if is_member && level >= act.needed.get() {
+            return None;
+        }
+        let taken_by = if is_member { role } else { member };
+        Some(taken_by.map(|w| w.id))
+    }
+
+    /// The writer that decides a facet of a person in the op's own past, by what was
     /// decided before the op. What was not counts if it takes authority and not if it
     /// gives some: whether it is effective may depend on the op itself.
-    fn standing_in_past(&self, act: &Act, facet: Facet) -> Option<Arc<Act>> {
-        let user = &act.user;
+    fn standing_in_past(&self, act: &Act, user: &UserId, facet: Facet) -> Option<Arc<Act>> {
         let takes = |w: &Act| match facet {
             Facet::Member => w.makes_member(user) == Some(false),
             Facet::Role => w.level(user).is_some_and(|level| level < act.needed.get()),

@@ -142,6 +142,21 @@ impl View for AuthorityView {
             .collect()
     }
 
+    fn admins(&self) -> Vec<UserId> {
+        let users = self.users.keys().filter(|user| {
+            self.weight(user)
+                .is_some_and(|w| w >= Weight::ADMIN && w < Weight::OWNER)
+        });
+        users.copied().collect()
+    }
+
+    fn owner_removable(&self) -> bool {
+        let genesis = self.policy.genesis.as_deref();
+        genesis.is_some_and(
+            |act| matches!(act.deed, Deed::Genesis { owner_removable, .. } if owner_removable),
+        )
+    }
+
     fn sealed_epoch(&self) -> Option<EpochId> {
         self.seal().map(|(epoch, _)| *epoch)
     }

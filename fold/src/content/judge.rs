@@ -126,11 +126,13 @@ pub(super) struct Judge<'a, B: ?Sized, A: ?Sized> {
     /// Which op stands at a forked position of the chain that ends in a head.
     chains: RefCell<BTreeMap<(OpId, u64), OpId>>,
     /// By lane and the removals asked about.
-    runs: RefCell<BTreeMap<(Lane, Vec<OpId>), Arc<Run>>>,
+    runs: RefCell<Runs>,
 }
 
 /// The ops at every position of a lane that has more than one.
 type Forks = BTreeMap<u64, BTreeSet<OpId>>;
+
+type Runs = BTreeMap<(Lane, Vec<OpId>), Arc<Run>>;
 
 /// The late ops of one lane: those that no cut covers and whose author had not seen every removal.
 enum Run {

@@ -69,6 +69,7 @@ pub(crate) fn check(world: &mut World, oracle: &mut Oracle) {
     bans_yield_to_rank_alone(oracle, &outcome, world);
     leavers_are_silent(oracle, &outcome, world);
     revoked_devices_are_silent(oracle, &outcome, world);
+    quorums_are_of_admins(oracle, &outcome, world);
     proofs_agree(oracle, world);
     the_founder_stays(&outcome, world);
 }
@@ -96,7 +97,7 @@ fn authority_holds_in_the_effective_past(oracle: &Oracle, outcome: &Outcome, wor
             op.what,
             Do::Found | Do::Leave | Do::Admit(..) | Do::Revoke(..) | Do::Prove(..)
         );
-        if exempt || outcome.counts & (1 << i) == 0 {
+        if exempt || op.quorum.is_some() || outcome.counts & (1 << i) == 0 {
             continue;
         }
         let held = oracle.authority_within(op.past, outcome.counts, op.who);
@@ -136,7 +137,8 @@ fn leavers_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World) {
             continue;
         }
         for (o, op) in oracle.ops.iter().enumerate() {
-            let of_own = matches!(op.what, Do::Leave | Do::Revoke(..) | Do::Prove(..));
+            let of_own = matches!(op.what, Do::Leave | Do::Revoke(..) | Do::Prove(..))
+                || op.quorum.is_some();
             if op.who != leave.who || of_own || outcome.counts & (1 << o) == 0 {
                 continue;
             }
@@ -184,7 +186,8 @@ fn revoked_devices_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World)
                 Do::Role(p, _) => p == op.who,
                 _ => false,
             };
-            let silent = op.who != revoke.who || op.device_no() != n || gives_up;
+            let silent =
+                op.quorum.is_some() || op.who != revoke.who || op.device_no() != n || gives_up;
             assert!(
                 silent || outcome.counts & (1 << o) == 0 || oracle.sees(r, o),
                 "op {o} by a device that {r} revoked, in {:?}",
@@ -194,11 +197,29 @@ fn revoked_devices_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World)
     }
 }
 
+/// A25: what admins did together, two of them at least were entitled to in the effective past.
+fn quorums_are_of_admins(oracle: &Oracle, outcome: &Outcome, world: &World) {
+    for (o, op) in oracle.ops.iter().enumerate() {
+        let Some((signers, _)) = op
+            .quorum
+            .as_ref()
+            .filter(|_| outcome.counts & (1 << o) != 0)
+        else {
+            continue;
+        };
+        let entitled = signers
+            .iter()
+            .filter(|p| oracle.authority_within(op.past, outcome.counts, **p) >= Some(50));
+        assert!(entitled.count() >= 2, "op {o} in {world:?}");
+    }
+}
+
 /// I15: who equivocates loses what no proof knew of, and nothing that any proof did: whatever one
 /// reporter leaves out, another's word keeps.
 fn proofs_agree(oracle: &Oracle, world: &mut World) {
     for o in 0..oracle.ops.len() {
-        let exempt = matches!(oracle.ops[o].what, Do::Found | Do::Prove(..));
+        let exempt = matches!(oracle.ops[o].what, Do::Found | Do::Prove(..))
+            || oracle.ops[o].quorum.is_some();
         let out =
             !exempt && oracle.fixed_of(o).member && oracle.is_frozen_out(oracle.everything(), o);
         assert_eq!(world.rule(o) == Some("B11"), out, "op {o} in {world:?}");

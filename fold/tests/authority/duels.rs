@@ -712,3 +712,88 @@ fn attests_add_to_a_cut_while_they_count() {
     assert_eq!(world.rule(by_junior), Some("B4"));
     assert_eq!(seqs(&mut world), Some(vec![3, 9]));
 }
+
+fn together(signers: &[u8], action: Do) -> Do {
+    Do::Quorum(signers.iter().map(|p| P(*p)).collect(), Box::new(action))
+}
+
+/// Owner 0 and admins 1 to 4, the senior first.
+fn council() -> (World, usize) {
+    let mut world = World::with(&[]);
+    let mut last = 0;
+    for p in 1..5 {
+        last = world.act(P(0), Do::Add(vec![(P(p), 50)]), &[last]);
+    }
+    (world, last)
+}
+
+/// I7 with a quorum: what a rogue senior admin does meanwhile is void.
+#[test]
+fn two_thirds_of_the_admins_outrank_the_senior_one() {
+    let (mut world, base) = council();
+    let purge = world.act(P(1), Do::Kick(P(2)), &[base]);
+    let quorum = world.act(P(3), together(&[2, 3], Do::Kick(P(1))), &[base]);
+    assert!(world.counts(quorum));
+    assert_eq!(world.rule(purge), Some("B4"));
+    assert_eq!((world.weight(1), world.weight(2)), (None, Some(50)));
+    let all = world.all();
+    let removals = all.removals_of(&P(1).user());
+    assert_eq!(removals[0].op, world.ids[quorum]);
+    // The owner is above it.
+    let rescue = world.act(P(0), Do::Role(P(1), 20), &[base]);
+    assert!(world.counts(rescue));
+    let mutiny = world.act(P(3), together(&[2, 3, 4], Do::Kick(P(0))), &[base]);
+    assert!(!world.is_allowed(P(3), &together(&[2, 3, 4], Do::Kick(P(0))), &[base]));
+    world.act(P(0), Do::Kick(P(2)), &[base]);
+    world.act(P(0), Do::Kick(P(3)), &[base]);
+    assert_eq!(world.rule(quorum), Some("A19"), "both signers gone");
+    assert_eq!(world.rule(mutiny), Some("A19"));
+}
+
+#[test]
+fn who_lost_the_right_to_sign_is_subtracted() {
+    let (mut world, base) = council();
+    // Two of three suffice; of three who signed one may go.
+    let quorum = world.act(P(4), together(&[2, 3, 4], Do::Role(P(1), 10)), &[base]);
+    let one = world.act(P(0), Do::Role(P(2), 20), &[base]);
+    assert!(world.counts(quorum));
+    // Neither a junior's word nor a self-demotion counts against a signer, but a stolen device does.
+    world.act(P(1), Do::Kick(P(3)), &[base]);
+    assert!(world.counts(quorum));
+    let two = world.act_on(1, P(3), Do::Revoke(0, true), &[base]);
+    assert_eq!(world.rule(quorum), Some("A19"));
+    let all = world.all();
+    let reason = all.verdict(&world.ids[quorum]).reason().expect("void");
+    let mut by = vec![world.ids[one], world.ids[two]];
+    by.sort_unstable();
+    assert_eq!(reason.deciding(), by);
+}
+
+#[test]
+fn a_role_from_admin_up_takes_all_of_them() {
+    let (mut world, base) = council();
+    let member = world.act(P(0), Do::Add(vec![(P(5), 10)]), &[base]);
+    let up = |signers: &[u8]| together(signers, Do::Role(P(5), 50));
+    assert!(!world.is_allowed(P(1), &up(&[1, 2, 3]), &[member]));
+    assert!(world.is_allowed(P(1), &up(&[1, 2, 3, 4]), &[member]));
+    let all = world.act(P(1), up(&[1, 2, 3, 4]), &[member]);
+    assert_eq!(world.weight(5), Some(50));
+    world.act(P(0), Do::Role(P(4), 20), &[member]);
+    assert_eq!(world.rule(all), Some("A19"));
+    assert_eq!(world.weight(5), Some(10));
+}
+
+#[test]
+fn signatures_are_used_once() {
+    let (mut world, base) = council();
+    let kick = together(&[2, 3], Do::Kick(P(1)));
+    let first = world.act(P(2), kick.clone(), &[base]);
+    let back = world.act(P(0), Do::Add(vec![(P(1), 50)]), &[first]);
+    // The proposer's own lane forked; nobody else may bring it.
+    let merge = world.act(P(4), Do::Merge, &[base]);
+    let second = world.act(P(2), kick.clone(), &[base, merge]);
+    let rules = [first, second].map(|op| world.rule(op));
+    assert_eq!(rules, [None, Some("A19")]);
+    assert_eq!(world.weight(1), Some(50));
+    assert!(world.counts(back));
+}

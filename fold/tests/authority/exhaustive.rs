@@ -140,3 +140,32 @@ fn every_graph_of_devices_folds_as_the_oracle_says() {
         "only {graphs}: the enumeration lost something"
     );
 }
+
+/// Three admins, of whom two act together, while the owner and the third do what they can.
+#[test]
+fn every_graph_of_a_quorum_folds_as_the_oracle_says() {
+    let cast = Cast {
+        members: &[(1, 50), (2, 50), (3, 50)],
+        actors: &[(0, 0), (1, 0), (2, 0)],
+        menu: |_| {
+            let both = |a: Do| Do::Quorum(vec![P(2), P(3)], Box::new(a));
+            vec![
+                both(Do::Kick(P(1))),
+                both(Do::Role(P(1), 10)),
+                Do::Kick(P(1)),
+                Do::Kick(P(2)),
+                Do::Role(P(3), 10),
+                Do::Role(P(2), 10),
+                Do::Add(vec![(P(1), 50)]),
+                Do::Revoke(0, false),
+                Do::Leave,
+            ]
+        },
+    };
+    let graphs = count(&cast, 5);
+    println!("{graphs} graphs");
+    assert!(
+        graphs > 5_000,
+        "only {graphs}: the enumeration lost something"
+    );
+}

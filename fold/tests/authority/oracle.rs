@@ -21,6 +21,8 @@ pub(crate) struct Op {
     id: [u8; 32],
     hlc: u64,
     device: (u8, [u8; 32]),
+    /// Of an act of several: who they are, and how many of them it takes. `what` is what they do.
+    pub(crate) quorum: Option<(Vec<P>, usize)>,
     fixed: Fixed,
 }
 
@@ -102,7 +104,34 @@ impl Oracle {
             .max()
             .unwrap_or(0);
         let at = self.fold(past);
-        let fixed = self.fixed((who, device.0), &what, past, &at);
+        let (quorum, what) = match what {
+            Do::Quorum(signers, action) => {
+                let target = match *action {
+                    Do::Kick(p) | Do::Ban(p) | Do::Role(p, _) => Some(p),
+                    _ => None,
+                };
+                let voters = at
+                    .members
+                    .iter()
+                    .filter(|(p, (w, _))| *w >= 50 && *w < 100 && Some(**p) != target);
+                let voters = voters.count();
+                let needs = match *action {
+                    Do::Role(_, 50..) => voters,
+                    _ => (2 * voters).div_ceil(3),
+                };
+                (Some((signers, needs.max(2))), *action)
+            }
+            what => (None, what),
+        };
+        let mut fixed = self.fixed((who, device.0), &what, past, &at);
+        if quorum.is_some() {
+            let mut not = id;
+            for byte in &mut not {
+                *byte = !*byte;
+            }
+            fixed.rank = (90, -depth, not, 0, 0);
+            fixed.needed = 50;
+        }
         self.ops.push(Op {
             who,
             what,
@@ -111,6 +140,7 @@ impl Oracle {
             id,
             hlc,
             device,
+            quorum,
             fixed,
         });
     }
@@ -137,7 +167,13 @@ impl Oracle {
         let weight_of = |p: &P| at.members.get(p).map(|(w, _)| *w);
         let above = |p: &P| weight_of(p).map_or(0, |w| (w + 1).min(100));
         let needed = match what {
-            Do::Found | Do::Leave | Do::Merge | Do::Device(_) | Do::Revoke(..) | Do::Prove(..) => 1,
+            Do::Found
+            | Do::Leave
+            | Do::Merge
+            | Do::Device(_)
+            | Do::Revoke(..)
+            | Do::Prove(..)
+            | Do::Quorum(..) => 1,
             Do::Add(members) => {
                 let gives = |w: u8| if w > 10 { to_give(w) } else { w };
                 let most = members.iter().map(|(_, w)| gives(*w)).max();
@@ -229,6 +265,9 @@ impl Oracle {
         if matches!(op.what, Do::Found | Do::Prove(..)) {
             return true;
         }
+        if op.quorum.is_some() {
+            return self.quorum_holds(set, guess, o) && !self.is_barred_at_all(set, guess, o);
+        }
         if self.device_is_gone(set, guess, o) || self.is_frozen_out(set, o) {
             return false;
         }
@@ -250,9 +289,15 @@ impl Oracle {
                 self.invite_is_open(set, guess, o, *invite)
                     && self.invite_has_room(set, guess, o, *invite, people.len())
             }
-            _ => self.has_grant(set, guess, o),
+            _ => self.has_grant(set, guess, o, op.who),
         };
-        let barred = match &op.what {
+        authority && !self.is_barred_at_all(set, guess, o)
+    }
+
+    /// A10: it would undo what stands and ranks higher.
+    fn is_barred_at_all(&self, set: Set, guess: &Guess, o: usize) -> bool {
+        let op = &self.ops[o];
+        match &op.what {
             Do::Unban(p) => self.is_barred(set, guess, o, *p, Facet::Member),
             Do::Role(p, _) => {
                 (!op.fixed.down && self.is_barred(set, guess, o, *p, Facet::Member))
@@ -270,8 +315,7 @@ impl Oracle {
                     })
             }),
             _ => false,
-        };
-        authority && !barred
+        }
     }
 
     /// Its person revoked the device, and had not seen this op.
@@ -313,12 +357,45 @@ impl Oracle {
         !proofs.is_empty() && !known && !matches!(op.what, Do::Revoke(_, true))
     }
 
+    /// Enough of those who signed still may, and nobody used their signatures beside it.
+    fn quorum_holds(&self, set: Set, guess: &Guess, o: usize) -> bool {
+        let op = &self.ops[o];
+        let Some((signers, needs)) = &op.quorum else {
+            return false;
+        };
+        let used = self.within(set & guess.counts).any(|other| {
+            let x = &self.ops[other];
+            let same = (x.who, x.device.0, &x.what) == (op.who, op.device.0, &op.what);
+            same && x.quorum.is_some() && self.apart(other, o) && self.goes_first(other, o)
+        });
+        let votes = signers.iter().filter(|p| {
+            let gone = self.within(set).any(|r| {
+                let x = &self.ops[r];
+                let ends = match x.what {
+                    Do::Revoke(0, _) => x.who == **p && guess.counts & (1 << r) != 0,
+                    Do::Prove(q, 0, _) => q == **p && x.fixed.member,
+                    _ => false,
+                };
+                ends && !self.sees(r, o)
+            });
+            let revoked = self.within(set & guess.counts).any(|r| {
+                self.apart(r, o)
+                    && self.goes_first(r, o)
+                    && self
+                        .takes_from(r)
+                        .is_some_and(|(q, left)| q == **p && left < 50)
+            });
+            !gone && !revoked && self.has_grant(set, guess, o, **p)
+        });
+        !used && votes.count() >= *needs
+    }
+
     /// Whether `a` may have a say about `b`: higher rank, or giving up what is one's own.
     fn goes_first(&self, a: usize, b: usize) -> bool {
         let (x, y) = (&self.ops[a], &self.ops[b]);
         let own = |i: usize| {
-            self.takes_from(i)
-                .is_some_and(|(p, _)| p == self.ops[i].who)
+            let by_self = |(p, _)| p == self.ops[i].who && self.ops[i].quorum.is_none();
+            self.takes_from(i).is_some_and(by_self)
         };
         matches!(
             x.what,
@@ -366,9 +443,8 @@ impl Oracle {
     }
 
     /// A9, by key: what the author was in the op's own past, as far as it was settled before.
-    fn has_grant(&self, set: Set, guess: &Guess, o: usize) -> bool {
+    fn has_grant(&self, set: Set, guess: &Guess, o: usize, p: P) -> bool {
         let op = &self.ops[o];
-        let p = op.who;
         let member = self.winner(self.within(set & op.past).filter(|w| {
             let effect = self.on_membership(*w, p);
             effect.is_some()
@@ -598,7 +674,8 @@ impl Oracle {
             | Do::Merge
             | Do::Device(_)
             | Do::Revoke(..)
-            | Do::Prove(..) => vec![],
+            | Do::Prove(..)
+            | Do::Quorum(..) => vec![],
         }
     }
 

@@ -78,6 +78,16 @@ fn menu(world: &World) -> Vec<Do> {
             Do::Role(p, 50),
         ]);
     }
+    let quorum = |signers: &[u8], action| {
+        Do::Quorum(signers.iter().map(|p| P(*p)).collect(), Box::new(action))
+    };
+    for signers in [&[1, 2][..], &[1, 2, 3], &[2, 3], &[1, 3]] {
+        menu.extend([1, 2, 3, 4].map(|p| quorum(signers, Do::Kick(P(p)))));
+        menu.extend([3, 4].map(|p| quorum(signers, Do::Ban(P(p)))));
+        menu.push(quorum(signers, Do::Unban(P(4))));
+        menu.push(quorum(signers, Do::Role(P(4), 50)));
+        menu.push(quorum(signers, Do::Role(P(1), 10)));
+    }
     let last = world.ids.len() - 1;
     for (p, n) in [(1, 0), (2, 0), (2, 1), (4, 0)] {
         let device = |i: &usize| world.told[*i].0 == P(p) && world.devices[*i] == n;

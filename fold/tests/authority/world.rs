@@ -7,8 +7,8 @@ use oplog::authority::{Authority, View};
 use oplog::dag::ControlDag;
 use oplog::payload::{
     CutHead, DeviceAdd, DeviceCert, DeviceRevoke, EquivocationProof, Genesis, InviteCreate,
-    InviteRevoke, Leave, MemberAdd, Mute, NewMember, Removal, RoleSet, ScopeCut, SignedHeader,
-    SpaceKind, Unban, Unmute, Weight,
+    InviteRevoke, Leave, MemberAdd, Mute, NewMember, QuorumAct, QuorumSigner, Removal, RoleSet,
+    ScopeCut, SignedHeader, SpaceKind, Unban, Unmute, Weight,
 };
 use oplog::{
     AcceptedOp, DeviceId, Digest, EpochId, Header, Hlc, OpId, Payload, Scope, SecretKey, Signature,
@@ -42,6 +42,8 @@ pub(crate) enum Do {
     Revoke(u8, bool),
     /// Proves that this device of somebody equivocates; the op at this place was seen.
     Prove(P, u8, Option<usize>),
+    /// These admins do it together.
+    Quorum(Vec<P>, Box<Self>),
 }
 
 #[derive(Clone, Default)]
@@ -236,6 +238,24 @@ impl World {
                 key_package: vec![who.0, *n].into(),
                 identity_sig: None,
             }),
+            Do::Quorum(signers, action) => {
+                let action = self.payload_of(who, action);
+                Payload::QuorumAct(QuorumAct {
+                    frontier: vec![self.ids[0]],
+                    kind: action.kind().number(),
+                    action: action.encode().into(),
+                    nonce: Digest::ZERO,
+                    expires: Hlc::from_raw(u64::MAX),
+                    signers: signers
+                        .iter()
+                        .map(|p| QuorumSigner {
+                            user: p.user(),
+                            device: p.device(),
+                            sig: Signature::ZERO,
+                        })
+                        .collect(),
+                })
+            }
             Do::Prove(p, n, seen) => {
                 let device = p.nth_device(*n);
                 let heads = seen.iter().map(|at| CutHead {
@@ -394,6 +414,38 @@ impl World {
             Do::Device(n) => !holds(*n) && !at.is_device_revoked(&who.nth_device(*n)),
             Do::Revoke(n, _) => holds(*n),
             Do::Prove(..) => true,
+            Do::Quorum(signers, action) => {
+                let target = match &**action {
+                    Do::Kick(p) | Do::Ban(p) | Do::Role(p, _) => Some(*p),
+                    _ => None,
+                };
+                let mut admins = at.admins();
+                admins.retain(|admin| target.map(P::user) != Some(*admin));
+                let all = matches!(**action, Do::Role(_, 50..));
+                let share = if all {
+                    admins.len()
+                } else {
+                    (2 * admins.len()).div_ceil(3)
+                };
+                let holds = |p: &P| at.device_user(&p.device()) == Some(p.user());
+                let vote = |p: &P| holds(p) && admins.contains(&p.user());
+                let rank = |p: &P| at.weight(&p.user()).map(Weight::get);
+                signers.len() >= share.max(2)
+                    && signers.iter().all(vote)
+                    && match &**action {
+                        Do::Kick(p) => rank(p).is_some_and(|w| w < 90),
+                        Do::Ban(p) => rank(p).is_none_or(|w| w < 90) && at.ban(&p.user()).is_none(),
+                        Do::Unban(p) => at.ban(&p.user()).is_some_and(|b| b.rank.weight <= 90),
+                        Do::Role(p, w) => rank(p).is_some_and(|now| {
+                            now < 90
+                                && now != *w
+                                && *w < 100
+                                && (*w < now
+                                    || at.demotion(&p.user()).is_none_or(|d| d.rank.weight <= 90))
+                        }),
+                        _ => false,
+                    }
+            }
         }
     }
 }

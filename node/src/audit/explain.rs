@@ -164,6 +164,9 @@ fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key> {
         Payload::Unmute(unmute) => vec![Key::Mute(unmute.target, unmute.channel)],
         Payload::DeviceAdd(add) => vec![Key::Device(add.cert.device)],
         Payload::DeviceRevoke(revoke) => vec![Key::DeviceEnd(revoke.device)],
+        Payload::QuorumAct(act) => act
+            .action()
+            .map_or_else(Vec::new, |action| keys_of(op, header, &action)),
         Payload::EquivocationProof(proof) => {
             proof.device().map(Key::DeviceEnd).into_iter().collect()
         }

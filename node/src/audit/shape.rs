@@ -59,6 +59,7 @@ const PERMISSION: Shape = Map(&[("verb", Leaf), ("least", Leaf)]);
 const CUT: Shape = Map(&[("scope", Leaf), ("heads", List(&HEAD))]);
 const HEAD: Shape = Map(&[("device", Leaf), ("seq", Leaf), ("op", Leaf)]);
 const CLOSURE: Shape = Map(&[("removal", Leaf), ("cut", List(&CUT))]);
+const SIGNER: Shape = Map(&[("user", Leaf), ("device", Leaf), ("sig", Leaf)]);
 const PURGE: Shape = Map(&[("device", Leaf), ("scope", Leaf), ("seq", Leaf)]);
 const ENTRY: Shape = Map(&[("device", Leaf), ("user", Leaf), ("key_package", Leaf)]);
 const FILE: Shape = Map(&[
@@ -152,6 +153,14 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
             ("cut", List(&CUT)),
         ],
         Kind::CutAttest => &[("removal", Leaf), ("cut", List(&CUT))],
+        Kind::QuorumAct => &[
+            ("frontier", List(&Leaf)),
+            ("kind", Leaf),
+            ("action", Leaf),
+            ("nonce", Leaf),
+            ("expires", Leaf),
+            ("signers", List(&SIGNER)),
+        ],
         Kind::CommitComplaint => &[("epoch", Leaf), ("key_package", Leaf), ("nonce", Leaf)],
         Kind::Seal => &[
             ("epoch", Leaf),
@@ -195,7 +204,6 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
         | Kind::ModRestore
         | Kind::Pin
         | Kind::Unpin
-        | Kind::QuorumAct
         | Kind::ReadMarker => &[],
     }
 }

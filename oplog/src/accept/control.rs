@@ -149,6 +149,7 @@ impl<A: Authority> Judge<'_, A> {
                 }
             }
             Payload::EquivocationProof(proof) => self.equivocation(proof),
+            Payload::QuorumAct(act) => self.quorum_act(act),
             Payload::CommitComplaint(complaint) => self.complaint(complaint),
             Payload::Seal(seal) => self.seal(seal, weight),
             Payload::CutAttest(attest) => self.removal_seen(&attest.removal),
@@ -258,7 +259,7 @@ impl<A: Authority> Judge<'_, A> {
         let Some(current) = self.view.weight(&set.target) else {
             return Err(AcceptError::TargetNotMember { target: set.target });
         };
-        if set.target == self.op.header().user {
+        if set.target == self.op.header().user && self.quorum.is_none() {
             // Only down; a role one has already, given again, would cost seniority for nothing.
             if set.weight > current {
                 return Err(AcceptError::GrantTooHigh { weight: set.weight });
@@ -267,10 +268,15 @@ impl<A: Authority> Judge<'_, A> {
             return self.an_owner_stays(weight);
         }
         self.outranks(&set.target)?;
-        if weight < permission::least_to_give(set.weight) {
+        // From admin up a quorum is all of them, and then what matters is that they may at all.
+        let may_give = if self.quorum.is_some() {
+            set.weight < Weight::OWNER || self.view.owner_removable()
+        } else {
+            weight >= permission::least_to_give(set.weight) && set.weight <= weight
+        };
+        if !may_give {
             return Err(AcceptError::GrantTooHigh { weight: set.weight });
         }
-        self.may_give_at_most(weight, set.weight)?;
         self.changes_something(set.weight != current)?;
         match self.view.demotion(&set.target) {
             Some(demotion) if set.weight > current => self.may_undo(demotion),
@@ -351,10 +357,17 @@ impl<A: Authority> Judge<'_, A> {
     fn removal_seen(&self, removal: &OpId) -> Result<(), AcceptError> {
         let node = self.dag.node(removal);
         let kind = node.and_then(|node| node.op.header().kind());
-        let takes_out = matches!(
-            kind,
-            Some(Kind::Kick | Kind::Ban | Kind::DeviceRevoke | Kind::EquivocationProof)
-        );
+        let by_quorum = || match node.and_then(|node| node.op.payload().ok().flatten()) {
+            Some(Payload::QuorumAct(act)) => {
+                matches!(act.action(), Some(Payload::Kick(_) | Payload::Ban(_)))
+            }
+            _ => false,
+        };
+        let takes_out = match kind {
+            Some(Kind::Kick | Kind::Ban | Kind::DeviceRevoke | Kind::EquivocationProof) => true,
+            Some(Kind::QuorumAct) => by_quorum(),
+            _ => false,
+        };
         if takes_out && self.dag.in_past(removal, self.past) {
             Ok(())
         } else {

@@ -123,6 +123,14 @@ pub enum AcceptError {
         /// What was given.
         weight: Weight,
     },
+    /// R6. Too few admins signed.
+    #[error("{has} of {needs} signatures")]
+    NoQuorum {
+        /// How many did.
+        has: usize,
+        /// How many must.
+        needs: usize,
+    },
     /// R6. Only an owner may do this.
     #[error("only an owner may do this")]
     OwnersOnly,
@@ -243,6 +251,12 @@ pub enum AcceptError {
     NotRemoval {
         /// What it names.
         op: OpId,
+    },
+    /// R8. The signatures of a quorum do not hold for this op.
+    #[error("no act of a quorum: {detail}")]
+    BadQuorum {
+        /// What is wrong with it.
+        detail: &'static str,
     },
     /// R8. Eight live devices are enough.
     #[error("{user} has too many devices")]
@@ -407,6 +421,7 @@ impl AcceptError {
             Self::NotPermitted { .. }
             | Self::RankTooLow { .. }
             | Self::GrantTooHigh { .. }
+            | Self::NoQuorum { .. }
             | Self::OwnersOnly
             | Self::LastOwner
             | Self::Muted { .. }
@@ -429,6 +444,7 @@ impl AcceptError {
             | Self::NotOwnDevice { .. }
             | Self::NotEquivocation { .. }
             | Self::NotRemoval { .. }
+            | Self::BadQuorum { .. }
             | Self::TooManyDevices { .. }
             | Self::AlreadyMember { .. }
             | Self::TargetNotMember { .. }
@@ -473,6 +489,7 @@ impl AcceptError {
             | Self::NotPermitted { .. }
             | Self::RankTooLow { .. }
             | Self::GrantTooHigh { .. }
+            | Self::NoQuorum { .. }
             | Self::OwnersOnly
             | Self::LastOwner
             | Self::Muted { .. }
@@ -495,6 +512,7 @@ impl AcceptError {
             | Self::NotOwnDevice { .. }
             | Self::NotEquivocation { .. }
             | Self::NotRemoval { .. }
+            | Self::BadQuorum { .. }
             | Self::TooManyDevices { .. }
             | Self::AlreadyMember { .. }
             | Self::TargetNotMember { .. }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, EpochId, OpId, UserId};
+use crate::ids::{DeviceId, Digest, EpochId, OpId, UserId};
 use crate::kind::Kind;
 use crate::op::SignedOp;
 use crate::payload::{DeviceCert, Payload};
@@ -18,6 +18,8 @@ pub(crate) struct ControlRecords {
     lanes: BTreeMap<OpId, LaneNode>,
     device_adds: BTreeMap<UserId, Vec<(Hlc, OpId)>>,
     commits: BTreeMap<(DeviceId, EpochId), Vec<OpId>>,
+    /// By what was decided and who brought it.
+    quorums: BTreeMap<Digest, Vec<OpId>>,
     /// Every commit, in the order of arrival.
     all_commits: Vec<OpId>,
     /// By who complained about which epoch.
@@ -49,6 +51,10 @@ impl ControlRecords {
             Ok(Some(Payload::DeviceAdd(add))) => self.note_cert(&add.cert),
             Ok(Some(Payload::MemberAdd(add))) => {
                 add.members.iter().for_each(|m| self.note_cert(&m.cert));
+            }
+            Ok(Some(Payload::QuorumAct(act))) => {
+                let digest = act.digest(&h.space, &h.device);
+                self.quorums.entry(digest).or_default().push(id);
             }
             Ok(Some(Payload::CommitComplaint(complaint))) => {
                 let key = (h.user, complaint.epoch);
@@ -117,6 +123,11 @@ impl ControlRecords {
     pub(crate) fn commits(&self, device: &DeviceId, parent: &EpochId) -> &[OpId] {
         let key = (*device, *parent);
         self.commits.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the acts of a quorum by these signatures, whatever their causality.
+    pub(crate) fn quorums(&self, digest: &Digest) -> &[OpId] {
+        self.quorums.get(digest).map_or(&[], Vec::as_slice)
     }
 
     /// Returns every commit, whatever its causality.

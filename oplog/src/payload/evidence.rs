@@ -1,15 +1,19 @@
 //! Payloads that bear witness: what a device signed twice, what more was seen of somebody removed,
-//! which commit cannot be followed, and what is final.
+//! which commit cannot be followed, what is final, and what admins do together.
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use super::control::{CUT_HEADS_MAX, ScopeCut, check_content_scope, check_cut};
 use super::member::KEY_PACKAGE_BYTES_MAX;
-use super::{Limit, limit};
-use crate::header::{HEADER_BYTES_MAX, Header};
-use crate::ids::{DeviceId, Digest, EpochId, OpId, Signature};
+use super::{Limit, Payload, Weight, limit};
+use crate::codec::{self, is_sorted_set};
+use crate::hash::H;
+use crate::header::{HEADER_BYTES_MAX, Header, REFS_MAX};
+use crate::hlc::Hlc;
+use crate::ids::{DeviceId, Digest, EpochId, OpId, Signature, SpaceId, UserId};
 use crate::keys;
+use crate::kind::Kind;
 use crate::op::signed_message;
 
 /// The signed part of an op, without its payload.
@@ -176,3 +180,130 @@ impl Seal {
         limit(self.strata.is_none(), "bundled history is not built yet")
     }
 }
+
+/// One admin's word in a [`QuorumAct`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct QuorumSigner {
+    /// Who.
+    #[n(0)]
+    pub user: UserId,
+    /// Which device of theirs signed.
+    #[n(1)]
+    pub device: DeviceId,
+    /// Over [`QuorumAct::message`].
+    #[n(2)]
+    pub sig: Signature,
+}
+
+/// What admins do together, against somebody senior or instead of an owner (A19).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct QuorumAct {
+    /// Control ops that the signers had seen, sorted.
+    #[n(0)]
+    pub frontier: Vec<OpId>,
+    /// Number of the kind of what they do.
+    #[n(1)]
+    pub kind: u16,
+    /// Its payload.
+    #[n(2)]
+    pub action: ByteVec,
+    /// Random: the same act may be decided again.
+    #[n(3)]
+    pub nonce: Digest,
+    /// Until when the signatures hold.
+    #[n(4)]
+    pub expires: Hlc,
+    /// Who signed, sorted by user.
+    #[n(5)]
+    pub signers: Vec<QuorumSigner>,
+}
+
+impl QuorumAct {
+    /// Returns what they do, `None` when no quorum may.
+    #[must_use]
+    pub fn action(&self) -> Option<Payload> {
+        let kind = Kind::from_number(self.kind)?;
+        let fit = matches!(
+            kind,
+            Kind::Kick
+                | Kind::Ban
+                | Kind::Unban
+                | Kind::RoleSet
+                | Kind::Mute
+                | Kind::Unmute
+                | Kind::ChannelUpdate
+                | Kind::PolicySet
+                | Kind::InviteRevoke
+        );
+        fit.then(|| Payload::decode(kind, &self.action).ok())?
+    }
+
+    /// Returns a hash of all that is decided, and of the device that may bring it into the log.
+    ///
+    /// It names that device, because its lane alone says whether it was used before: whoever reads
+    /// the signatures could else place the act a second time, beside what came after it.
+    #[must_use]
+    pub fn digest(&self, space: &SpaceId, proposer: &DeviceId) -> Digest {
+        let hash = H::new("quorum")
+            .field(space.as_bytes())
+            .field(proposer.as_bytes())
+            .field(&codec::encode(&self.frontier))
+            .field(&self.kind.to_be_bytes())
+            .field(&self.action)
+            .field(self.nonce.as_bytes())
+            .field(&self.expires.as_raw().to_be_bytes());
+        Digest::from_bytes(hash.finish())
+    }
+
+    /// Returns what each of them signs.
+    #[must_use]
+    pub fn message(&self, space: &SpaceId, proposer: &DeviceId) -> Vec<u8> {
+        let digest = self.digest(space, proposer);
+        [b"decent quorum v1".as_slice(), digest.as_bytes()].concat()
+    }
+
+    pub(super) fn check_limits(&self) -> Limit {
+        limit(
+            (1..=REFS_MAX).contains(&self.frontier.len()) && is_sorted_set(&self.frontier),
+            "the frontier is empty, too long or not sorted",
+        )?;
+        limit(
+            (2..=QUORUM_SIGNERS_MAX).contains(&self.signers.len())
+                && self.signers.is_sorted_by(|a, b| a.user < b.user),
+            "the signers are not sorted, or not 2 to 100",
+        )?;
+        limit(self.action().is_some(), "no quorum does this")
+    }
+}
+
+/// Returns how many of these admins suffice: two thirds, at least two; to give a role from admin up,
+/// all of them (A19).
+#[must_use]
+pub fn quorum_of(admins: usize, action: &Payload) -> usize {
+    let gives = matches!(action, Payload::RoleSet(set) if set.weight >= Weight::ADMIN);
+    let share = if gives {
+        admins
+    } else {
+        admins.saturating_mul(2).div_ceil(3)
+    };
+    share.max(2)
+}
+
+/// Returns whom an action of a quorum is about, who has no vote in it.
+#[must_use]
+pub fn quorum_target(action: &Payload) -> Option<UserId> {
+    if let Payload::Kick(p) | Payload::Ban(p) = action {
+        Some(p.target)
+    } else if let Payload::RoleSet(p) = action {
+        Some(p.target)
+    } else if let Payload::Mute(p) = action {
+        Some(p.target)
+    } else {
+        None
+    }
+}
+
+/// Most signatures on one act: more admins than a Space has.
+const QUORUM_SIGNERS_MAX: usize = 100;

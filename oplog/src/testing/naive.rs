@@ -54,6 +54,8 @@ pub struct NaiveView {
     pub void: BTreeSet<OpId>,
     /// Devices that never come back (A1).
     pub revoked: BTreeSet<DeviceId>,
+    /// What Genesis says of it.
+    pub owner_removable: bool,
     /// The epochs of effective Seals, the last of them last.
     pub seals: Vec<EpochId>,
     /// Removals that an effective Seal closed.
@@ -74,6 +76,8 @@ struct Act {
     needed: Weight,
     /// Of a RoleSet: whether it lowers.
     lowers: bool,
+    /// Whether admins did it together; who of them lost the right meanwhile plays no part here.
+    quorum: bool,
     depth: u64,
 }
 
@@ -89,13 +93,31 @@ impl NaiveAuthority {
             return Some(Arc::clone(act));
         }
         let node = dag.node(id)?;
-        let payload = node.op.payload().ok()??;
+        let mut payload = node.op.payload().ok()??;
+        let action = match &payload {
+            Payload::QuorumAct(act) => act.action(),
+            _ => None,
+        };
+        let quorum = action.is_some();
+        if let Some(action) = action {
+            payload = action;
+        }
+        let together = Rank {
+            weight: Weight::QUORUM.get(),
+            seniority: Reverse((node.depth, *id, UserId::ZERO)),
+            sub: 0,
+        };
         let frontier: Vec<OpId> = node.op.header().refs().collect();
         let before = self.view(dag, &frontier);
         let (user, device) = (node.op.header().user, node.op.header().device);
         let act = Arc::new(Act {
             op: Arc::clone(&node.op),
-            rank: rank_of(&payload, &user, &device, &before),
+            rank: if quorum {
+                together
+            } else {
+                rank_of(&payload, &user, &device, &before)
+            },
+            quorum,
             needed: needed(&payload, &user, &before),
             lowers: matches!(&payload, Payload::RoleSet(set)
                 if before.weight(&set.target).is_some_and(|now| set.weight < now)),
@@ -326,6 +348,7 @@ impl<'a> Fold<'a> {
             // Commits are facts about keys, never void (K2); a Merge says nothing.
             Payload::Genesis(_) | Payload::Commit(_) | Payload::Merge => true,
             Payload::EquivocationProof(_) => true,
+            _ if act.quorum => true,
             _ if self.device_is_revoked(act) || self.device_is_frozen(act) => false,
             Payload::DeviceRevoke(_) | Payload::Leave(_) => true,
             // By an invite: its authority is the invite's (A17).
@@ -470,6 +493,9 @@ impl<'a> Fold<'a> {
         self.fold_channels(&mut view);
         self.fold_invites(&mut view);
         for act in self.acts.iter().filter(|act| self.counts(&act.id())) {
+            if let Payload::Genesis(genesis) = &act.payload {
+                view.owner_removable = genesis.owner_removable;
+            }
             if let Payload::PolicySet(set) = &act.payload {
                 view.features = view.features.union(set.features());
             }
@@ -760,7 +786,7 @@ impl Act {
     /// Whether its author takes from themself: by leaving or stepping down (A12).
     fn revokes_author(&self) -> bool {
         let own = self.role_of() == Some(self.op.header().user) && self.lowers;
-        own || matches!(self.payload, Payload::Leave(_))
+        (own && !self.quorum) || matches!(self.payload, Payload::Leave(_))
     }
 
     fn revoked_device(&self) -> Option<DeviceId> {
@@ -896,6 +922,18 @@ impl View for NaiveView {
         live.filter(|(_, user)| self.members.contains_key(*user))
             .map(|(device, user)| (*device, *user))
             .collect()
+    }
+
+    fn admins(&self) -> Vec<UserId> {
+        let members = self.members.iter();
+        members
+            .filter(|(_, (weight, _))| *weight >= Weight::ADMIN && *weight < Weight::OWNER)
+            .map(|(user, _)| *user)
+            .collect()
+    }
+
+    fn owner_removable(&self) -> bool {
+        self.owner_removable
     }
 
     fn sealed_epoch(&self) -> Option<EpochId> {

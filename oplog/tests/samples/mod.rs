@@ -202,6 +202,27 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
                 heads: heads(d),
             }],
         }),
+        Kind::QuorumAct => {
+            let removal = removal(d);
+            let action = Payload::Kick(removal);
+            let frontier: std::collections::BTreeSet<OpId> = [op(d), op(d)].into();
+            let signers: std::collections::BTreeSet<UserId> = [user(d), user(d)].into();
+            Payload::QuorumAct(QuorumAct {
+                frontier: frontier.into_iter().collect(),
+                kind: Kind::Kick.number(),
+                action: action.encode().into(),
+                nonce: digest(d),
+                expires: Hlc::from_raw(d.number()),
+                signers: signers
+                    .into_iter()
+                    .map(|user| QuorumSigner {
+                        user,
+                        device: device(d),
+                        sig: Signature::from_bytes(d.bytes()),
+                    })
+                    .collect(),
+            })
+        }
         Kind::CommitComplaint => Payload::CommitComplaint(CommitComplaint {
             epoch: EpochId::from_bytes(d.bytes()),
             key_package: d.vec(300).into(),
@@ -281,7 +302,7 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
         Kind::ModRestore => Payload::ModRestore,
         Kind::Pin => Payload::Pin,
         Kind::Unpin => Payload::Unpin,
-        Kind::QuorumAct | Kind::ReadMarker => return None,
+        Kind::ReadMarker => return None,
     })
 }
 
