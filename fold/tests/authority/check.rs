@@ -36,27 +36,34 @@ pub(crate) fn check(world: &mut World, oracle: &mut Oracle) {
     }
     for p in (0..PEOPLE).map(P) {
         let user = p.user();
-        let told = format!("{world:?}");
         let expected = outcome.members.get(&p).map(|(weight, _)| *weight);
         assert_eq!(
             view.weight(&user).map(Weight::get),
             expected,
-            "{p:?} in {told}"
+            "{p:?} in {world:?}"
         );
         assert_eq!(
             view.ban(&user).is_some(),
             outcome.banned.contains(&p),
-            "{p:?} in {told}"
+            "{p:?} in {world:?}"
         );
         for n in 0..3 {
             let device = p.nth_device(n);
             let revoked = outcome.revoked.contains(&(p, n));
-            assert_eq!(view.is_device_revoked(&device), revoked, "{p:?} in {told}");
+            assert_eq!(
+                view.is_device_revoked(&device),
+                revoked,
+                "{p:?} in {world:?}"
+            );
             let live = outcome.since.contains_key(&(p, n)) && !revoked;
-            assert_eq!(view.device_user(&device).is_some(), live, "{p:?} in {told}");
+            assert_eq!(
+                view.device_user(&device).is_some(),
+                live,
+                "{p:?} in {world:?}"
+            );
         }
         let muted = view.mute_at_key(&user, None).is_some();
-        assert_eq!(muted, outcome.muted.contains(&p), "{p:?} in {told}");
+        assert_eq!(muted, outcome.muted.contains(&p), "{p:?} in {world:?}");
     }
     for (i, id) in world.ids.iter().enumerate() {
         let expected = outcome.uses.get(&i).copied().unwrap_or(0);

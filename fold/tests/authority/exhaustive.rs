@@ -19,15 +19,17 @@ struct Cast {
 fn grow(world: &World, oracle: &Oracle, cast: &Cast, more: usize, previous: usize, seen: &mut u64) {
     let menu = (cast.menu)(world);
     let last = world.ids.len() - 1;
+    // One world is asked what is allowed, so that it makes each view of the past once.
+    let mut asked = world.clone();
     for parents in antichains(oracle) {
         for (a, (actor, device)) in cast.actors.iter().enumerate() {
             for (m, what) in menu.iter().enumerate() {
                 let code = a * menu.len() + m;
                 let canonical = parents.contains(&last) || code >= previous;
-                let mut next = world.clone();
-                if !canonical || !next.is_allowed_on(*device, P(*actor), what, &parents) {
+                if !canonical || !asked.is_allowed_on(*device, P(*actor), what, &parents) {
                     continue;
                 }
+                let mut next = asked.clone();
                 next.act_on(*device, P(*actor), what.clone(), &parents);
                 let mut judge = oracle.clone();
                 tell(&mut judge, &next);

@@ -227,11 +227,17 @@ impl Oracle {
             counts: set,
             ..Guess::default()
         };
-        for _ in 0..=2 * self.ops.len() {
-            low = self.step(set, &low);
-            high = self.step(set, &high);
+        for guess in [&mut low, &mut high] {
+            let mut steps = 0..=2 * self.ops.len();
+            loop {
+                let next = self.step(set, guess);
+                if next == *guess {
+                    break;
+                }
+                assert!(steps.next().is_some(), "no fixed point");
+                *guess = next;
+            }
         }
-        assert!(low == self.step(set, &low), "no fixed point");
         assert!(low == high, "more than one fixed point");
         let outcome = self.outcome(set, &low);
         self.known.insert(set, outcome.clone());
