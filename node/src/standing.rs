@@ -87,6 +87,9 @@ impl Standing for SpaceStanding<'_> {
     fn removals(&self, op: &Header) -> Vec<Arc<EffectiveRemoval>> {
         let mut removals = self.space.view.removals_of(&op.user);
         removals.extend(self.space.view.ends_of(&op.device));
+        // The first is named where several refuse (D3).
+        let depth = |op: &OpId| self.space.log.dag().node(op).map(|node| node.depth);
+        removals.sort_by_key(|r| (depth(&r.op), r.op));
         if removals.is_empty() {
             return Vec::new();
         }

@@ -73,7 +73,7 @@ impl<'a> Rows<'_, '_, 'a> {
         // A node that saw a fork may stay on another branch than the canonical one (B5), but not
         // in an epoch that there is not.
         let forked = epochs.is_forked();
-        let tip = epochs.tip(self.all.authority, self.all);
+        let tip = epochs.tip(self.all);
         match (id_at(end, "epoch"), tip) {
             (Some(said), _) if forked && epochs.get(&said).is_some() => {}
             (said, tip) if said == tip => {}
