@@ -16,7 +16,9 @@ use oplog::authority::View;
 use oplog::hash::H;
 use oplog::payload::{History, MemberAdd, NewMember, Payload};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
-use oplog::{DeviceId, Digest, Hlc, Kind, Lane, OpId, Scope, SignedOp, SpaceId, UserId, codec};
+use oplog::{
+    AcceptedOp, DeviceId, Digest, Hlc, Kind, Lane, OpId, Scope, SignedOp, SpaceId, UserId, codec,
+};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -26,6 +28,7 @@ use crate::event::Timer;
 use crate::identity::NODE_TABLE;
 use crate::message::{BUNDLE_BYTES_MAX, JoinBundle, JoinRequest, Mail};
 use crate::node::Node;
+use crate::space::Space;
 use crate::view::{JoinRequestView, Notice};
 
 /// One place further back in the order of admitting, in milliseconds.
@@ -73,9 +76,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let over = s.view.invite_uses(invite) >= terms.max_uses
             || terms.expires <= Hlc::from_wall(self.now);
         let user = request.cert.user;
-        let refused = if !proved || s.is_member(&user) {
-            // Not from a holder of the link, or answered already: silence.
+        // Let in by an op, and the commit that gives the keys is not made: whoever makes it must know
+        // where to send them.
+        let admitted = s.is_member(&user) && s.lacks_in_group(&request);
+        let refused = if !proved || s.is_spent(&request) {
+            // Not from a holder of the link, or answered long ago: silence.
             return Ok(());
+        } else if admitted {
+            None
+        } else if s.is_member(&user) && s.has_been_offered(&request) {
+            return Ok(());
+        } else if s.is_member(&user) {
+            Some(
+                "you are a member already; if not on this device, a moderator must remove you first",
+            )
         } else if revoked {
             Some("the invite has been revoked")
         } else if over {
@@ -112,6 +126,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         );
         let first = self.applicants.insert((*space, user), request).is_none();
         self.invited_by.insert((*space, user), *invite);
+        if admitted {
+            return self.consider_reconcile(space);
+        }
         if terms.approval {
             if first {
                 self.notify(Notice::JoinRequest {
@@ -127,6 +144,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether somebody waits whom this device lets in once it is its turn.
+    pub(crate) fn admits_soon(&self) -> bool {
+        self.invited_by.iter().any(|((space, user), invite)| {
+            let space = self.spaces.get(space);
+            space.is_some_and(|s| {
+                let terms = s.view.invite(invite);
+                let open = terms.is_some_and(|(terms, _)| !terms.approval);
+                open && !s.is_member(user) && s.in_group(&self.me.device_id()) && s.is_canonical()
+            })
+        })
     }
 
     /// Takes our turn in admitting somebody; whoever opened the invite goes first.
@@ -150,15 +179,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn consider_applicants(&mut self) -> Result<(), StoreError> {
         let keys: Vec<(SpaceId, UserId)> = self.applicants.keys().copied().collect();
         for (space, user) in keys {
-            let device = self
-                .applicants
-                .get(&(space, user))
-                .map(|request| request.cert.device);
-            let inside = self
+            let answered = self
                 .spaces
                 .get(&space)
-                .is_some_and(|s| s.roster().any(|d| Some(d) == device));
-            if inside {
+                .zip(self.applicants.get(&(space, user)))
+                .is_some_and(|(s, request)| {
+                    let package = mls::key_package_digest(&request.key_package);
+                    s.has_used(&request.cert.device, &package)
+                });
+            if answered {
                 self.forget_applicant(&space, &user);
             } else {
                 self.consider_admission(&space, &user)?;
@@ -291,6 +320,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         let s = self.known_space(space)?;
+        if s.is_spent(&request) {
+            // Somebody else let them in, and they were removed since.
+            self.forget_applicant(space, user);
+            return Ok(());
+        }
         if s.is_member(user) || !s.in_group(&self.me.device_id()) {
             return Ok(());
         }
@@ -470,6 +504,50 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 })
             })
             .collect())
+    }
+}
+
+impl Space {
+    /// Whether the op that lets this device in is here, and the group lacks it.
+    fn lacks_in_group(&self, request: &JoinRequest) -> bool {
+        let device = request.cert.device;
+        let package = self.fresh_key_package(&device);
+        !self.roster().any(|inside| inside == device)
+            && package.is_some_and(|package| package == *request.key_package)
+    }
+
+    /// Whether some op offers the key package of this request.
+    fn has_been_offered(&self, request: &JoinRequest) -> bool {
+        let package = mls::key_package_digest(&request.key_package);
+        let offered = self.view.key_packages(&request.cert.device);
+        offered.into_iter().any(|(known, _)| known == package)
+    }
+
+    /// Whether somebody was let in by this very request and removed after that. Relays keep requests
+    /// for weeks: without this a kick would be worth nothing as long as the invite has room. Whoever
+    /// wants to come back asks anew, with a new key package.
+    fn is_spent(&self, request: &JoinRequest) -> bool {
+        let removals = self.view.removals_of(&request.cert.user);
+        if removals.is_empty() {
+            return false;
+        }
+        let dag = self.log.dag();
+        let admits = |op: &AcceptedOp| match op.payload() {
+            Ok(Some(Payload::MemberAdd(add))) => add.members.iter().any(|member| {
+                member.cert.device == request.cert.device
+                    && member.key_package == request.key_package
+            }),
+            Ok(_) | Err(_) => false,
+        };
+        dag.iter()
+            .filter(|node| node.op.header().kind() == Some(Kind::MemberAdd))
+            .filter(|node| admits(&node.op))
+            .map(|node| node.op.id())
+            .any(|add| {
+                removals
+                    .iter()
+                    .any(|removal| !dag.precedes(&removal.op, &add))
+            })
     }
 }
 

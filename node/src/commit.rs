@@ -16,7 +16,7 @@ use oplog::hash::H;
 use oplog::payload::{Commit, DeviceCert};
 use oplog::store::{Store, StoreError};
 use oplog::{
-    DeviceId, Digest, EpochId, Features, Hlc, Kind, OpId, Payload, Scope, SignedOp, SpaceId,
+    DeviceId, Digest, EpochId, Features, Hlc, Kind, OpId, Payload, Scope, SignedOp, SpaceId, UserId,
 };
 use rand_core::CryptoRng;
 
@@ -33,7 +33,7 @@ use crate::space::Space;
 /// One place further back in the order of reconciling, in milliseconds (B5).
 const TURN_MS: u64 = 2_000;
 /// The last place in that order.
-const TURNS_MAX: usize = 8;
+const TURNS_MAX: u64 = 8;
 /// Most devices that one commit adds: larger crowds come in several.
 const ADDS_MAX: usize = 100;
 
@@ -51,7 +51,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let mut add = Vec::new();
         let own = self.me.device_id();
         let now = Hlc::from_wall(self.now);
-        for device in authorised.keys().filter(|device| **device != own) {
+        // Without the request nobody could send the Welcome, and the key package would be spent.
+        let asked = |user: &UserId, device: &DeviceId, package: &[u8]| {
+            let request = self.applicants.get(&(s.id, *user));
+            request.is_some_and(|request| {
+                request.cert.device == *device && *request.key_package == *package
+            })
+        };
+        for (device, user) in authorised.iter().filter(|(device, _)| **device != own) {
             if add.len() >= ADDS_MAX {
                 break;
             }
@@ -61,6 +68,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             } else {
                 s.fresh_key_package(device)
             };
+            let package = package.filter(|package| asked(user, device, package));
             let cert = s.view.device(device).map(|d| (*d.cert).clone());
             if let (Some(package), Some(cert)) = (package, cert)
                 // One bad key package must not keep the others out (A21).
@@ -83,23 +91,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if !self.can_commit(s) || self.pending_change(s).is_empty() {
             return Ok(());
         }
-        let wait = self.turn_in_group(s) * TURN_MS;
+        let place = s.place_in_group(&self.me.device_id()).min(TURNS_MAX);
+        let wait = place.saturating_add(1) * TURN_MS;
         let jitter = u64::from(self.rng.next_u32() % 1_000);
         self.set_timer(Timer::Reconcile(*space), wait + jitter);
         Ok(())
     }
 
-    /// Our place in the order B5 draws for this epoch.
-    fn turn_in_group(&self, s: &Space) -> u64 {
-        let draw = |device: &DeviceId| {
-            H::new("elect")
-                .field(s.tip.as_bytes())
-                .field(device.as_bytes())
-                .finish()
-        };
-        let own = draw(&self.me.device_id());
-        let before = s.roster().filter(|device| draw(device) < own).count();
-        u64::try_from(before.min(TURNS_MAX) + 1).unwrap_or(1)
+    /// Whether this device waits for its turn to bring some group in line, or to let somebody in. A
+    /// program that ends before leaves that to others.
+    #[must_use]
+    pub fn has_turns(&self) -> bool {
+        let changes = |s: &Space| self.can_commit(s) && !self.pending_change(s).is_empty();
+        self.spaces.values().any(changes) || self.admits_soon()
     }
 
     /// After an own control op: bring the group in line at once.
@@ -127,7 +131,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
     }
 
-    fn can_commit(&self, s: &Space) -> bool {
+    pub(crate) fn can_commit(&self, s: &Space) -> bool {
         s.in_group(&self.me.device_id())
             && s.is_member(&self.me.user())
             && s.is_canonical()
@@ -204,6 +208,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 }
 
 impl Space {
+    /// The place of a device in the order that B5 draws for this epoch.
+    pub(crate) fn place_in_group(&self, device: &DeviceId) -> u64 {
+        let draw = |device: &DeviceId| {
+            H::new("elect")
+                .field(self.tip.as_bytes())
+                .field(device.as_bytes())
+                .finish()
+        };
+        let own = draw(device);
+        let before = self.roster().filter(|device| draw(device) < own).count();
+        u64::try_from(before).unwrap_or(u64::MAX)
+    }
+
     /// The newest key package offered for a device, and the op that did.
     pub(crate) fn newest_offer(&self, device: &DeviceId) -> Option<(Digest, OpId)> {
         let offers = self.view.key_packages(device).into_iter();
@@ -211,17 +228,22 @@ impl Space {
         offers.max_by_key(|(_, op)| (depth(op), *op))
     }
 
-    /// The newest key package offered for a device, unless this branch has used it. One that
-    /// another branch used is good: its secrets are kept for that (B1).
-    pub(crate) fn fresh_key_package(&self, device: &DeviceId) -> Option<Vec<u8>> {
-        let (digest, op) = self.newest_offer(device)?;
+    /// Whether an epoch of this branch added a device with this key package.
+    pub(crate) fn has_used(&self, device: &DeviceId, package: &Digest) -> bool {
         let epochs = self.authority.epochs();
         let chain = epochs.chain(&self.tip);
         let mut added = chain
             .iter()
             .filter_map(|id| epochs.epoch(id))
             .flat_map(|epoch| epoch.delta.added.iter());
-        if added.any(|entry| entry.device == *device && entry.key_package == digest) {
+        added.any(|entry| entry.device == *device && entry.key_package == *package)
+    }
+
+    /// The newest key package offered for a device, unless this branch has used it. One that
+    /// another branch used is good: its secrets are kept for that (B1).
+    pub(crate) fn fresh_key_package(&self, device: &DeviceId) -> Option<Vec<u8>> {
+        let (digest, op) = self.newest_offer(device)?;
+        if self.has_used(device, &digest) {
             return None;
         }
         let payload = self.log.dag().node(&op)?.op.payload().ok()??;

@@ -111,6 +111,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .govern(&space, Payload::InviteRevoke(InviteRevoke { invite }))
                 .map(done),
             Command::Join { link } => self.join(id, &link),
+            Command::CancelJoin { space } => self.cancel_join(space).map(|()| Some(Answer::Done)),
             Command::Approve { space, user } => {
                 self.approve(&space, &user).map(|()| Some(Answer::Done))
             }
@@ -282,6 +283,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Command::Leave { space, reason } => self
                 .govern(&space, Payload::Leave(Leave { reason }))
                 .map(op),
+            Command::Reapply { space, op: done } => self.reapply(&space, &done).map(op),
             Command::UpdateKeys { space } => self.update_keys(&space).map(op),
             Command::Sync => {
                 let (received, sent) = (self.received_count, self.sent_count);
@@ -311,14 +313,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Writes a control op, then brings the group in line with it.
-    fn govern(&mut self, space: &SpaceId, payload: Payload) -> Result<OpId, CommandError> {
+    pub(crate) fn govern(
+        &mut self,
+        space: &SpaceId,
+        payload: Payload,
+    ) -> Result<OpId, CommandError> {
         let op = self.write(space, Scope::Control, payload, Vec::new())?;
         self.reconcile_own(space)?;
         Ok(op)
     }
 
     /// Says who is removed and what we had seen of them.
-    fn removal(
+    pub(crate) fn removal(
         &self,
         space: &SpaceId,
         target: UserId,

@@ -5,7 +5,8 @@
 //! branch for the canonical one for good. So whoever sees a fork tells the other side its control
 //! ops. A letter lies under the keys of the epoch where the branches part, which both sides have,
 //! and inside it only devices that the Space has not removed can open it: those keys are also
-//! those of people whom one side removed.
+//! those of people whom one side removed. Who came to the other side only after the branches parted
+//! has no such keys: for them the letter lies under the last keys of their branch, if they are here.
 //!
 //! Content needs no letters: once all stand on one branch, everybody sends what is missing there.
 //!
@@ -67,6 +68,16 @@ pub(crate) struct Letters {
     due: BTreeSet<EpochId>,
     /// Ops that letters held, our own or of others.
     told: BTreeSet<OpId>,
+    /// Ops that letters of ours held for newcomers of another branch, by its last epoch.
+    told_newcomers: BTreeSet<(EpochId, OpId)>,
+}
+
+/// Whom a letter is for, and under which epoch it lies.
+struct Address {
+    epoch: EpochId,
+    devices: BTreeSet<DeviceId>,
+    /// For those who came in after the branches parted.
+    newcomers: bool,
 }
 
 impl Letters {
@@ -75,6 +86,24 @@ impl Letters {
             self.told.clear();
         }
         self.told.extend(ops);
+    }
+
+    fn told_at(&mut self, to: &Address, ops: impl Iterator<Item = OpId>) {
+        if !to.newcomers {
+            return self.told(ops);
+        }
+        if self.told_newcomers.len() > TOLD_MAX {
+            self.told_newcomers.clear();
+        }
+        self.told_newcomers.extend(ops.map(|op| (to.epoch, op)));
+    }
+
+    fn is_told(&self, to: &Address, op: OpId) -> bool {
+        if to.newcomers {
+            self.told_newcomers.contains(&(to.epoch, op))
+        } else {
+            self.told.contains(&op)
+        }
     }
 }
 
@@ -123,29 +152,39 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn write_letter(&mut self, space: &SpaceId, parting: &EpochId) -> Result<(), StoreError> {
+        let to = self.spaces.get(space).map(|s| s.addresses(parting));
+        for address in to.unwrap_or_default() {
+            self.write_to(space, parting, &address)?;
+        }
+        Ok(())
+    }
+
+    fn write_to(
+        &mut self,
+        space: &SpaceId,
+        parting: &EpochId,
+        to: &Address,
+    ) -> Result<(), StoreError> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
-        // Who came in after the branches parted has no keys there; others of their branch do.
-        let (Some(record), true) = (s.authority.epoch(parting), s.keys.contains_key(parting))
-        else {
+        let Some(record) = s.authority.epoch(parting) else {
             return Ok(());
         };
         let dag = s.log.dag();
         let news: Vec<(OpId, Vec<u8>)> = dag
             .iter()
-            .filter(|node| !s.letters.told.contains(&node.op.id()))
+            .filter(|node| !s.letters.is_told(to, node.op.id()))
             .filter(|node| {
                 node.op.id() != record.commit && !dag.precedes(&node.op.id(), &record.commit)
             })
             .map(|node| (node.op.id(), node.op.encode()))
             .collect();
-        let authorised = s.view.authorised_devices();
         let own = self.me.device_id();
-        let recipients: Vec<_> = record
-            .roster
-            .keys()
-            .filter(|device| **device != own && authorised.contains_key(*device))
+        let recipients: Vec<_> = to
+            .devices
+            .iter()
+            .filter(|device| **device != own)
             .filter_map(|device| Some((*device, s.view.device(device)?.cert.hpke_key)))
             .take(RECIPIENTS_MAX)
             .collect();
@@ -166,11 +205,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .collect();
             let letter = Letter::seal(space, &recipients, &ops, &mut self.rng);
             let sealed = Sealed::Letter(letter);
-            if let Some(put) = self.seal_under(space, Scope::Control, parting, &sealed)? {
+            if let Some(put) = self.seal_under(space, Scope::Control, &to.epoch, &sealed)? {
                 self.publish(&put);
             }
             if let Some(s) = self.spaces.get_mut(space) {
-                s.letters.told(now.iter().map(|(id, _)| *id));
+                s.letters.told_at(to, now.iter().map(|(id, _)| *id));
             }
             rest = later;
         }
@@ -234,6 +273,48 @@ impl Letter {
 }
 
 impl Space {
+    /// To whom letters about branches that part here go, as far as keys for them are here.
+    fn addresses(&self, parting: &EpochId) -> Vec<Address> {
+        let epochs = self.authority.epochs();
+        let authorised = self.view.authorised_devices();
+        let in_both = |epoch: &EpochId| -> BTreeSet<DeviceId> {
+            let roster = epochs.epoch(epoch).map(|record| record.roster.keys());
+            let devices = roster.into_iter().flatten().copied();
+            devices.filter(|d| authorised.contains_key(d)).collect()
+        };
+        let mut to = Vec::new();
+        let before = in_both(parting);
+        // Who came in after the branches parted has no keys there; others of their branch do.
+        if self.keys.contains_key(parting) {
+            to.push(Address {
+                epoch: *parting,
+                devices: before.clone(),
+                newcomers: false,
+            });
+        }
+        let aside = |id: &&EpochId| !epochs.is_ancestor(id, &self.canonical);
+        let mut branch: Vec<EpochId> = epochs
+            .children(parting)
+            .iter()
+            .filter(aside)
+            .copied()
+            .collect();
+        while let Some(epoch) = branch.pop() {
+            let next = epochs.children(&epoch);
+            branch.extend(next);
+            let is_last =
+                self.keys.contains_key(&epoch) && !next.iter().any(|id| self.keys.contains_key(id));
+            if is_last {
+                to.push(Address {
+                    epoch,
+                    devices: in_both(&epoch).difference(&before).copied().collect(),
+                    newcomers: true,
+                });
+            }
+        }
+        to
+    }
+
     /// Where the branch of an epoch parts from another: from the canonical one, or, for an epoch of
     /// the canonical one itself, from a sibling beside it. `None` where nothing parts.
     fn parting_of(&self, epoch: &EpochId) -> Option<EpochId> {

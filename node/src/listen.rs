@@ -40,6 +40,8 @@ pub(crate) enum Phase {
     Fetching,
     Fetched,
     Subscribing,
+    /// Fetched to its end, and the relay did not take the subscription: asked anew at the next tick.
+    Unsubscribed,
     Subscribed,
 }
 
@@ -109,7 +111,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         relay.subscribing |= !ready.is_empty();
         let caught_up =
-            idle && ready.is_empty() && relay.tags.values().all(|t| t.phase == Phase::Subscribed);
+            idle && ready.is_empty() && relay.tags.values().all(|t| t.phase >= Phase::Unsubscribed);
         let newly = caught_up && !relay.caught_up;
         relay.caught_up = caught_up;
         relay.tried |= caught_up;
@@ -198,19 +200,27 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .get_mut(tag)
                 .filter(|s| s.phase == Phase::Subscribing)
             {
+                // Without live push there is still the backlog: take it as it is.
                 sync.phase = if fine {
                     Phase::Subscribed
                 } else {
-                    Phase::Fetched
+                    Phase::Unsubscribed
                 };
             }
         }
         if !fine {
             relay.error = Some("the relay refused a subscription".to_owned());
             relay.tried = true;
-            // Without live push there is still the backlog: take it as it is.
-            for sync in relay.tags.values_mut() {
-                sync.phase = sync.phase.max(Phase::Subscribed);
+        }
+    }
+
+    /// Fetches the tags that a relay does not push, and asks again that it does. Its refusal may have
+    /// been no more than an answer that was lost on a connection that stayed up.
+    pub(crate) fn subscribe_again(&mut self, id: RelayId) {
+        let tags = self.relays.get_mut(&id).map(|relay| &mut relay.tags);
+        for sync in tags.into_iter().flat_map(|tags| tags.values_mut()) {
+            if sync.phase == Phase::Unsubscribed {
+                sync.phase = Phase::Unknown;
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use node::{CommandId, Identity, Node, RelayId, Timer};
-use oplog::{OpId, SpaceId, Timestamp};
+use oplog::{EpochId, OpId, SpaceId, Timestamp};
 use rand_chacha::ChaCha20Rng;
 
 use crate::clock::Clock;
@@ -54,8 +54,8 @@ pub(crate) struct Device {
     pub(crate) copy: Option<Copy>,
     pub(crate) words: String,
     pub(crate) backup: Option<Vec<u8>>,
-    /// Number of the epoch it told of last, durably.
-    pub(crate) epoch_seen: u64,
+    /// The epochs it stood in as it told, durably, with their numbers; the last one last.
+    pub(crate) epochs_told: Vec<(EpochId, u64)>,
     pub(crate) rng: Stream,
 }
 
@@ -101,7 +101,7 @@ impl Device {
             copy: None,
             words,
             backup: None,
-            epoch_seen: 0,
+            epochs_told: Vec::new(),
             rng: seed.stream(&name),
         }
     }

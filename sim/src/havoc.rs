@@ -155,7 +155,7 @@ impl World {
                 match device.restore(seed, now) {
                     Ok(()) => {
                         device.acked.clear();
-                        device.epoch_seen = 0;
+                        device.epochs_told.clear();
                         device.reload_accepted(space);
                         self.fired.note(Class::Restore);
                         self.event(node, node::Event::Started);

@@ -172,7 +172,7 @@ pub struct Profile<D: Disk, I: Index + Clone> {
     pub(crate) poisoned: bool,
     /// What was refused could not be cut off.
     pub(crate) undo_due: bool,
-    /// A row of the index was found damaged.
+    /// A row, of the index or a kept one, was found damaged.
     pub(crate) condemned: AtomicBool,
     // Dropped last: with it goes the lock, and nobody else may open what is still closing.
     pub(crate) disk: D,
@@ -228,7 +228,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
     }
 
     /// Reads everything from the disk again, as after a crash, and allows writing again. For
-    /// when a commit or sync failed for good, an index row was damaged, or space has returned.
+    /// when a commit or sync failed for good, a row was damaged, or space has returned.
     /// Whoever holds anything in memory that came from here must load it again.
     ///
     /// # Errors
@@ -256,8 +256,8 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         Self::assemble(disk, index, vault, self.options.clone(), chance)
     }
 
-    /// Says whether [`Profile::resume`] is due: writing is refused until then, or a row of the
-    /// index was found damaged.
+    /// Says whether [`Profile::resume`] is due: writing is refused until then, or a row was found
+    /// damaged.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.poisoned || self.condemned.load(Ordering::Relaxed)
@@ -407,6 +407,15 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         result
     }
 
+    /// A damaged batch of kept rows is left out when the profile is read again; until then whoever
+    /// comes by one of its rows could do nothing else.
+    fn judge_kept<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(result, Err(StoreError::Damaged { .. })) {
+            self.condemned.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
     /// Commits, with the reserve's room if need be. What is refused leaves nothing behind.
     fn commit_or_drop(
         &mut self,
@@ -445,7 +454,7 @@ impl<D: Disk, I: Index + Clone> Store for Profile<D, I> {
             return Ok(staged.map(<[u8]>::to_vec));
         }
         if self.is_kept(table.0) {
-            return self.state.get(table.0, key);
+            return self.judge_kept(self.state.get(table.0, key));
         }
         self.judge(self.rows()?.get(table.0, key))
     }
@@ -460,9 +469,10 @@ impl<D: Disk, I: Index + Clone> Store for Profile<D, I> {
     ) -> Result<(), StoreError> {
         let range = (from, to);
         if self.is_kept(table.0) {
-            return self.staged.scan_over(table, range, order, visit, |v| {
+            let scanned = self.staged.scan_over(table, range, order, visit, |v| {
                 self.state.scan(table.0, range, order, v)
             });
+            return self.judge_kept(scanned);
         }
         let rows = self.rows()?;
         let scanned = self.staged.scan_over(table, range, order, visit, |v| {

@@ -105,6 +105,40 @@ fn any_flipped_bit_costs_at_most_what_it_hits() {
     }
 }
 
+/// Long rows stay on disk. Found damaged while in use, they cost no more than at a start.
+#[test]
+fn a_kept_row_that_is_damaged_is_gone_once_the_profile_is_read_again() {
+    let (disk, index) = (MemDisk::new(), MemIndex::new());
+    let (key, node) = (seed(1), Table("node"));
+    let with = Unlock::Key(&key);
+    let mut profile =
+        Profile::create_in(disk.clone(), index.clone(), with, options(), &seed(2)).unwrap();
+    for (row, len) in [(b"a", 9), (b"b", 9_000), (b"c", 9)] {
+        profile.put(node, row, &vec![1; len]);
+        profile.commit().unwrap();
+    }
+    profile.sync().unwrap();
+    let is_state = |(path, _): &(String, Vec<u8>)| path.starts_with("state/");
+    let (path, bytes) = disk.files().into_iter().find(is_state).unwrap();
+    disk.flip(&path, bytes.len() - 5_000, 1);
+    let damaged = profile.get(node, b"b");
+    assert!(
+        matches!(damaged, Err(StoreError::Damaged { .. })),
+        "{damaged:?}"
+    );
+    assert!(profile.is_poisoned(), "nobody would read it again");
+    profile.resume().unwrap();
+    assert!(!profile.is_poisoned() && profile.recovery().kept_rows_damaged);
+    let there = [b"a", b"b", b"c"].map(|row| profile.get(node, row).unwrap().map(|v| v.len()));
+    assert_eq!(there, [Some(9), None, Some(9)]);
+    profile.put(node, b"b", b"new");
+    profile.commit().unwrap();
+    assert_eq!(
+        profile.get(node, b"b").unwrap().as_deref(),
+        Some(&b"new"[..])
+    );
+}
+
 #[test]
 fn an_older_copy_of_the_vault_or_of_everything_else_is_noticed() {
     let (disk, index, _) = profile_with_records(4);

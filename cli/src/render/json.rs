@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use super::state::{delivery_json, sent_word, state_json};
 use super::text::kind;
 use crate::api::{
-    ChannelView, DamagedOp, InviteView, JoinRequestView, Me, MemberView, Membership, Notice, OpId,
-    OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, ThreadSummary,
+    ChannelView, DamagedOp, InviteView, JoinRequestView, JoinStatus, Me, MemberView, Membership,
+    Notice, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, ThreadSummary,
+    VoidedOp,
 };
 use crate::output::{Done, NewInvite, Output};
 
@@ -28,7 +29,10 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
     match output {
         Output::Done(done) => vec![self::done(done)],
         Output::Me(me) => vec![self::me(me)],
-        Output::Spaces(list) => list.iter().map(space).collect(),
+        Output::Spaces { spaces, joins } => {
+            let joins = joins.iter().map(join);
+            spaces.iter().map(space).chain(joins).collect()
+        }
         Output::Space(page) => {
             let mut rows = vec![space(&page.summary)];
             rows.extend(page.channels.iter().map(channel));
@@ -39,7 +43,7 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
         Output::Invite(new) => vec![new_invite(new)],
         Output::Invites(list) => list.iter().map(invite).collect(),
         Output::Requests(list) => list.iter().map(request).collect(),
-        Output::Threads(list) => list.iter().map(thread).collect(),
+        Output::Threads { threads, .. } => threads.iter().map(thread).collect(),
         Output::Posts(page) => page.posts.iter().map(post).collect(),
         Output::Members(list) => list.iter().map(member).collect(),
         Output::Status(page) => {
@@ -54,9 +58,12 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
                         .flatten()
                         .map(|op| own_op(space.summary.id, op)),
                 );
+                let voided = status.voided.get(&space.summary.id).into_iter().flatten();
+                rows.extend(voided.map(|op| self::voided(space.summary.id, op)));
                 let damaged = page.damaged.get(&space.summary.id).into_iter().flatten();
                 rows.extend(damaged.map(|op| self::damaged("damaged", space.summary.id, op)));
             }
+            rows.extend(status.joins.iter().map(join));
             let mended = status.recovered.iter();
             rows.extend(mended.map(|what| json!({"type": "mended", "what": what})));
             rows
@@ -300,12 +307,27 @@ fn space_status(status: &SpaceStatus) -> Value {
     Value::Object(row)
 }
 
+fn voided(space: SpaceId, op: &VoidedOp) -> Value {
+    json!({
+        "type": "voided", "space": space.to_string(), "op": op.op.to_string(), "kind": op.kind,
+        "about": op.about, "rule": op.rule, "why": op.why,
+    })
+}
+
+fn join(join: &JoinStatus) -> Value {
+    json!({
+        "type": "join", "space": join.space.to_string(), "name": join.name,
+        "asked_ms": join.asked.map(|asked| asked.as_ms()), "relays": join.relays,
+        "failed": join.failed,
+    })
+}
+
 fn own_op(space: SpaceId, own: &OwnOp) -> Value {
     let (delivery, count) = delivery_json(Some(own.delivery));
     json!({
         "type": "own-op", "space": space.to_string(), "op": own.op.to_string(),
         "kind": own.kind, "wall_ms": own.wall.as_ms(), "delivery": delivery,
-        "delivery_count": count,
+        "delivery_count": count, "resent": own.resent,
     })
 }
 

@@ -255,3 +255,33 @@ fn when_nothing_differs_a_comparison_is_one_exchange_a_tag_and_puts_nothing() {
     let later = scene.world.relays[0].taken.len() - puts;
     assert_eq!(later, 0, "put again what was there");
 }
+
+#[test]
+fn a_tag_that_a_relay_did_not_subscribe_is_fetched_until_it_does() {
+    let mut scene = scene();
+    scene.world.disconnect(JOHN);
+    // The first answers are lost, and the connection stays up.
+    let failed = Rc::new(RefCell::new(0));
+    let counted = Rc::clone(&failed);
+    scene.world.relays[0].silent = true;
+    scene.world.relays[0].lie = Some(Box::new(move |who, request, response| match request {
+        Request::Subscribe { .. } if who == JOHN && *counted.borrow() < 3 => {
+            *counted.borrow_mut() += 1;
+            Response::Error(net::wire::RelayError {
+                code: ErrorCode::Internal,
+                retry_after_ms: 1_000,
+            })
+        }
+        _ => response,
+    }));
+    scene.world.connect(JOHN);
+    scene.post(ALICE, "not pushed");
+    scene.world.pass(40_000);
+    assert_eq!(scene.texts(JOHN), ["not pushed"]);
+    scene.world.pass(60_000);
+    assert_eq!(*failed.borrow(), 3);
+    scene.world.relays[0].silent = false;
+    scene.post(ALICE, "pushed");
+    scene.world.settle();
+    assert_eq!(scene.texts(JOHN), ["not pushed", "pushed"]);
+}

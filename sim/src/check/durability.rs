@@ -1,5 +1,7 @@
 //! S2, S4 and S12: what was told survives, and after a start everything fits together.
 
+use oplog::EpochId;
+
 use crate::world::World;
 
 impl World {
@@ -30,14 +32,19 @@ impl World {
         let Some(running) = &device.node else {
             return;
         };
-        let epoch = running
-            .spaces()
-            .iter()
-            .find(|s| s.id == space)
-            .map(|s| s.epoch_number);
-        let seen = device.epoch_seen;
-        if seen > 0 && epoch.unwrap_or(0) < seen && !device.damaged {
-            let what = format!("epoch {} after a start, {seen} before", epoch.unwrap_or(0));
+        let stands = running.spaces().into_iter().find(|s| s.id == space);
+        let (id, number) =
+            stands.map_or((EpochId::genesis(&space), 0), |s| (s.epoch, s.epoch_number));
+        // On another branch a lower number may be right; an epoch that it had left already is not.
+        let forked = running.rooms(space).is_ok_and(|rooms| rooms.forks > 0);
+        let left = device.epochs_told.iter().any(|(told, _)| *told == id);
+        if let Some((last, before)) = device.epochs_told.last()
+            && id != *last
+            && number < *before
+            && (left || !forked)
+            && !device.damaged
+        {
+            let what = format!("epoch {number} after a start, {before} before");
             return self.fail("S12", Some(node), what);
         }
         self.sometimes

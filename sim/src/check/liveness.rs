@@ -1,7 +1,4 @@
 //! L1–L5: once a core is healed it comes to one state, in one epoch, with nothing left to send.
-//!
-//! A core whose keys forked is excused, and the run counts as forked: nodes choose a branch now, and
-//! this goes once the worlds that fail without it are looked into (`docs/simulator.md`).
 
 use std::collections::BTreeSet;
 
@@ -67,25 +64,6 @@ impl World {
 
     /// Says what the core still lacks.
     pub(crate) fn core_lacks(&self) -> Verdict {
-        match self.lacks_now() {
-            Verdict::Lacks { .. } if self.core_is_forked() => {
-                Verdict::Excused("the group's keys have forked")
-            }
-            verdict => verdict,
-        }
-    }
-
-    /// Says whether anybody in the core knows of two commits that follow one epoch.
-    fn core_is_forked(&self) -> bool {
-        self.core_members().into_iter().any(|index| {
-            let node = self.devices[usize::from(index)].node.as_ref();
-            node.zip(self.space)
-                .and_then(|(node, space)| node.rooms(space).ok())
-                .is_some_and(|rooms| rooms.forks > 0)
-        })
-    }
-
-    fn lacks_now(&self) -> Verdict {
         let Some(space) = self.space else {
             return Verdict::Excused("nobody founded a Space");
         };

@@ -109,11 +109,6 @@ impl Epochs {
         self.by_id.values().filter(|e| e.parent == Some(*of))
     }
 
-    /// Whether two commits follow one epoch.
-    pub(super) fn is_forked(&self) -> bool {
-        self.by_id.keys().any(|id| self.children(id).count() > 1)
-    }
-
     /// The canonical tip of a folded set, sought from the epoch of its Seal, or from the first.
     pub(super) fn tip(&self, all: &State<'_, '_>) -> Option<Id> {
         let first = || self.by_id.values().find(|e| e.parent.is_none());

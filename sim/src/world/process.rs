@@ -250,11 +250,11 @@ impl World {
             Notice::Epoch { epoch, space } => {
                 if Some(space) == self.space {
                     let device = self.device(node);
-                    let number = device.node.as_ref().and_then(|n| {
-                        let all = n.spaces();
-                        all.iter().find(|s| s.id == space).map(|s| s.epoch_number)
+                    let stands = device.node.as_ref().and_then(|n| {
+                        let of = n.spaces().into_iter().find(|s| s.id == space)?;
+                        Some((of.epoch, of.epoch_number))
                     });
-                    device.epoch_seen = device.epoch_seen.max(number.unwrap_or(0));
+                    device.epochs_told.extend(stands);
                 }
                 self.note(Some(node), None, Kind::Epoch, epoch.as_bytes(), || {
                     epoch.short()
