@@ -90,6 +90,20 @@ impl Epochs {
         self.chain(epoch).any(|e| e.id == *ancestor)
     }
 
+    /// The commit that members went on from instead of this one, if its epoch is not on the chain to
+    /// the tip.
+    pub(super) fn lost_to(&self, commit: &Id, tip: &Id) -> Option<Id> {
+        let lost = self.by_id.values().find(|e| e.commit == *commit)?;
+        let counts: Vec<&Epoch> = self.chain(tip).collect();
+        let on = |id: &Id| counts.iter().any(|e| e.id == *id);
+        if on(&lost.id) {
+            return None;
+        }
+        let fork = self.chain(&lost.id).find_map(|e| e.parent.filter(on))?;
+        let winner = counts.iter().find(|e| e.parent == Some(fork))?;
+        Some(winner.commit)
+    }
+
     /// E1: the first epoch on the chain to a tip whose commit had seen a removal, and how far it is
     /// from the first.
     pub(super) fn first_seeing(

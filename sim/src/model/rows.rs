@@ -16,6 +16,9 @@ pub(super) type Fields = Vec<(&'static str, Value)>;
 pub(super) struct Rows<'r, 's, 'a> {
     pub(super) all: &'r State<'s, 'a>,
     pub(super) content: &'r Content<'r, 'a>,
+    pub(super) epochs: &'r Epochs,
+    /// Where the chain of epochs that counts leads.
+    pub(super) tip: Option<Id>,
 }
 
 impl<'a> Rows<'_, '_, 'a> {
@@ -23,7 +26,11 @@ impl<'a> Rows<'_, '_, 'a> {
     pub(super) fn outcome(&self, op: &'a Op) -> Fields {
         let (state, rule, deciding) = if op.is_control() {
             match self.all.fold.void.get(&op.id) {
-                None => ("effective", None, Vec::new()),
+                None => {
+                    let tip = self.tip.as_ref();
+                    let lost_to = tip.and_then(|tip| self.epochs.lost_to(&op.id, tip));
+                    ("effective", None, lost_to.into_iter().collect())
+                }
                 Some(void) => ("void", Some(void.rule), void.deciding.clone()),
             }
         } else {
