@@ -16,8 +16,8 @@ pub(crate) use node::runtime::{
     open, restore,
 };
 pub(crate) use node::view::{
-    ChannelView, DamagedOp, Delivery, InviteView, JoinRequestView, Me, MemberView, Membership,
-    Notice, OwnOp, PostState, PostView, RelayStatus, SpaceStatus, SpaceSummary, Status,
+    ChannelView, DamagedOp, Delivery, InviteView, JoinRequestView, JoinStatus, Me, MemberView,
+    Membership, Notice, OwnOp, PostState, PostView, RelayStatus, SpaceStatus, SpaceSummary, Status,
     ThreadSummary,
 };
 pub(crate) use node::{

@@ -108,7 +108,7 @@ fn refused(error: ProofError) -> CliError {
 /// Asks something about an op of any kind, which may not be here.
 async fn of_op<T: Send + 'static>(
     handle: &Handle,
-    question: impl FnOnce(&LiveNode) -> Result<T, CommandError> + Send + 'static,
+    question: impl Fn(&LiveNode) -> Result<T, CommandError> + Send + Sync + 'static,
 ) -> Result<T, CliError> {
     match ask(handle, question).await {
         Err(CliError::Command(CommandError::UnknownOp { op })) => Err(CliError::Unknown {

@@ -295,6 +295,7 @@ fn start_code(error: &StartError) -> Code {
 fn command_code(error: &CommandError) -> Code {
     match error {
         CommandError::UnknownSpace { .. }
+        | CommandError::NoJoin { .. }
         | CommandError::UnknownChannel { .. }
         | CommandError::UnknownOp { .. }
         | CommandError::NotAMember { .. }

@@ -212,9 +212,9 @@ fn wants_news(cmd: &Cmd) -> bool {
 /// Asks the node something that can fail.
 pub(crate) async fn ask<T: Send + 'static>(
     handle: &Handle,
-    question: impl FnOnce(&LiveNode) -> Result<T, CommandError> + Send + 'static,
+    question: impl Fn(&LiveNode) -> Result<T, CommandError> + Send + Sync + 'static,
 ) -> Result<T, CliError> {
-    Ok(handle.query(question).await??)
+    Ok(handle.ask(question).await?)
 }
 
 /// Carries out a command that writes one op, and waits for a relay to take it.

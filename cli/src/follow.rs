@@ -85,6 +85,6 @@ async fn of_ops(handle: &Handle, place: &Place, ops: Vec<OpId>) -> Result<Vec<Po
 
 async fn newest(handle: &Handle, place: &Place) -> Result<Vec<PostView>, CliError> {
     let (space, channel, thread) = (place.space, place.channel.id, place.thread);
-    let posts = handle.query(move |node| node.posts(space, channel, thread, CATCH_UP_POSTS));
-    Ok(posts.await??)
+    let posts = handle.ask(move |node| node.posts(space, channel, thread, CATCH_UP_POSTS));
+    Ok(posts.await?)
 }

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::api::{
-    ChannelId, ChannelView, DamagedOp, Delivery, InviteLink, InviteView, JoinRequestView, Me,
-    MemberView, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceSummary, Status, ThreadSummary,
-    UserId,
+    ChannelId, ChannelView, DamagedOp, Delivery, InviteLink, InviteView, JoinRequestView,
+    JoinStatus, Me, MemberView, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceSummary, Status,
+    ThreadSummary, UserId,
 };
 use crate::audit;
 use crate::render::{Look, json, text};
@@ -24,7 +24,12 @@ pub(crate) enum Output {
     /// Who this profile is.
     Me(Me),
     /// Spaces of the profile.
-    Spaces(Vec<SpaceSummary>),
+    Spaces {
+        /// Those that are here.
+        spaces: Vec<SpaceSummary>,
+        /// Those that this profile asked to be let into.
+        joins: Vec<JoinStatus>,
+    },
     /// One Space.
     Space(Box<SpacePage>),
     /// Channels of a Space.
@@ -36,7 +41,12 @@ pub(crate) enum Output {
     /// Who asks to come in.
     Requests(Vec<JoinRequestView>),
     /// Threads of a forum.
-    Threads(Vec<ThreadSummary>),
+    Threads {
+        /// Its name.
+        forum: String,
+        /// Those with the newest activity first.
+        threads: Vec<ThreadSummary>,
+    },
     /// Posts of a channel or thread.
     Posts(Page),
     /// Members, present and former.

@@ -1,9 +1,9 @@
 //! Views with known content, for tests.
 
 use crate::api::{
-    Attachment, ChannelId, ChannelKind, ChannelView, InviteLink, Me, MemberView, Membership, OpId,
-    PostState, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, Status, ThreadSummary,
-    Timestamp, UserId, Weight,
+    Attachment, ChannelId, ChannelKind, ChannelView, InviteLink, JoinStatus, Me, MemberView,
+    Membership, OpId, PostState, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, Status,
+    ThreadSummary, Timestamp, UserId, Weight,
 };
 
 pub(crate) fn user(n: u8) -> UserId {
@@ -84,6 +84,21 @@ pub(crate) fn summary(n: u8, name: &str) -> SpaceSummary {
         epoch: node::EpochId::from_bytes([0xe1; 32]),
         epoch_number: 4,
     }
+}
+
+pub(crate) fn joins() -> Vec<JoinStatus> {
+    let join = |n, name: &str, relays, failed: Option<&str>| JoinStatus {
+        space: space(n),
+        name: name.to_owned(),
+        asked: Some(at(5)),
+        relays,
+        failed: failed.map(str::to_owned),
+    };
+    vec![
+        join(4, "Band", 1, None),
+        join(5, "Bakers", 0, None),
+        join(6, "Bees", 1, Some("the invite is used up")),
+    ]
 }
 
 pub(crate) fn channels() -> Vec<ChannelView> {
@@ -173,6 +188,7 @@ pub(crate) fn status() -> Status {
             update_needed: true,
             state_hash: node::Digest::from_bytes([0x5a; 32]),
         }],
+        joins: joins(),
         recovered: vec!["the last segment ended in half an op; cut off".to_owned()],
     }
 }

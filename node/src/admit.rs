@@ -79,11 +79,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         // Let in by an op, and the commit that gives the keys is not made: whoever makes it must know
         // where to send them.
         let admitted = s.is_member(&user) && s.lacks_in_group(&request);
-        let refused = if !proved || s.is_spent(&request) || (s.is_member(&user) && !admitted) {
-            // Not from a holder of the link, or answered already: silence.
+        let package = mls::key_package_digest(&request.key_package);
+        let offered = s.view.key_packages(&request.cert.device).into_iter();
+        let answered = offered
+            .map(|(package, _)| package)
+            .any(|known| known == package);
+        let refused = if !proved || s.is_spent(&request) || (answered && !admitted) {
+            // Not from a holder of the link, or let in already: silence.
             return Ok(());
         } else if admitted {
             None
+        } else if s.is_member(&user) {
+            Some(
+                "you are a member already; if not on this device, a moderator must remove you first",
+            )
         } else if revoked {
             Some("the invite has been revoked")
         } else if over {

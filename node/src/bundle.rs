@@ -36,6 +36,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let waiting: Vec<(SpaceId, Attachment)> = self
             .joins
             .values()
+            .filter(|j| j.withdrawn_at.is_none())
             .filter_map(|j| j.bundle.clone().map(|b| (j.space, b)))
             .collect();
         for (space, attachment) in waiting {

@@ -258,6 +258,11 @@ pub enum Command {
         /// Why, if one says.
         reason: String,
     },
+    /// Gives up a request to join that nobody has answered. Answer: [`Answer::Done`].
+    CancelJoin {
+        /// Into where.
+        space: SpaceId,
+    },
     /// Renews this device's keys in a Space's group (MLS self-update).
     UpdateKeys {
         /// Where.

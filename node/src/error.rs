@@ -13,6 +13,12 @@ pub enum CommandError {
         /// What was asked for.
         space: SpaceId,
     },
+    /// Nothing was asked of the Space, or it was answered.
+    #[error("no request to join {space} waits for an answer")]
+    NoJoin {
+        /// Which Space.
+        space: SpaceId,
+    },
     /// No such channel in the Space.
     #[error("no channel {channel} in this Space")]
     UnknownChannel {

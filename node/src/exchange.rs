@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use net::wire::{Push, RelayError, Request, Response};
+use net::wire::{Push, RecvId, RelayError, Request, Response};
 use oplog::store::{Store, StoreError};
 use oplog::{SpaceId, Tag, Timestamp};
 use rand_core::CryptoRng;
@@ -63,7 +63,7 @@ pub(crate) enum Purpose {
     /// An envelope nobody waits for.
     Gossip,
     OpenMailbox(SpaceId),
-    ReadMailbox(SpaceId),
+    ReadMailbox(SpaceId, RecvId),
     AskToJoin(SpaceId),
     /// A message in the mail queue.
     Mail(Vec<u8>),
@@ -183,7 +183,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Purpose::Put { space, ops } => self.put_answered(id, space, &ops, result)?,
             Purpose::Gossip => self.put_done(id),
             Purpose::OpenMailbox(space) => self.mailbox_opened(id, space, result)?,
-            Purpose::ReadMailbox(space) => self.mailbox_read(id, space, result)?,
+            Purpose::ReadMailbox(space, mailbox) => {
+                self.mailbox_read(id, space, mailbox, result)?
+            }
             Purpose::AskToJoin(space) => self.asked_to_join(id, space, result),
             Purpose::Mail(key) => self.mail_answered(id, &key, result)?,
             Purpose::PutChunk(blob) => self.chunk_put(id, blob, result)?,
@@ -208,7 +210,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 }
             }
             Push::Behind { tag } => self.fetch_again(id, tag),
-            Push::Mail { recv_id, items } => self.mail_received(id, recv_id, items)?,
+            Push::Mail { recv_id, items } => self.mail_received(recv_id, items)?,
             Push::MailBehind { .. } => self.continue_joins(id)?,
         }
         self.after_exchange()

@@ -111,6 +111,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .govern(&space, Payload::InviteRevoke(InviteRevoke { invite }))
                 .map(done),
             Command::Join { link } => self.join(id, &link),
+            Command::CancelJoin { space } => self.cancel_join(space).map(|()| Some(Answer::Done)),
             Command::Approve { space, user } => {
                 self.approve(&space, &user).map(|()| Some(Answer::Done))
             }

@@ -15,7 +15,7 @@ use mls::stored;
 use net::wire::{PutRequest, RelayError, Request, Response, SendId};
 use oplog::payload::{Attachment, NewMember, Payload};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
-use oplog::{Digest, Kind, OpId, Scope, SecretKey, SpaceId, codec};
+use oplog::{Digest, Kind, OpId, Scope, SecretKey, SpaceId, Timestamp, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -30,9 +30,12 @@ use crate::mailbox::Mailbox;
 use crate::message::JoinRequest;
 use crate::node::{Node, Waiting};
 use crate::outbox::ENVELOPE_TTL_SECS;
+use crate::view::JoinStatus;
 
 pub(crate) const MAIL_INFO: &[u8] = b"decent mail v1";
 const JOIN: &[u8] = b"join/";
+/// Most mailboxes of earlier links that are still read.
+const MAILBOXES_MAX: usize = 16;
 
 /// A Space we want into. Survives the process.
 #[derive(Clone, Debug, Encode, Decode)]
@@ -67,6 +70,13 @@ pub(crate) struct PendingJoin {
     /// When it was answered, in milliseconds. Kept for a while: two branches may both let us in.
     #[n(9)]
     pub(crate) landed_at: Option<u64>,
+    /// What the link calls the Space.
+    #[n(10)]
+    pub(crate) name: Option<String>,
+    /// When it was given up, in milliseconds. Somebody may have answered already, and only this key
+    /// package opens the answer: it is kept for whoever asks again.
+    #[n(11)]
+    pub(crate) withdrawn_at: Option<u64>,
 }
 
 impl PendingJoin {
@@ -82,7 +92,31 @@ impl PendingJoin {
             failed: None,
             asked_at: None,
             landed_at: None,
+            name: None,
+            withdrawn_at: None,
         }
+    }
+
+    /// Asks by another link. Whoever answers an earlier one still lets us in.
+    fn ask_by(&mut self, link: &InviteLink, relays: Vec<String>) {
+        let secret = Digest::from_bytes(*link.secret.as_bytes());
+        self.invite = Some((link.invite, secret));
+        self.name = Some(link.name.clone());
+        for relay in relays {
+            if !self.relays.contains(&relay) {
+                self.relays.push(relay);
+            }
+        }
+        let before = self.mailboxes.len().saturating_sub(MAILBOXES_MAX);
+        self.mailboxes.drain(..before);
+        for mailbox in &mut self.mailboxes {
+            mailbox.earlier = true;
+        }
+    }
+
+    /// Whether an invite's request is still to be answered.
+    fn is_open(&self) -> bool {
+        self.invite.is_some() && self.landed_at.is_none() && self.withdrawn_at.is_none()
     }
 }
 
@@ -104,25 +138,27 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if link.relays.is_empty() && self.relays.is_empty() {
             return unusable("it names no relay, and none is configured");
         }
-        let by = |join: &PendingJoin| {
-            let asks = join.landed_at.is_none();
-            let invite = join.invite.as_ref().filter(|_| asks);
-            invite.map(|(invite, _)| *invite)
+        let mut relays = link.relays.clone();
+        relays.extend(self.relays.values().map(|r| r.address.clone()));
+        relays.dedup();
+        for address in &relays {
+            self.add_relay(address);
+        }
+        let asked = self.joins.get(&link.space).cloned();
+        let mut join = match asked.filter(|join| join.invite.is_some() && join.landed_at.is_none())
+        {
+            Some(join) => join,
+            None => self.new_join(link.space, relays.clone())?,
         };
-        // An earlier link may have been refused; what still comes for it goes to its own mailbox.
-        if self.joins.get(&link.space).and_then(by) != Some(link.invite) {
-            let secret = Digest::from_bytes(*link.secret.as_bytes());
-            let mut relays = link.relays.clone();
-            relays.extend(self.relays.values().map(|r| r.address.clone()));
-            relays.dedup();
-            self.begin_join(link.space, (link.invite, secret), relays)?;
+        if join.invite.map(|(invite, _)| invite) != Some(link.invite) {
+            join.ask_by(link, relays);
         }
-        if let Some(join) = self.joins.get_mut(&link.space) {
-            join.failed = None;
-            for mailbox in &mut join.mailboxes {
-                mailbox.asked = false;
-            }
+        join.failed = None;
+        join.withdrawn_at = None;
+        for mailbox in &mut join.mailboxes {
+            mailbox.asked = false;
         }
+        self.keep_join(join);
         for relay in self.relays.keys().copied().collect::<Vec<_>>() {
             self.continue_joins(relay)?;
         }
@@ -145,7 +181,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         });
         let op = self.sign_and_take(space, header, &payload)?;
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
-        self.forget_landing(space);
+        self.forget_join(space);
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
         let mut join = PendingJoin::new(*space, relays, package);
@@ -155,24 +191,57 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    fn begin_join(
+    fn new_join(
         &mut self,
         space: SpaceId,
-        invite: (OpId, Digest),
         relays: Vec<String>,
-    ) -> Result<(), CommandError> {
+    ) -> Result<PendingJoin, CommandError> {
         let me = self.local_device()?;
         let (package, secret) = mls::key_package(&me, &mut self.rng).map_err(group_error)?;
-        self.forget_landing(&space);
+        self.forget_join(&space);
         stored::save_key_package(&mut self.store, &space, &secret, &mut self.rng);
-        for address in &relays {
-            self.add_relay(address);
-        }
         let mut join = PendingJoin::new(space, relays, package);
-        join.invite = Some(invite);
         join.asked_at = Some(self.now.as_ms());
+        Ok(join)
+    }
+
+    /// Gives up asking to come in. Somebody may have let us in already; then members see somebody who
+    /// never comes.
+    pub(crate) fn cancel_join(&mut self, space: SpaceId) -> Result<(), CommandError> {
+        let open = self.joins.get(&space).cloned();
+        let Some(mut join) = open.filter(PendingJoin::is_open) else {
+            return Err(CommandError::NoJoin { space });
+        };
+        join.withdrawn_at = Some(self.now.as_ms());
         self.keep_join(join);
         Ok(())
+    }
+
+    /// Housekeeping: an answer to what was given up is on no relay any more.
+    pub(crate) fn end_withdrawn_joins(&mut self) {
+        let now = self.now.as_ms();
+        let old = |join: &&PendingJoin| {
+            let since = join.withdrawn_at.map(|at| now.saturating_sub(at));
+            since.is_some_and(|since| since > u64::from(ENVELOPE_TTL_SECS) * 1_000)
+        };
+        let old: Vec<SpaceId> = self.joins.values().filter(old).map(|j| j.space).collect();
+        for space in old {
+            self.forget_join(&space);
+        }
+    }
+
+    /// Returns the requests to come in by invite that nobody has answered yet.
+    #[must_use]
+    pub fn join_statuses(&self) -> Vec<JoinStatus> {
+        let open = self.joins.values().filter(|join| join.is_open());
+        open.map(|join| JoinStatus {
+            space: join.space,
+            name: fold::content::text::display_name(join.name.as_deref().unwrap_or_default()),
+            asked: join.asked_at.map(Timestamp::from_ms),
+            relays: join.mailboxes.iter().filter(|m| m.asked).count(),
+            failed: join.failed.clone(),
+        })
+        .collect()
     }
 
     pub(crate) fn load_joins(&mut self) -> Result<(), StoreError> {
@@ -207,6 +276,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.joins.remove(space);
     }
 
+    /// Ends a request with the secret of its key package: no answer to it can be opened any more.
+    pub(crate) fn forget_join(&mut self, space: &SpaceId) {
+        if let Some(join) = self.joins.get(space) {
+            let package = mls::key_package_digest(&join.key_package);
+            stored::erase_key_package(&mut self.store, space, &package);
+            self.end_join(space);
+        }
+    }
+
     pub(crate) fn join_failure(&self, space: &SpaceId) -> Option<CommandError> {
         let Some(join) = self.joins.get(space) else {
             return Some(CommandError::Invite {
@@ -231,7 +309,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(address) = self.relays.get(&id).map(|r| r.address.clone()) else {
             return;
         };
-        let Some(mailbox) = join.mailboxes.iter().find(|m| m.relay == *relay) else {
+        let Some(mailbox) = join.mailboxes.iter().find(|m| m.is_at(relay)) else {
             return;
         };
         let Some(send_id) = mailbox.send_id else {
@@ -299,7 +377,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             // Only now: a process that ended before the relay had the request must ask again.
             Ok(_) => {
                 let key = self.relays.get(&id).map(crate::exchange::Relay::key);
-                for mailbox in join.mailboxes.iter_mut().filter(|m| Some(m.relay) == key) {
+                for mailbox in join
+                    .mailboxes
+                    .iter_mut()
+                    .filter(|m| key.is_some_and(|key| m.is_at(&key)))
+                {
                     mailbox.asked = true;
                 }
             }
@@ -316,14 +398,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     purpose,
                     Purpose::Ping
                         | Purpose::OpenMailbox(_)
-                        | Purpose::ReadMailbox(_)
+                        | Purpose::ReadMailbox(..)
                         | Purpose::AskToJoin(_)
                 )
             })
     }
 
     pub(crate) fn fail_join(&mut self, space: &SpaceId, why: &str) {
-        if let Some(mut join) = self.joins.get(space).cloned() {
+        let open = self.joins.get(space).cloned();
+        if let Some(mut join) = open.filter(|join| join.landed_at.is_none()) {
             join.failed = Some(why.to_owned());
             self.keep_join(join);
         }

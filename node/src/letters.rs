@@ -304,11 +304,11 @@ impl Space {
             branch.extend(next);
             let is_last =
                 self.keys.contains_key(&epoch) && !next.iter().any(|id| self.keys.contains_key(id));
-            let newcomers = in_both(&epoch).difference(&before).copied();
             if is_last {
+                let devices = in_both(&epoch).difference(&before).copied().collect();
                 to.push(Address {
                     epoch,
-                    devices: newcomers.collect(),
+                    devices,
                     newcomers: true,
                 });
             }

@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 use mls::sealed_box::{self, BoxKey};
 use net::wire::{
-    Cursor, Filed, MailboxVerb, RecvAuth, RecvId, RelayError, Request, Response, SendId,
+    Challenge, Cursor, Filed, MailboxVerb, RecvAuth, RecvId, RelayError, Request, Response, SendId,
 };
 use oplog::store::{Store, StoreError};
 use oplog::{Digest, Secret, SecretKey, SpaceId, codec};
@@ -34,6 +34,17 @@ pub(crate) struct Mailbox {
     pub(crate) read_to: Cursor,
     #[n(5)]
     pub(crate) asked: bool,
+    /// Of an earlier link: an answer to it may still come, but none is asked for.
+    #[n(6)]
+    #[cbor(default)]
+    pub(crate) earlier: bool,
+}
+
+impl Mailbox {
+    /// Whether it is the one at this relay for the present link.
+    pub(crate) fn is_at(&self, relay: &Digest) -> bool {
+        self.relay == *relay && !self.earlier
+    }
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -50,40 +61,50 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(join) = self.joins.get(&space).cloned() else {
                 continue;
             };
-            if !join.relays.iter().any(|address| relay_key(address) == key) {
+            if join.withdrawn_at.is_some()
+                || !join.relays.iter().any(|address| relay_key(address) == key)
+            {
                 continue;
             }
-            let mailbox = join.mailboxes.iter().find(|m| m.relay == key);
-            match mailbox.and_then(|m| Some((m, m.recv_id?, m.send_id?))) {
+            for mailbox in join.mailboxes.iter().filter(|m| m.relay == key) {
+                if let Some(recv_id) = mailbox.recv_id {
+                    self.read_mailbox(id, space, mailbox, recv_id, &challenge);
+                }
+            }
+            let mailbox = join.mailboxes.iter().find(|m| m.is_at(&key));
+            match mailbox.filter(|m| m.recv_id.is_some() && m.send_id.is_some()) {
                 None if join.landed_at.is_some() || self.opening(id, &space) => {}
                 // Also when an earlier process, or an earlier connection, never heard the answer.
                 None => self.open_mailbox(id, key, join),
-                Some((mailbox, recv_id, _)) => {
-                    let reader = SecretKey::from_seed(mailbox.key.as_bytes());
-                    let after = mailbox.read_to;
-                    let auth = RecvAuth::sign(
-                        &reader,
-                        MailboxVerb::Subscribe,
-                        &recv_id,
-                        after,
-                        &challenge,
-                    );
-                    self.request(
-                        id,
-                        Purpose::ReadMailbox(space),
-                        Request::MboxSubscribe {
-                            recv_id,
-                            after,
-                            auth,
-                        },
-                    );
-                    if !mailbox.asked && join.landed_at.is_none() {
-                        self.ask_to_join(id, &key, join);
-                    }
+                Some(mailbox) if !mailbox.asked && join.landed_at.is_none() => {
+                    self.ask_to_join(id, &key, join);
                 }
+                Some(_) => {}
             }
         }
         Ok(())
+    }
+
+    fn read_mailbox(
+        &mut self,
+        id: RelayId,
+        space: SpaceId,
+        mailbox: &Mailbox,
+        recv_id: RecvId,
+        challenge: &Challenge,
+    ) {
+        let reader = SecretKey::from_seed(mailbox.key.as_bytes());
+        let after = mailbox.read_to;
+        let auth = RecvAuth::sign(&reader, MailboxVerb::Subscribe, &recv_id, after, challenge);
+        self.request(
+            id,
+            Purpose::ReadMailbox(space, recv_id),
+            Request::MboxSubscribe {
+                recv_id,
+                after,
+                auth,
+            },
+        );
     }
 
     /// Whether a relay has yet to answer our wish for a mailbox.
@@ -96,7 +117,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     fn open_mailbox(&mut self, id: RelayId, relay: Digest, mut join: PendingJoin) {
         let seed = Secret::generate(&mut self.rng);
         let recv_pk = Digest::from_bytes(SecretKey::from_seed(seed.as_bytes()).public());
-        join.mailboxes.retain(|m| m.relay != relay);
+        join.mailboxes.retain(|m| !m.is_at(&relay));
         join.mailboxes.push(Mailbox {
             relay,
             key: Digest::from_bytes(*seed.as_bytes()),
@@ -104,6 +125,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             send_id: None,
             read_to: Cursor::START,
             asked: false,
+            earlier: false,
         });
         let space = join.space;
         self.keep_join(join);
@@ -128,14 +150,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         match result {
             Ok(Response::Mailbox { recv_id, send_id }) => {
-                if let Some(mailbox) = join.mailboxes.iter_mut().find(|m| m.relay == key) {
+                if let Some(mailbox) = join.mailboxes.iter_mut().find(|m| m.is_at(&key)) {
                     mailbox.recv_id = Some(recv_id);
                     mailbox.send_id = Some(send_id);
                 }
             }
-            Ok(_) | Err(_) => join.mailboxes.retain(|m| m.relay != key),
+            Ok(_) | Err(_) => join.mailboxes.retain(|m| !m.is_at(&key)),
         }
-        let opened = join.mailboxes.iter().any(|m| m.relay == key);
+        let opened = join.mailboxes.iter().any(|m| m.is_at(&key));
         self.keep_join(join);
         if opened {
             self.continue_joins(id)
@@ -148,11 +170,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         &mut self,
         id: RelayId,
         space: SpaceId,
+        recv_id: RecvId,
         result: Result<Response, RelayError>,
     ) -> Result<(), StoreError> {
-        let Some(key) = self.relays.get(&id).map(crate::exchange::Relay::key) else {
-            return Ok(());
-        };
         let Some(mut join) = self.joins.get(&space).cloned() else {
             return Ok(());
         };
@@ -162,39 +182,31 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 code: net::wire::ErrorCode::NotFound,
                 ..
             }) => {
-                join.mailboxes.retain(|m| m.relay != key);
+                join.mailboxes.retain(|m| m.recv_id != Some(recv_id));
                 self.keep_join(join);
                 self.continue_joins(id)
             }
-            Ok(Response::Page { items, .. }) => self.take_mail(&space, &key, items),
+            Ok(Response::Page { items, .. }) => self.take_mail(&space, recv_id, items),
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
     pub(crate) fn mail_received(
         &mut self,
-        id: RelayId,
         recv_id: RecvId,
         items: Vec<Filed>,
     ) -> Result<(), StoreError> {
-        let Some(key) = self.relays.get(&id).map(crate::exchange::Relay::key) else {
-            return Ok(());
-        };
-        let ours = |join: &&PendingJoin| {
-            join.mailboxes
-                .iter()
-                .any(|m| m.relay == key && m.recv_id == Some(recv_id))
-        };
+        let ours = |join: &&PendingJoin| join.mailboxes.iter().any(|m| m.recv_id == Some(recv_id));
         let Some(space) = self.joins.values().find(ours).map(|join| join.space) else {
             return Ok(());
         };
-        self.take_mail(&space, &key, items)
+        self.take_mail(&space, recv_id, items)
     }
 
     fn take_mail(
         &mut self,
         space: &SpaceId,
-        relay: &Digest,
+        recv_id: RecvId,
         items: Vec<Filed>,
     ) -> Result<(), StoreError> {
         if self.room < Room::Low {
@@ -205,13 +217,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(mut join) = self.joins.get(space).cloned() else {
                 return Ok(());
             };
-            let Some(mailbox) = join.mailboxes.iter_mut().find(|m| m.relay == *relay) else {
+            let is_it = |m: &&mut Mailbox| m.recv_id == Some(recv_id);
+            let Some(mailbox) = join.mailboxes.iter_mut().find(is_it) else {
                 return Ok(());
             };
+            if join.withdrawn_at.is_some() {
+                // Whoever asks again by the same link finds the answer there.
+                return Ok(());
+            }
             if item.cursor <= mailbox.read_to {
                 continue;
             }
             mailbox.read_to = item.cursor;
+            let earlier = mailbox.earlier;
             self.keep_join(join);
             let key = BoxKey::from_seed(&self.me.hpke);
             let mail = sealed_box::open_with(&key, MAIL_INFO, &[], item.sealed.as_bytes()).ok();
@@ -221,6 +239,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             match mail {
                 Mail::Bundle(bundle) => self.take_bundle(space, &bundle)?,
                 Mail::Blob(attachment) => self.fetch_bundle(space, attachment),
+                Mail::Refused(_) if earlier => {}
                 Mail::Refused(why) => self.fail_join(space, &why),
             }
         }

@@ -253,7 +253,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// Notes something that opening the profile found and mended, for the health report.
     pub fn note_recovery(&mut self, what: String) {
-        self.recovered.push(what);
+        if !self.recovered.contains(&what) {
+            self.recovered.push(what);
+        }
     }
 
     fn start(&mut self) -> Result<(), StoreError> {

@@ -229,6 +229,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             me: self.me(),
             relays,
             spaces,
+            joins: self.join_statuses(),
             recovered: {
                 let mut found = self.recovered.clone();
                 found.extend(self.room.words().map(str::to_owned));

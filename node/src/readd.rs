@@ -33,6 +33,7 @@ const LANDED_MS: u64 = 7 * 86_400_000;
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Housekeeping: asks where keys are missing for some time, and forgets answers that are old.
     pub(crate) fn consider_readds(&mut self) -> Result<(), StoreError> {
+        self.end_withdrawn_joins();
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
             self.end_old_landing(&space);
@@ -70,7 +71,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         });
         let op = self.sign_and_take(space, header, &payload)?;
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
-        self.forget_landing(space);
+        self.forget_join(space);
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
         let mut join = PendingJoin::new(*space, relays, package);
@@ -87,16 +88,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let now = self.now.as_ms();
         let landed = self.joins.get(space).and_then(|join| join.landed_at);
         if landed.is_some_and(|at| now.saturating_sub(at) > LANDED_MS) {
-            self.forget_landing(space);
-        }
-    }
-
-    /// Lets an earlier request go, and the secrets of its key package.
-    pub(crate) fn forget_landing(&mut self, space: &SpaceId) {
-        if let Some(join) = self.joins.get(space) {
-            let package = mls::key_package_digest(&join.key_package);
-            stored::erase_key_package(&mut self.store, space, &package);
-            self.end_join(space);
+            self.forget_join(space);
         }
     }
 }
@@ -119,7 +111,9 @@ impl Space {
         let authorised = self.view.authorised_devices().get(device) == Some(user);
         // Where damage took the record of the present epoch, ops are missing, not keys.
         let whole = self.authority.epoch(&self.tip).is_some();
-        authorised && whole && (!self.is_canonical() || !self.keys.contains_key(&self.tip))
+        // Without the topic key nothing of its own is sent.
+        let has = self.keys.contains_key(&self.tip) && self.generation_for(&self.tip).is_some();
+        authorised && whole && !(self.is_canonical() && has)
     }
 
     /// The key package with which a device that is in the group asks to be put in again, if the

@@ -15,6 +15,7 @@ mod making;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use net::driver::RelayAddr;
 use oplog::store::{Store, StoreError};
@@ -285,13 +286,34 @@ pub fn check_relay(address: &str) -> Result<(), AddrError> {
 
 fn open_node(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
     making::finished(dir)?;
+    let opened = try_open(dir, key);
+    let damaged = match &opened {
+        // A node takes a row that it cannot read for a lost op, and does not say so.
+        Ok(node) => node.store().is_poisoned(),
+        Err(error) => matches!(
+            error,
+            StartError::Store {
+                source: StoreError::Damaged { .. }
+            }
+        ),
+    };
+    if damaged {
+        // The index is condemned by now, if it is its fault: the next opening makes another.
+        drop(opened);
+        return try_open(dir, key);
+    }
+    opened
+}
+
+fn try_open(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
     let mut store = DiskStore::open(dir, &key.root(), store::Options::default())
         .map_err(|e| start_error(e, dir))?;
     let indexed = index_rest(&mut store)?;
     let report = recovery_report(&store, indexed);
     let node = Node::open(store, chunks(dir)?, fresh_rng()?, now())?;
     let mut node = node.ok_or_else(|| StartError::Damaged {
-        why: "the profile holds no identity; restore it from a backup with the recovery phrase"
+        why: "the profile holds no identity; restore from a backup with the recovery phrase, into \
+              another folder"
             .to_owned(),
     })?;
     for line in report {
@@ -340,7 +362,10 @@ fn recovery_report(store: &DiskStore, indexed: usize) -> Vec<String> {
             found.bad_records.len()
         ));
     }
-    if found.index_rebuilt {
+    if !found.cut_logs.is_empty() {
+        report.push("part of the log is gone; what others have is fetched again".to_owned());
+    }
+    if found.index_rebuilt && found.cut_logs.is_empty() {
         report.push(format!(
             "the index was damaged and made again from the log ({indexed} records)"
         ));
@@ -387,6 +412,25 @@ impl Handle {
         self.with_node(move |node| read(node)).await
     }
 
+    /// Asks something that can fail. Where the answer lies in the index and is damaged, the index
+    /// is made again and asked once more.
+    ///
+    /// # Errors
+    /// Those of the question, or when the node is stopping.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl Fn(&LiveNode) -> Result<T, CommandError> + Send + Sync + 'static,
+    ) -> Result<T, CommandError> {
+        let question = Arc::new(question);
+        let once = Arc::clone(&question);
+        // The node's thread makes what it found damaged again before it takes anything else.
+        let first = move |node: &LiveNode| (once(node), node.store().is_poisoned());
+        match self.query(first).await? {
+            (_, true) => self.query(move |node| question(node)).await?,
+            (answer, false) => answer,
+        }
+    }
+
     /// Returns what changes from now on.
     #[must_use]
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
@@ -405,7 +449,7 @@ impl Handle {
         let spaces = self.query(LiveNode::spaces).await?;
         let mut ids = Vec::with_capacity(spaces.len());
         for space in spaces {
-            let of = self.query(move |node| node.op_ids(&space.id)).await??;
+            let of = self.ask(move |node| node.op_ids(&space.id)).await?;
             ids.push((space.id, of));
         }
         let total = ids.iter().map(|(_, of)| of.len() as u64).sum();
@@ -431,7 +475,7 @@ impl Handle {
         space: SpaceId,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Vec<u8>, CommandError> {
-        let ids = self.query(move |node| node.op_ids(&space)).await??;
+        let ids = self.ask(move |node| node.op_ids(&space)).await?;
         let total = ids.len() as u64;
         let mut done = 0;
         let ops = self.read(space, &ids, |more| {
@@ -451,8 +495,8 @@ impl Handle {
         let mut ops = Vec::with_capacity(ids.len());
         for piece in ids.chunks(READ_OPS) {
             let wanted = piece.to_vec();
-            let read = self.query(move |node| node.dated_ops(&space, &wanted));
-            ops.extend(read.await??);
+            let read = self.ask(move |node| node.dated_ops(&space, &wanted));
+            ops.extend(read.await?);
             progress(piece.len() as u64);
         }
         Ok(in_order(ops))
@@ -527,7 +571,8 @@ fn start_error(error: OpenError, dir: &Path) -> StartError {
         },
         OpenError::Vault(source) => StartError::Damaged {
             why: format!(
-                "the vault does not open ({source}); restore from a backup with the recovery phrase"
+                "the vault does not open ({source}); restore from a backup with the recovery phrase, \
+                 into another folder"
             ),
         },
         OpenError::Store(source) => StartError::Store { source },

@@ -38,6 +38,21 @@ pub struct SpaceSummary {
     pub epoch_number: u64,
 }
 
+/// A request to come into a Space by invite that nobody has answered yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinStatus {
+    /// Which Space.
+    pub space: SpaceId,
+    /// What the link calls it: the inviter's claim.
+    pub name: String,
+    /// When it was begun, by the own clock.
+    pub asked: Option<Timestamp>,
+    /// How many relays hold the request.
+    pub relays: usize,
+    /// Why it failed, if it did.
+    pub failed: Option<String>,
+}
+
 /// Our standing in a Space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Membership {
@@ -320,6 +335,8 @@ pub struct Status {
     pub relays: Vec<RelayStatus>,
     /// Spaces.
     pub spaces: Vec<SpaceStatus>,
+    /// Spaces we asked to be let into.
+    pub joins: Vec<JoinStatus>,
     /// What was found damaged since the last start and what became of it, in words.
     pub recovered: Vec<String>,
 }

@@ -68,21 +68,34 @@ impl FjallIndex {
         }
     }
 
-    /// Notes how many openings did not end. Where there is no room for a byte nothing is noted:
-    /// a full disk makes no index suspect.
-    fn note_openings(&self, count: u8) -> Result<(), StoreError> {
+    /// Notes how many openings did not end, where that can be noted: a full disk, or anything else
+    /// in the way, makes no index suspect.
+    fn note_openings(&self, count: u8) {
         let mut how = File::options();
         how.write(true).create(true).truncate(false);
-        let noted = how
-            .open(&self.opening)
-            .and_then(|mut file| file.write_all(&[count]));
-        match noted {
-            Err(e) if !is_full(&e) => Err(io("note an opening", e)),
-            _ => Ok(()),
+        let file = how.open(&self.opening);
+        if let Err(error) = file.and_then(|mut file| file.write_all(&[count])) {
+            tracing::debug!(%error, "cannot note an opening");
         }
     }
 
+    /// Looks for folders where fjall expects none: it panics on them in the middle of opening, and
+    /// again while it closes what it has opened, which ends the process.
+    fn check_names(&self) -> Result<(), StoreError> {
+        for keyspace in folders(&self.dir.join("keyspaces"))? {
+            let name = keyspace.file_name().unwrap_or_default();
+            if name.to_str().is_none_or(|n| n.parse::<u64>().is_err()) {
+                return Err(damaged("the index: a folder that is not its own"));
+            }
+            if !folders(&keyspace.join("tables"))?.is_empty() {
+                return Err(damaged("the index: a folder in the place of a table"));
+            }
+        }
+        Ok(())
+    }
+
     fn open_checked(&self) -> Result<FjallRows, StoreError> {
+        self.check_names()?;
         let database = Database::builder(&self.dir)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
@@ -108,9 +121,9 @@ impl Index for FjallIndex {
         if self.condemned.exists() || before >= OPENINGS_MAX {
             return Err(damaged("the index was found damaged"));
         }
-        self.note_openings(before.saturating_add(1))?;
+        self.note_openings(before.saturating_add(1));
         let opened = catch_unwind(AssertUnwindSafe(|| self.open_checked()));
-        self.note_openings(0)?;
+        self.note_openings(0);
         opened.unwrap_or_else(|_| Err(damaged("the index: opening it panicked")))
     }
 
@@ -120,11 +133,11 @@ impl Index for FjallIndex {
 
     fn discard(&self) -> Result<(), StoreError> {
         // Aside first, in one step: half a removed index must not be opened.
-        gone(fs::remove_dir_all(&self.dropped), "remove the old index")?;
+        gone(remove_all(&self.dropped), "remove the old index")?;
         gone(fs::rename(&self.dir, &self.dropped), "drop the index")?;
-        gone(fs::remove_file(&self.condemned), "drop the index")?;
-        gone(fs::remove_file(&self.opening), "drop the index")?;
-        gone(fs::remove_dir_all(&self.dropped), "remove the old index")
+        gone(remove_all(&self.condemned), "drop the index")?;
+        gone(remove_all(&self.opening), "drop the index")?;
+        gone(remove_all(&self.dropped), "remove the old index")
     }
 }
 
@@ -294,8 +307,9 @@ impl fmt::Debug for FjallRows {
     }
 }
 
-/// Sorts fjall's errors: what the operating system said, a refusal to go on, and damage, which
-/// is everything else.
+/// Sorts fjall's errors: a refusal of the operating system, a refusal to go on, and damage, which
+/// is everything else. A file that is missing, or in the way, or lies on a bad sector is damage
+/// too: an index that is made again has them all as they should be.
 fn error(doing: &'static str, error: fjall::Error) -> StoreError {
     if matches!(error, fjall::Error::Locked | fjall::Error::Poisoned) {
         return failed(doing, error);
@@ -303,26 +317,68 @@ fn error(doing: &'static str, error: fjall::Error) -> StoreError {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(at) = cause {
         if let Some(said) = at.downcast_ref::<std::io::Error>() {
-            // What a file reads like is damage, and a missing one too.
-            let content = matches!(
-                said.kind(),
-                ErrorKind::UnexpectedEof
-                    | ErrorKind::InvalidData
-                    | ErrorKind::InvalidInput
-                    | ErrorKind::NotFound
-                    | ErrorKind::Other
-            );
-            if content {
-                return damaged(format!("the index: {said}"));
-            }
             if is_full(said) {
                 return StoreError::Full;
             }
-            return failed(doing, error);
+            if is_refusal(said) {
+                return failed(doing, error);
+            }
+            return damaged(format!("the index: {said}"));
         }
         cause = at.source();
     }
     damaged(format!("the index: {error}"))
+}
+
+/// Whether the system would say the same of any other file.
+fn is_refusal(error: &std::io::Error) -> bool {
+    let kind = matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::OutOfMemory
+            | ErrorKind::ResourceBusy
+            | ErrorKind::Interrupted
+            | ErrorKind::WouldBlock
+            | ErrorKind::TimedOut
+    );
+    kind || too_many_files(error)
+}
+
+#[cfg(unix)]
+fn too_many_files(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let of = Errno::from_io_error(error);
+    matches!(of, Some(Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(not(unix))]
+const fn too_many_files(_: &std::io::Error) -> bool {
+    false
+}
+
+/// Returns the folders in a folder; none where there is no such folder.
+fn folders(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| io("list the index", e))?;
+        if entry.file_type().is_ok_and(|of| of.is_dir()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a folder, or whatever has its name.
+fn remove_all(path: &Path) -> std::io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    }
 }
 
 fn gone(result: std::io::Result<()>, doing: &'static str) -> Result<(), StoreError> {

@@ -59,6 +59,8 @@ pub struct Recovery {
     /// The index was missing, damaged, of another schema or ahead of the log: it is empty now,
     /// and every record waits in [`Profile::take_unindexed`].
     pub index_rebuilt: bool,
+    /// Spaces whose log ends before what it once held for certain: somebody cut or removed files.
+    pub cut_logs: BTreeSet<SpaceId>,
     /// An interrupted commit was completed.
     pub completed: bool,
     /// The journal of kept rows lost some of them to damage: MLS groups may need a re-add.
@@ -74,7 +76,7 @@ impl Recovery {
     /// Says whether no record was missing: none torn, none bad.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.truncated.is_empty() && self.bad_records.is_empty()
+        self.truncated.is_empty() && self.bad_records.is_empty() && self.cut_logs.is_empty()
     }
 
     /// Says whether there is nothing to show.
@@ -90,7 +92,8 @@ impl Recovery {
     pub fn unnamed_losses(&self) -> BTreeSet<Option<SpaceId>> {
         let parts = self.bad_records.iter().chain(&self.truncated);
         let parts = parts.filter(|_| self.index_rebuilt);
-        parts.map(|part| part.space).collect()
+        let cut = self.cut_logs.iter().map(|space| Some(*space));
+        parts.map(|part| part.space).chain(cut).collect()
     }
 }
 
@@ -195,7 +198,7 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         profile.catch_up(marks)?;
         profile.erase_orphans()?;
         let reserve = profile.options.reserve_bytes;
-        profile.reserve_held = Self::reserve_is_there(&profile.disk, reserve)?;
+        profile.reserve_held = Self::reserve_is_there(&profile.disk, reserve);
         profile.hold_reserve();
         Ok(profile)
     }
@@ -225,9 +228,13 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         }
         // Rows that point into a log that is gone.
         let spaces = self.spaces();
-        trusted &= known
-            .iter()
-            .all(|(space, (indexed, _))| *indexed == Mark::default() || spaces.contains(space));
+        for (space, (indexed, durable)) in &known {
+            let there = spaces.contains(space);
+            trusted &= *indexed == Mark::default() || there;
+            if *durable > Mark::default() && !there {
+                self.recovery.cut_logs.insert(*space);
+            }
+        }
         if !trusted || self.rows.is_none() {
             let fresh = self.seq == 0 && spaces.is_empty() && self.rows.is_some();
             self.rows = None;
@@ -318,6 +325,9 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
                 let begins = if from == RECORDS_AT { 0 } else { from };
                 self.log.distrust(space, number, begins)?;
             }
+        }
+        if durable > self.log.end(space) {
+            self.recovery.cut_logs.insert(*space);
         }
         Ok(gone || indexed > self.log.end(space))
     }

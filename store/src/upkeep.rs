@@ -198,11 +198,10 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         }
     }
 
-    pub(crate) fn reserve_is_there(disk: &D, bytes: u64) -> Result<bool, StoreError> {
-        match disk.open(RESERVE_PATH)? {
-            Some(file) => Ok(file.size()? >= bytes),
-            None => Ok(false),
-        }
+    /// Whatever else lies there is in nobody's way.
+    pub(crate) fn reserve_is_there(disk: &D, bytes: u64) -> bool {
+        let file = disk.open(RESERVE_PATH).ok().flatten();
+        file.is_some_and(|file| file.size().is_ok_and(|size| size >= bytes))
     }
 }
 

@@ -239,7 +239,10 @@ fn flipped_bits_in_the_index_cost_nothing() {
 
 /// Returns how many records a child process found; `None` when it died.
 fn run_child(dir: &Path) -> Option<usize> {
-    let child = spawn(dir, "child_opens_and_reads");
+    known_by(spawn(dir, "child_opens_and_reads"))
+}
+
+fn known_by(child: Child) -> Option<usize> {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().find_map(|line| line.strip_prefix("known "));
@@ -279,6 +282,99 @@ fn an_index_that_is_gone_empty_or_of_another_schema_is_built_anew() {
     }
 }
 
+/// One harm to a file or folder that is there.
+type Harm = fn(&Path);
+
+const FILE_HARMS: [(&str, Harm); 6] = [
+    ("removed", |path| fs::remove_file(path).unwrap()),
+    ("emptied", |path| fs::write(path, b"").unwrap()),
+    ("cut to half", |path| {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..written(&bytes) / 2]).unwrap();
+    }),
+    ("one bit flipped", |path| {
+        flip(path, &mut ChaCha20Rng::seed_from_u64(7));
+    }),
+    ("garbage", |path| {
+        let mut bytes = vec![0; written(&fs::read(path).unwrap()).max(16)];
+        ChaCha20Rng::seed_from_u64(8).fill_bytes(&mut bytes);
+        fs::write(path, bytes).unwrap();
+    }),
+    ("a folder", |path| {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+    }),
+];
+
+const FOLDER_HARMS: [(&str, Harm); 4] = [
+    ("with a stranger in it", |path| {
+        fs::create_dir(path.join("stranger")).unwrap();
+    }),
+    ("removed", |path| fs::remove_dir_all(path).unwrap()),
+    ("emptied", |path| {
+        fs::remove_dir_all(path).unwrap();
+        fs::create_dir(path).unwrap();
+    }),
+    ("a file", |path| {
+        fs::remove_dir_all(path).unwrap();
+        fs::write(path, b"x").unwrap();
+    }),
+];
+
+#[test]
+fn an_index_with_anything_harmed_is_built_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = DiskStore::create(dir.path(), &RootKey::InsecurePlaintext, options()).unwrap();
+    for n in 0..400 {
+        append(&mut store, n);
+        if n == 200 {
+            // Part of it in tables, part in the journal.
+            store.commit().unwrap();
+            store.put(Table("big"), b"k", &vec![7; 1 << 20]);
+            store.commit().unwrap();
+            store.flush_last().unwrap();
+        }
+    }
+    store.commit().unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    walk(&dir.path().join("index"), &mut files, &mut folders);
+    for path in files.iter().filter(|path| path.extension().is_some()) {
+        // Preallocated, and costly to copy.
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..written(&bytes)]).unwrap();
+    }
+    let tables = |path: &&PathBuf| path.parent().unwrap().ends_with("tables");
+    assert!(files.iter().filter(tables).count() > 2, "{files:?}");
+    let of_files = files
+        .iter()
+        .flat_map(|path| FILE_HARMS.map(|harm| (path, harm)));
+    let of_folders = folders.iter();
+    let of_folders = of_folders.flat_map(|path| FOLDER_HARMS.map(|harm| (path, harm)));
+    let cases: Vec<_> = of_files.chain(of_folders).collect();
+    let mut failed = Vec::new();
+    // Some at a time: most of it is waiting for the disk.
+    for cases in cases.chunks(8) {
+        let running = cases.iter().map(|(path, (what, harm))| {
+            let name = path.strip_prefix(dir.path()).unwrap();
+            let copy = tempfile::tempdir().unwrap();
+            copy_dir(dir.path(), copy.path());
+            harm(&copy.path().join(name));
+            // In another process: fjall may abort on what it reads.
+            let child = spawn(copy.path(), "child_opens_and_reads");
+            (format!("{} {what}", name.display()), copy, child)
+        });
+        for (case, _copy, child) in running.collect::<Vec<_>>() {
+            let found = known_by(child);
+            if found != Some(400) {
+                failed.push(format!("{case}: {found:?}"));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
 fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -290,6 +386,31 @@ fn copy_dir(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// Everything in a folder, itself too, in an order that does not depend on the file system.
+fn walk(dir: &Path, files: &mut Vec<PathBuf>, folders: &mut Vec<PathBuf>) {
+    folders.push(dir.to_owned());
+    let mut entries: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            walk(&path, files, folders);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+/// Journals are preallocated: how much of one was written.
+fn written(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .rposition(|b| *b != 0)
+        .map_or(0, |last| last + 1)
 }
 
 /// Files that have content, in an order that does not depend on the file system.
@@ -307,9 +428,9 @@ fn list_files(dir: &Path, out: &mut Vec<PathBuf>) {
 
 fn flip(file: &Path, rng: &mut impl Rng) {
     let mut bytes = fs::read(file).unwrap();
-    // Journals are preallocated: hit what was written.
-    let used = bytes.iter().rposition(|b| *b != 0).unwrap_or(0) + 1;
-    let at = usize::try_from(rng.next_u32()).unwrap() % used;
-    bytes[at] ^= 1 << (rng.next_u32() % 8);
+    let at = usize::try_from(rng.next_u32()).unwrap() % written(&bytes).max(1);
+    if let Some(byte) = bytes.get_mut(at) {
+        *byte ^= 1 << (rng.next_u32() % 8);
+    }
     fs::write(file, bytes).unwrap();
 }

@@ -215,10 +215,15 @@ impl From<NewcomerRole> for Weight {
 
 /// Joining.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Examples:\n  decent join decent://join/…\n  decent join - < invite.txt")]
+#[command(
+    after_help = "Examples:\n  decent join decent://join/…\n  decent join - < invite.txt\n  decent join --cancel Allotment"
+)]
 pub(crate) struct JoinArgs {
     /// The link; `-` reads it from standard input, so that no list of processes shows it.
     pub(crate) link: String,
+    /// Give up a request that nobody has answered; LINK may be the Space as `decent space list` shows it.
+    #[arg(long)]
+    pub(crate) cancel: bool,
 }
 
 /// How a channel is used.

@@ -165,7 +165,6 @@ pub(crate) struct ReadArgs {
     #[command(flatten)]
     pub(crate) at: Where,
     /// The channel, by name or id [default: the first chat].
-    #[arg(conflicts_with = "thread")]
     pub(crate) channel: Option<String>,
     /// One thread, by title or id.
     #[arg(short, long)]

@@ -156,7 +156,7 @@ pub(super) async fn thread(
     }
     let threads = ask(handle, move |node| {
         let mut all = Vec::new();
-        for channel in channels {
+        for channel in &channels {
             if channel.kind == ChannelKind::Forum {
                 let threads = node.threads(space, channel.id, THREADS_MAX)?;
                 all.extend(threads.into_iter().map(|thread| (channel.clone(), thread)));

@@ -12,6 +12,7 @@ use crate::files;
 use crate::output::{Done, NewInvite, Output, SpacePage};
 use crate::progress::Bar;
 use crate::render::clean;
+use crate::resolve::{Candidate, pick};
 
 pub(super) async fn space(
     handle: &Handle,
@@ -20,7 +21,13 @@ pub(super) async fn space(
 ) -> Result<Output, CliError> {
     match cmd {
         SpaceCmd::Create { name } => create_space(handle, name, context).await,
-        SpaceCmd::List => Ok(Output::Spaces(handle.query(LiveNode::spaces).await?)),
+        SpaceCmd::List => {
+            let both = |node: &LiveNode| (node.spaces(), node.join_statuses());
+            let (spaces, mut joins) = handle.query(both).await?;
+            // What was refused stands in the health report.
+            joins.retain(|join| join.failed.is_none());
+            Ok(Output::Spaces { spaces, joins })
+        }
         SpaceCmd::Show { which } => {
             let summary = lookup::space(handle, which.as_deref()).await?;
             let id = summary.id;
@@ -254,6 +261,9 @@ pub(super) async fn join(
     args: &JoinArgs,
     context: &Context,
 ) -> Result<Output, CliError> {
+    if args.cancel {
+        return cancel_join(handle, &args.link).await;
+    }
     let text = match args.link.as_str() {
         "-" if context.shell => {
             return Err(CliError::usage("in the shell the link stands on the line"));
@@ -271,7 +281,8 @@ pub(super) async fn join(
     let bar = Bar::spinner("waiting to be let in", context.bars);
     let joined = tokio::time::timeout(context.timeout, handle.command(Command::Join { link }));
     let answer = joined.await.map_err(|_late| CliError::TimedOut {
-        doing: "waiting to be let in; ask a member to be online, then join again",
+        doing: "waiting to be let in; the request stays: ask a member to be online, then `decent sync` \
+                or join again (`decent join --cancel` gives it up)",
     })?;
     drop(bar);
     let Answer::Joined { space } = answer? else {
@@ -288,6 +299,39 @@ pub(super) async fn join(
         ),
         space: Some(space),
         channel: landing,
+        op: None,
+        sent: None,
+    }))
+}
+
+/// Gives up a request to join, named by its link or as `space list` shows it.
+async fn cancel_join(handle: &Handle, wanted: &str) -> Result<Output, CliError> {
+    let joins = handle.query(LiveNode::join_statuses).await?;
+    let link = wanted.parse::<InviteLink>().ok();
+    let (space, name) = match link {
+        Some(link) => (link.space, link.name),
+        None => {
+            let candidates: Vec<_> = joins
+                .into_iter()
+                .map(|join| Candidate {
+                    id: join.space.to_string(),
+                    name: join.name.clone(),
+                    key: (join.space, join.name),
+                })
+                .collect();
+            pick("request to join", wanted, &candidates)?
+        }
+    };
+    handle.command(Command::CancelJoin { space }).await?;
+    Ok(Output::Done(Done {
+        command: "join",
+        said: format!(
+            "gave up joining {} ({}); whoever let you in already lists you",
+            clean::line(&name),
+            space.short()
+        ),
+        space: Some(space),
+        channel: None,
         op: None,
         sent: None,
     }))

@@ -31,8 +31,8 @@ pub(super) async fn wait(
     let _bar = Bar::spinner("sending", context.bars);
     let mut looks = Looks::until(handle, context.timeout);
     loop {
-        let own = handle.query(move |node| node.own_ops(space, OWN_OPS));
-        let own = own.await??;
+        let own = handle.ask(move |node| node.own_ops(space, OWN_OPS));
+        let own = own.await?;
         let named = own.iter().find(|own| Some(own.op) == op);
         match named {
             Some(own) if own.delivery != Delivery::Saved => return Ok(Sent::Reached(own.delivery)),

@@ -63,12 +63,20 @@ async fn new_thread(
 async fn list_threads(handle: &Handle, args: &ThreadListArgs) -> Result<Output, CliError> {
     let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
     let wanted = args.channel.as_deref();
-    let channel = lookup::channel(handle, space, wanted, ChannelKind::Forum)
-        .await?
-        .id;
-    let limit = args.limit.get();
-    let threads = ask(handle, move |node| node.threads(space, channel, limit)).await?;
-    Ok(Output::Threads(threads))
+    let forum = lookup::channel(handle, space, wanted, ChannelKind::Forum).await?;
+    threads_of(handle, space, forum, args.limit.get()).await
+}
+
+async fn threads_of(
+    handle: &Handle,
+    space: SpaceId,
+    forum: ChannelView,
+    limit: usize,
+) -> Result<Output, CliError> {
+    let id = forum.id;
+    let threads = ask(handle, move |node| node.threads(space, id, limit)).await?;
+    let forum = forum.name;
+    Ok(Output::Threads { forum, threads })
 }
 
 async fn update_thread(
@@ -283,9 +291,7 @@ pub(super) async fn read(
     let (space, channel, thread) = (place.space, place.channel.id, place.thread);
     // a forum without a thread has no one row of posts: its threads are what there is to read
     if place.channel.kind == ChannelKind::Forum && thread.is_none() && !args.pins {
-        let limit = args.limit.get();
-        let threads = ask(handle, move |node| node.threads(space, channel, limit)).await?;
-        return Ok(Output::Threads(threads));
+        return threads_of(handle, space, place.channel, args.limit.get()).await;
     }
     let limit = args.limit.get();
     let posts = if args.pins {

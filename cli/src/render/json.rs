@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::state::{delivery_json, sent_word, state_json};
 use super::text::kind;
 use crate::api::{
-    ChannelView, DamagedOp, InviteView, JoinRequestView, Me, MemberView, Membership, Notice, OpId,
-    OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, ThreadSummary,
+    ChannelView, DamagedOp, InviteView, JoinRequestView, JoinStatus, Me, MemberView, Membership,
+    Notice, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, ThreadSummary,
 };
 use crate::output::{Done, NewInvite, Output};
 
@@ -28,7 +28,10 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
     match output {
         Output::Done(done) => vec![self::done(done)],
         Output::Me(me) => vec![self::me(me)],
-        Output::Spaces(list) => list.iter().map(space).collect(),
+        Output::Spaces { spaces, joins } => {
+            let joins = joins.iter().map(join);
+            spaces.iter().map(space).chain(joins).collect()
+        }
         Output::Space(page) => {
             let mut rows = vec![space(&page.summary)];
             rows.extend(page.channels.iter().map(channel));
@@ -39,7 +42,7 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
         Output::Invite(new) => vec![new_invite(new)],
         Output::Invites(list) => list.iter().map(invite).collect(),
         Output::Requests(list) => list.iter().map(request).collect(),
-        Output::Threads(list) => list.iter().map(thread).collect(),
+        Output::Threads { threads, .. } => threads.iter().map(thread).collect(),
         Output::Posts(page) => page.posts.iter().map(post).collect(),
         Output::Members(list) => list.iter().map(member).collect(),
         Output::Status(page) => {
@@ -57,6 +60,7 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
                 let damaged = page.damaged.get(&space.summary.id).into_iter().flatten();
                 rows.extend(damaged.map(|op| self::damaged("damaged", space.summary.id, op)));
             }
+            rows.extend(status.joins.iter().map(join));
             let mended = status.recovered.iter();
             rows.extend(mended.map(|what| json!({"type": "mended", "what": what})));
             rows
@@ -298,6 +302,14 @@ fn space_status(status: &SpaceStatus) -> Value {
         "state_hash": status.state_hash.to_string(),
     })));
     Value::Object(row)
+}
+
+fn join(join: &JoinStatus) -> Value {
+    json!({
+        "type": "join", "space": join.space.to_string(), "name": join.name,
+        "asked_ms": join.asked.map(|asked| asked.as_ms()), "relays": join.relays,
+        "failed": join.failed,
+    })
 }
 
 fn own_op(space: SpaceId, own: &OwnOp) -> Value {

@@ -107,9 +107,10 @@ fn name(user: UserId, page: &Page) -> String {
 }
 
 /// Returns a list of threads.
-pub(super) fn threads(threads: &[ThreadSummary], look: Look) -> String {
+pub(super) fn threads(forum: &str, threads: &[ThreadSummary], look: Look) -> String {
+    let forum = clean::line(forum);
     if threads.is_empty() {
-        return "no threads yet: `decent thread new TITLE`\n".to_owned();
+        return format!("no threads in #{forum} yet: `decent thread new TITLE`\n");
     }
     let nobody = std::collections::BTreeMap::new();
     let rows: Vec<_> = threads
@@ -133,7 +134,8 @@ pub(super) fn threads(threads: &[ThreadSummary], look: Look) -> String {
             ]
         })
         .collect();
-    table::render(&rows, "", look)
+    let heading = look.paint(Tone::Strong, &format!("#{forum}"));
+    format!("{heading}\n{}", table::render(&rows, "", look))
 }
 
 /// Returns a length in the unit people would use.

@@ -6,7 +6,7 @@ use super::state::{delivery_tone, delivery_words};
 use super::table::{self, Cell};
 use super::text::membership;
 use super::time;
-use crate::api::{RelayStatus, SpaceStatus};
+use crate::api::{JoinStatus, RelayStatus, SpaceStatus};
 use crate::output::StatusPage;
 
 /// Damaged ops that are named one by one.
@@ -27,7 +27,7 @@ pub(super) fn page(page: &StatusPage, look: Look) -> String {
     out.push_str(&relays(&status.relays, "  ", look));
     out.push_str(&look.paint(Tone::Strong, "Spaces"));
     out.push('\n');
-    if status.spaces.is_empty() {
+    if status.spaces.is_empty() && status.joins.is_empty() {
         out.push_str("  none yet: `decent space create NAME` or `decent join LINK`\n");
     }
     for space in &status.spaces {
@@ -47,7 +47,10 @@ pub(super) fn page(page: &StatusPage, look: Look) -> String {
             .collect();
         let damaged = page.damaged.get(&space.summary.id);
         if let Some(damaged) = damaged.filter(|damaged| !damaged.is_empty()) {
-            let line = format!("    {} ops are damaged on this disk:", damaged.len());
+            let line = format!(
+                "    damaged on this disk, {}:",
+                counted(damaged.len(), "op")
+            );
             out.push_str(&look.paint(Tone::Bad, &line));
             out.push('\n');
             for op in damaged.iter().take(DAMAGED_SHOWN) {
@@ -62,6 +65,7 @@ pub(super) fn page(page: &StatusPage, look: Look) -> String {
             out.push_str(&table::render(&rows, "      ", look));
         }
     }
+    out.push_str(&joins(&status.joins, "  ", look));
     if !status.recovered.is_empty() {
         out.push_str(&look.paint(Tone::Strong, "Mended"));
         out.push('\n');
@@ -91,6 +95,31 @@ pub(super) fn relays(relays: &[RelayStatus], indent: &str, look: Look) -> String
                 Cell::new(
                     Tone::Bad,
                     clean::line(relay.error.as_deref().unwrap_or_default()),
+                ),
+            ]
+        })
+        .collect();
+    table::render(&rows, indent, look)
+}
+
+/// Returns what was asked for by invite and not answered.
+pub(super) fn joins(joins: &[JoinStatus], indent: &str, look: Look) -> String {
+    let rows: Vec<_> = joins
+        .iter()
+        .map(|join| {
+            let (tone, state) = match (&join.failed, join.relays) {
+                (Some(why), _) => (Tone::Bad, format!("not let in: {}", clean::line(why))),
+                (None, 0) => (Tone::Warn, "asking to join, on no relay yet".to_owned()),
+                (None, _) => (Tone::Warn, "waiting to be let in".to_owned()),
+            };
+            let since = join.asked.map(time::minute);
+            vec![
+                Cell::new(Tone::Faint, join.space.short()),
+                Cell::new(Tone::Strong, clean::line(&join.name)),
+                Cell::new(tone, state),
+                Cell::new(
+                    Tone::Faint,
+                    since.map_or_else(String::new, |since| format!("since {since}")),
                 ),
             ]
         })

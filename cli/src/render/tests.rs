@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use super::Look;
 use crate::api::{
-    DamagedOp, Delivery, Membership, OpId, OwnOp, PostState, PostView, SpaceId, Weight,
+    DamagedOp, Delivery, Membership, OpId, OwnOp, PostState, PostView, SpaceId, ThreadSummary,
+    Weight,
 };
 use crate::output::{Done, NewInvite, Output, Page, Sent, StatusPage};
 use crate::samples;
@@ -75,6 +76,11 @@ fn timeline() -> Vec<PostView> {
     };
     refused.delivery = Some(Delivery::OnRelay(1));
     vec![rich, answer, late, kept_back, hidden, refused]
+}
+
+fn forum(threads: Vec<ThreadSummary>) -> Output {
+    let forum = "forum".to_owned();
+    Output::Threads { forum, threads }
 }
 
 #[test]
@@ -177,15 +183,22 @@ fn lists_line_up() {
     let mut waiting = samples::summary(3, "Chess");
     waiting.membership = Membership::Waiting(Weight::MEMBER);
     let spaces = vec![samples::summary(1, "Allotment"), gone, waiting];
-    insta::assert_snapshot!(plain(&Output::Spaces(spaces.clone())), @"
+    let joins = samples::joins();
+    insta::assert_snapshot!(plain(&Output::Spaces { spaces: spaces.clone(), joins: joins.clone() }), @"
     01010101  Allotment  owner                                     3 members  1 channel  epoch 4
     02020202  Choir      removed by 09090909                       3 members  1 channel  epoch 4
     03030303  Chess      member, waiting to be let into the group  3 members  1 channel  epoch 4
+    04040404  Band    waiting to be let in               since 2025-11-22 18:05
+    05050505  Bakers  asking to join, on no relay yet    since 2025-11-22 18:05
+    06060606  Bees    not let in: the invite is used up  since 2025-11-22 18:05
     ");
-    insta::assert_snapshot!(json(&Output::Spaces(spaces)), @r#"
+    insta::assert_snapshot!(json(&Output::Spaces { spaces, joins }), @r#"
     {"channels":1,"epoch":"e1…","epoch_number":4,"id":"01…","members":3,"name":"Allotment","removal":null,"standing":"member","type":"space","weight":100}
     {"channels":1,"epoch":"e1…","epoch_number":4,"id":"02…","members":3,"name":"Choir","removal":"09…","standing":"removed","type":"space","weight":null}
     {"channels":1,"epoch":"e1…","epoch_number":4,"id":"03…","members":3,"name":"Chess","removal":null,"standing":"waiting","type":"space","weight":10}
+    {"asked_ms":1763834700000,"failed":null,"name":"Band","relays":1,"space":"04…","type":"join"}
+    {"asked_ms":1763834700000,"failed":null,"name":"Bakers","relays":0,"space":"05…","type":"join"}
+    {"asked_ms":1763834700000,"failed":"the invite is used up","name":"Bees","relays":1,"space":"06…","type":"join"}
     "#);
     insta::assert_snapshot!(plain(&Output::Channels(samples::channels())), @"
     01010101  general  chat
@@ -202,11 +215,12 @@ fn lists_line_up() {
     {"banned":null,"devices":["d2…"],"joined_ms":1763834520000,"muted":"07…","muted_until_ms":1763836200000,"name":"Bob","removed":null,"role":"moderator","type":"member","user":"02…","weight":20}
     {"banned":"09…","devices":[],"joined_ms":1763834580000,"muted":null,"muted_until_ms":null,"name":"John","removed":"09…","role":null,"type":"member","user":"03…","weight":null}
     "#);
-    insta::assert_snapshot!(plain(&Output::Threads(samples::threads())), @"
+    insta::assert_snapshot!(plain(&forum(samples::threads())), @"
+    #forum
     01010101  2025-11-22 18:11  Watering rota  by Alice  1 reply    rota, water
     02020202  2025-11-22 18:12  Cheap watches  by Bob    0 replies  deleted by its author
     ");
-    insta::assert_snapshot!(json(&Output::Threads(samples::threads())), @r#"
+    insta::assert_snapshot!(json(&forum(samples::threads())), @r#"
     {"author":"01…","author_name":"Alice","created_ms":1763834460000,"id":"01…","last_activity_ms":1763835060000,"replies":1,"state":"normal","tags":["rota","water"],"title":"Watering rota","type":"thread"}
     {"author":"02…","author_name":"Bob","created_ms":1763834520000,"id":"02…","last_activity_ms":1763835120000,"replies":0,"state":"deleted","state_by":"08…","tags":[],"title":"Cheap watches","type":"thread"}
     "#);
@@ -257,12 +271,15 @@ fn the_health_report_names_what_needs_attention() {
         1 device to bring into or out of the group
         goes on with keys that are not on this device: it asks the members for them
         uses a feature that this version does not know: update needed
-        1 ops are damaged on this disk:
+        damaged on this disk, 1 op:
           0404040404040404040404040404040404040404040404040404040404040404
         what you wrote, newest first:
           03030303  2025-11-22 18:03  Post  saved
           02020202  2025-11-22 18:02  Post  on 2 relays
           01010101  2025-11-22 18:01  Post  seen by 2
+      04040404  Band    waiting to be let in               since 2025-11-22 18:05
+      05050505  Bakers  asking to join, on no relay yet    since 2025-11-22 18:05
+      06060606  Bees    not let in: the invite is used up  since 2025-11-22 18:05
     Mended
       the last segment ended in half an op; cut off
     ");
@@ -275,6 +292,9 @@ fn the_health_report_names_what_needs_attention() {
     {"delivery":"on-relay","delivery_count":2,"kind":"Post","op":"02…","space":"01…","type":"own-op","wall_ms":1763834520000}
     {"delivery":"seen","delivery_count":2,"kind":"Post","op":"01…","space":"01…","type":"own-op","wall_ms":1763834460000}
     {"channel":null,"device":"d1…","op":"04…","plane":"control","seq":7,"space":"01…","type":"damaged"}
+    {"asked_ms":1763834700000,"failed":null,"name":"Band","relays":1,"space":"04…","type":"join"}
+    {"asked_ms":1763834700000,"failed":null,"name":"Bakers","relays":0,"space":"05…","type":"join"}
+    {"asked_ms":1763834700000,"failed":"the invite is used up","name":"Bees","relays":1,"space":"06…","type":"join"}
     {"type":"mended","what":"the last segment ended in half an op; cut off"}
     "#);
 }
@@ -332,8 +352,11 @@ fn the_rest_in_one_line_each() {
         Output::Requests(Vec::new()),
         Output::Invites(Vec::new()),
         Output::Relays(Vec::new()),
-        Output::Threads(Vec::new()),
-        Output::Spaces(Vec::new()),
+        forum(Vec::new()),
+        Output::Spaces {
+            spaces: Vec::new(),
+            joins: Vec::new(),
+        },
         Output::Me(samples::me()),
     ];
     let all: String = outputs.iter().map(plain).collect();
@@ -349,7 +372,7 @@ fn the_rest_in_one_line_each() {
     nobody is waiting to be let in
     no open invites: `decent invite create`
     none yet: `decent relays add ADDR`
-    no threads yet: `decent thread new TITLE`
+    no threads in #forum yet: `decent thread new TITLE`
     no Spaces yet: `decent space create NAME` or `decent join LINK`
     name       Alice
     identity   did:key:z6MkAlice

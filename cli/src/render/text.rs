@@ -27,7 +27,17 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
             .map(|(what, value)| vec![Cell::new(Tone::Faint, what), Cell::plain(value)]);
             table::render(&rows, "", look)
         }
-        Output::Spaces(list) => spaces(list, look),
+        Output::Spaces {
+            spaces: known,
+            joins,
+        } => {
+            let mut out = String::new();
+            if !known.is_empty() || joins.is_empty() {
+                out.push_str(&spaces(known, look));
+            }
+            out.push_str(&status::joins(joins, "", look));
+            out
+        }
         Output::Space(page) => {
             let mut out = spaces(std::slice::from_ref(&page.summary), look);
             out.push_str(&look.paint(Tone::Strong, "Channels"));
@@ -42,7 +52,7 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
         Output::Invite(invite) => self::invite(invite, look),
         Output::Invites(list) => invites(list, look),
         Output::Requests(list) => requests(list, look),
-        Output::Threads(list) => posts::threads(list, look),
+        Output::Threads { forum, threads } => posts::threads(forum, threads, look),
         Output::Posts(page) => posts::page(page, look),
         Output::Members(list) => members(list, "", look),
         Output::Status(page) => status::page(page, look),

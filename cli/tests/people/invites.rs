@@ -1,5 +1,7 @@
 //! Invites that let people in, and those that do not.
 
+use serde_json::{Value, json};
+
 use crate::world::{Relay, World, text};
 
 #[test]
@@ -13,7 +15,7 @@ fn an_invite_that_cannot_be_used_says_so_and_changes_nothing() {
     let (expired, expired_op) = alice.invite(&["--expires", "1s"]);
     let (good, _) = alice.invite(&[]);
     let mut online = alice.shell();
-    let is_open = |rows: &[serde_json::Value]| rows.iter().any(|row| row["op"] == *expired_op);
+    let is_open = |rows: &[Value]| rows.iter().any(|row| row["op"] == *expired_op);
     while is_open(&online.ask("invite list")) {}
     let bob = world.person("Bob");
     bob.ok(&["join", &used_up]);
@@ -55,11 +57,27 @@ fn nobody_online_is_told_and_the_request_waits() {
     let bob = world.person("Bob");
     let message = bob.fails(5, &["join", &link, "--timeout", "1s"]);
     assert!(message.contains("ask a member to be online"), "{message}");
+    let asked = |row: &Value| row["type"] == "join" && row["failed"].is_null();
+    for words in [["space", "list"], ["status", "--offline"]] {
+        let rows = bob.ok(&words);
+        let join = rows.iter().find(|row| asked(row)).expect("the request");
+        assert_eq!(
+            (text(&join["name"]), &join["relays"]),
+            ("Club".to_owned(), &json!(1))
+        );
+    }
+    // Given up, and asked again.
+    bob.ok(&["join", "--cancel", "Club"]);
+    assert!(bob.ok(&["space", "list"]).is_empty());
+    let message = bob.fails(3, &["join", "--cancel", &link]);
+    assert!(message.contains("no request to join"), "{message}");
+    bob.fails(5, &["join", &link, "--timeout", "1s"]);
     // Alice looks later, and not all the time.
     let requests = alice.ok(&["requests"]);
     assert_eq!(requests[0]["name"], "Bob");
     alice.ok(&["approve", "Bob"]);
     bob.ok(&["join", &link]);
+    assert!(!bob.ok(&["space", "list"]).iter().any(asked));
     assert_eq!(bob.ok(&["space", "list"])[0]["standing"], "member");
 
     relay.kill();

@@ -156,6 +156,34 @@ fn a_folder_of_something_else_is_left_alone() {
 }
 
 #[test]
+fn a_log_that_was_cut_is_said_to_be() {
+    let world = World::new();
+    let alice = world.person("Alice");
+    alice.ok(&["space", "create", "Club", "--offline"]);
+    alice.ok(&["post", "first", "--offline"]);
+    let log = fs::read_dir(alice.profile.join("log")).unwrap().next();
+    let segment = log.unwrap().unwrap().path().join("00000000.seg");
+    let until_here = fs::read(&segment).unwrap();
+    alice.ok(&["post", "second", "--offline"]);
+    let cut_is_named = || {
+        let rows = alice.ok(&["status", "--offline"]);
+        let mended = rows.iter().filter(|row| row["type"] == "mended");
+        let said: Vec<String> = mended.map(|row| text(&row["what"])).collect();
+        let cut = |what: &String| what.contains("part of the log is gone");
+        assert!(said.iter().any(cut), "{said:?}");
+    };
+
+    fs::write(&segment, until_here).unwrap();
+    cut_is_named();
+    assert_eq!(alice.texts("general"), ["first"]);
+    // What was cut off may have been the own newest op: nothing is written at its place.
+    let refused = alice.fails(6, &["post", "third", "--offline"]);
+    assert!(refused.contains("damaged"), "{refused}");
+    fs::remove_file(&segment).unwrap();
+    cut_is_named();
+}
+
+#[test]
 fn damage_is_mended_or_named() {
     let world = World::new();
     let alice = world.person("Alice");
@@ -171,6 +199,9 @@ fn damage_is_mended_or_named() {
     // The index can be made again from the log.
     fs::remove_dir_all(alice.profile.join("index")).unwrap();
     status("the index was damaged and made again");
+    assert_eq!(alice.texts("general"), ["hello"]);
+    assert_eq!(alice.state(), state);
+    fs::remove_file(alice.profile.join("index/version")).unwrap();
     assert_eq!(alice.texts("general"), ["hello"]);
     assert_eq!(alice.state(), state);
     // A torn end of the log is cut off: nobody was told of it.

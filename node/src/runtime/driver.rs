@@ -299,14 +299,16 @@ impl Driver {
         let mut effects = Vec::new();
         let mut events = std::mem::take(&mut self.waiting).into_iter();
         while let Some(event) = events.next() {
-            let command = commanded(&event);
+            let (command, copy) = (commanded(&event), repeatable(&event));
             match self.node.handle(event, now()) {
                 Ok(more) => effects.extend(more),
                 Err(error) => {
-                    // Nobody looks at the rest any more: whoever waits for it must not wait for ever.
-                    let asked = events.filter_map(|event| commanded(&event));
-                    let refused = command.into_iter().chain(asked).collect();
-                    return self.store_failed(refused, effects, &error);
+                    // What is damaged is made again, once.
+                    let again = matches!(error, StoreError::Damaged { .. }) && !self.mended;
+                    let again = copy.filter(|_| again);
+                    let refused = if again.is_some() { None } else { command };
+                    let unseen = again.into_iter().chain(events);
+                    return self.store_failed(refused, unseen.collect(), effects, &error);
                 }
             }
         }
@@ -316,26 +318,29 @@ impl Driver {
                 for effect in effects {
                     self.run_effect(effect);
                 }
+                self.mend_if_due();
             }
-            Err(error) => self.store_failed(Vec::new(), effects, &error),
+            Err(error) => self.store_failed(None, Vec::new(), effects, &error),
         }
     }
 
-    /// The store failed: whoever was refused is told, and memory is read from disk again. What was
-    /// committed before is told once it is known to be there; its other effects begin anew.
+    /// The store failed: whoever was refused is told, and memory is read from disk again. Commands
+    /// that nobody had looked at wait for that. What was committed before is told once it is known
+    /// to be there; its other effects begin anew, and so does all that relays had sent.
     fn store_failed(
         &mut self,
-        refused: Vec<CommandId>,
+        refused: Option<CommandId>,
+        unseen: Vec<Event>,
         committed: Vec<Effect>,
         error: &StoreError,
     ) {
         tracing::warn!(%error, "the store failed; reading it again");
         let failure = Failure::of(error);
-        for id in refused {
+        if let Some(id) = refused {
             self.reply(id, Err(failure.told()));
         }
         let mut kept = !self.node.store().is_poisoned() && self.node.sync().is_ok();
-        self.broken = Some(failure);
+        self.broken = Some(failure.clone());
         // What fails at once again is tried again later, not without end.
         if !self.mended {
             self.mend();
@@ -360,6 +365,13 @@ impl Driver {
                 | Effect::Request { .. }
                 | Effect::SetTimer { .. }
                 | Effect::Notify(_) => {}
+            }
+        }
+        for event in unseen {
+            match commanded(&event) {
+                Some(_) if self.broken.is_none() => self.waiting.push(event),
+                Some(id) => self.reply(id, Err(failure.told())),
+                None => {}
             }
         }
     }
@@ -391,15 +403,27 @@ impl Driver {
     }
 
     fn read_again(&mut self) -> Result<Vec<Effect>, StoreError> {
+        let ended = self.read_once()?;
+        if self.node.store().is_poisoned() {
+            // Reading came upon damage, and went past it.
+            return self.read_once();
+        }
+        Ok(ended)
+    }
+
+    fn read_once(&mut self) -> Result<Vec<Effect>, StoreError> {
         let read_anew = self.node.store().is_poisoned();
         if read_anew {
             self.node.store_mut().resume()?;
         } else {
             self.node.store_mut().abandon();
         }
-        super::index_rest(self.node.store_mut())?;
+        let indexed = super::index_rest(self.node.store_mut())?;
         let effects = self.node.reload()?;
         if read_anew {
+            for line in super::recovery_report(self.node.store(), indexed) {
+                self.node.note_recovery(line);
+            }
             super::note_losses(&mut self.node);
         }
         self.node.sync()?;
@@ -526,6 +550,21 @@ async fn pause(until: Option<Duration>) {
     match until {
         Some(duration) => tokio::time::sleep(duration).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Returns a command that can be given once more, if it is no burden to keep it.
+fn repeatable(event: &Event) -> Option<Event> {
+    match event {
+        Event::Command {
+            command: Command::Import { .. } | Command::Upload { .. },
+            ..
+        } => None,
+        Event::Command { id, command } => Some(Event::Command {
+            id: *id,
+            command: command.clone(),
+        }),
+        _ => None,
     }
 }
 

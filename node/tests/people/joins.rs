@@ -3,7 +3,7 @@
 use crate::scene::{ALICE, BOB, JOHN, invite, join, scene};
 use crate::world::World;
 use node::view::Membership;
-use node::{Answer, Command, SpaceId};
+use node::{Answer, Command, InviteLink, SpaceId};
 
 /// Messages that are on their way when somebody joins: more than there ever are.
 const STEPS_MAX: usize = 60;
@@ -13,6 +13,99 @@ fn is_member(world: &World, who: usize, space: SpaceId) -> bool {
     spaces
         .iter()
         .any(|s| s.id == space && matches!(s.membership, Membership::Member(_)))
+}
+
+/// Alice's Space, and two links into it; she is offline, Bob is not.
+fn two_links() -> (World, SpaceId, [InviteLink; 2]) {
+    let mut world = World::new(&["Alice", "Bob"]);
+    for who in [ALICE, BOB] {
+        world.connect(who);
+    }
+    let name = "Allotment".into();
+    let Ok(Answer::Space(space)) = world.command(ALICE, Command::CreateSpace { name }) else {
+        panic!("no Space");
+    };
+    let links = [0, 1].map(|_| invite(&mut world, ALICE, space));
+    world.disconnect(ALICE);
+    (world, space, links)
+}
+
+fn asks(world: &World) -> Vec<SpaceId> {
+    let asks = world.people[BOB].node.join_statuses();
+    asks.into_iter().map(|join| join.space).collect()
+}
+
+#[test]
+fn who_gave_up_and_asks_again_is_let_in() {
+    for again in [0, 1] {
+        for answered in [false, true] {
+            let case = format!("link {again}, answered: {answered}");
+            let (mut world, space, links) = two_links();
+            let first = links[0].clone();
+            world.begin(BOB, Command::Join { link: first });
+            world.settle();
+            assert_eq!(asks(&world), [space], "{case}");
+            world.command(BOB, Command::CancelJoin { space }).unwrap();
+            assert!(asks(&world).is_empty(), "{case}");
+            assert!(world.command(BOB, Command::CancelJoin { space }).is_err());
+            if answered {
+                // Alice finds the first request, and lets in whoever waits no more.
+                world.connect(ALICE);
+                world.pass(20_000);
+                assert_eq!(world.people[ALICE].node.members(space).unwrap().len(), 2);
+                assert!(!is_member(&world, BOB, space), "{case}");
+            }
+            world.restart(BOB);
+            world.connect(BOB);
+            world.connect(ALICE);
+            join(&mut world, BOB, links[again].clone());
+            world.pass(60_000);
+            assert_eq!(world.people[ALICE].node.members(space).unwrap().len(), 2);
+            let hash = |who: usize| world.people[who].node.state_hash(space).unwrap();
+            assert_eq!(hash(ALICE), hash(BOB), "{case}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_to_an_earlier_link_counts_and_a_refusal_of_it_does_not() {
+    let (mut world, space, links) = two_links();
+    world.connect(ALICE);
+    let invite = links[0].invite;
+    let revoke = Command::RevokeInvite { space, invite };
+    world.command(ALICE, revoke).unwrap();
+    world.disconnect(ALICE);
+    for link in &links {
+        world.begin(BOB, Command::Join { link: link.clone() });
+        world.settle();
+    }
+    world.connect(ALICE);
+    world.pass(20_000);
+    assert!(is_member(&world, BOB, space));
+    assert!(asks(&world).is_empty());
+}
+
+#[test]
+fn a_member_who_asks_with_keys_that_nobody_was_given_is_told_so() {
+    let (mut world, space, links) = two_links();
+    world.connect(ALICE);
+    let words = world.phrase(BOB);
+    let backup = world.people[BOB].node.backup().unwrap();
+    join(&mut world, BOB, links[0].clone());
+    // The same person on another device, which knows nothing of the Space.
+    world.disconnect(BOB);
+    world.restore(BOB, &words, &backup);
+    world.connect(BOB);
+    let link = links[1].clone();
+    let id = world.begin(BOB, Command::Join { link });
+    world.settle();
+    world.pass(20_000);
+    let refused = world.answer(BOB, id).expect("no answer").unwrap_err();
+    assert!(
+        refused.to_string().contains("a member already"),
+        "{refused}"
+    );
+    assert!(!is_member(&world, BOB, space));
 }
 
 /// Kills Bob's node after so many messages, in the middle of joining; he joins again. Returns
