@@ -429,6 +429,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return;
         };
         let generation = space.generation_of(epoch);
+        if space.authority.epoch(&generation).is_none() {
+            // Damage took the records that tell which it is.
+            return;
+        }
         if space.generation(&generation).is_none() {
             // Damage took the row that names it, or its topic key: one is in the vault, the other
             // follows from the epoch's root.
