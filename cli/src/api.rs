@@ -16,9 +16,9 @@ pub(crate) use node::runtime::{
     open, restore,
 };
 pub(crate) use node::view::{
-    ChannelView, DamagedOp, Delivery, InviteView, JoinRequestView, JoinStatus, Me, MemberView,
-    Membership, Notice, OwnOp, PostState, PostView, RelayStatus, SpaceStatus, SpaceSummary, Status,
-    ThreadSummary,
+    Branch, ChannelView, DamagedOp, Delivery, InviteView, JoinRequestView, JoinStatus, Me,
+    MemberView, Membership, Notice, OwnOp, PostState, PostView, RelayStatus, SpaceStatus,
+    SpaceSummary, Status, ThreadSummary, VoidedOp,
 };
 pub(crate) use node::{
     Attachment, ChannelId, ChannelKind, ChannelPermission, Header, History, LatePolicy, OpId,

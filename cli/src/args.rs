@@ -16,7 +16,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
 pub(crate) use audit::{AuditCmd, AuditVerifyArgs, RogueArgs};
 pub(crate) use people::{
-    ApproveArgs, LateArg, LeaveArgs, MuteArgs, RemoveArgs, Role, RoleArgs, UnmuteArgs, WhoArgs,
+    ApproveArgs, LateArg, LeaveArgs, MuteArgs, ReapplyArgs, RemoveArgs, Role, RoleArgs, UnmuteArgs,
+    WhoArgs,
 };
 pub(crate) use place::{
     ChannelCmd, ChannelCreateArgs, ChannelUpdateArgs, InviteCmd, InviteCreateArgs, JoinArgs,
@@ -234,6 +235,8 @@ pub(crate) enum Cmd {
     /// Make new keys for this device in a Space's group.
     #[command(after_help = "Examples:\n  decent rekey\n  decent rekey --space Allotment")]
     Rekey(Where),
+    /// Do something once more that turned out not to count.
+    Reapply(ReapplyArgs),
     /// Exchange everything with the relays now.
     #[command(after_help = "Examples:\n  decent sync\n  decent sync --timeout 1m")]
     Sync,

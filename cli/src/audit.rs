@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{CommandError, Handle, LiveNode, OpId, ProofError, SpaceId, verify_proof};
+use crate::api::{Branch, CommandError, Handle, LiveNode, OpId, ProofError, SpaceId, verify_proof};
 use crate::api::{
     DumpRefused, Explanation, Field, Header, Op, Outcome, Proof, RefusedOp, Snapshot, SpaceDump,
     Timestamp, Until,
@@ -121,7 +121,8 @@ async fn of_op<T: Send + 'static>(
 }
 
 /// Returns the op, of any kind, that is meant.
-async fn op(handle: &Handle, space: SpaceId, wanted: &str) -> Result<OpId, CliError> {
+/// Returns the op of any kind whose id begins so.
+pub(crate) async fn op(handle: &Handle, space: SpaceId, wanted: &str) -> Result<OpId, CliError> {
     if let Ok(op) = wanted.parse() {
         return Ok(op);
     }
@@ -285,6 +286,10 @@ fn outcome(kind: &str, o: &Outcome) -> Value {
         "author_name": o.author_name, "device": o.device.to_string(),
         "hlc": o.hlc.as_raw().to_string(), "wall_ms": o.wall.as_ms(), "state": o.state,
         "rule": o.rule, "why": o.why, "deciding": ids(&o.deciding),
+        "branch": o.branch.map(|branch| match branch {
+            Branch::Counts => "counts",
+            Branch::Lost { .. } => "lost",
+        }),
     })
 }
 

@@ -133,6 +133,7 @@ async fn carry_out(handle: &Handle, cmd: Cmd, context: &Context) -> Result<Outpu
         Cmd::Unban(args) => people::unban(handle, &args, context).await,
         Cmd::Leave(args) => people::leave(handle, args, context).await,
         Cmd::Rekey(at) => people::rekey(handle, &at, context).await,
+        Cmd::Reapply(args) => people::reapply(handle, &args, context).await,
         Cmd::Sync => profile::sync(handle, context).await,
         Cmd::Status(args) => profile::status(handle, &args, context).await,
         Cmd::Save(args) => talk::save(handle, &args, context).await,
@@ -199,6 +200,7 @@ fn wants_news(cmd: &Cmd) -> bool {
         | Cmd::Unpin(_)
         | Cmd::Leave(_)
         | Cmd::Rekey(_)
+        | Cmd::Reapply(_)
         | Cmd::Sync
         | Cmd::Status(_)
         | Cmd::Save(_)

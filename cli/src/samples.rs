@@ -1,9 +1,11 @@
 //! Views with known content, for tests.
 
+use std::collections::BTreeMap;
+
 use crate::api::{
     Attachment, ChannelId, ChannelKind, ChannelView, InviteLink, JoinStatus, Me, MemberView,
     Membership, OpId, PostState, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, Status,
-    ThreadSummary, Timestamp, UserId, Weight,
+    ThreadSummary, Timestamp, UserId, VoidedOp, Weight,
 };
 
 pub(crate) fn user(n: u8) -> UserId {
@@ -83,6 +85,16 @@ pub(crate) fn summary(n: u8, name: &str) -> SpaceSummary {
         channels: 1,
         epoch: node::EpochId::from_bytes([0xe1; 32]),
         epoch_number: 4,
+    }
+}
+
+fn voided() -> VoidedOp {
+    VoidedOp {
+        op: op(11),
+        kind: "ban",
+        about: "John".to_owned(),
+        rule: "A9",
+        why: "Alice took the right away".to_owned(),
     }
 }
 
@@ -188,6 +200,7 @@ pub(crate) fn status() -> Status {
             update_needed: true,
             state_hash: node::Digest::from_bytes([0x5a; 32]),
         }],
+        voided: BTreeMap::from([(space(1), vec![voided()])]),
         joins: joins(),
         recovered: vec!["the last segment ended in half an op; cut off".to_owned()],
     }

@@ -79,16 +79,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         // Let in by an op, and the commit that gives the keys is not made: whoever makes it must know
         // where to send them.
         let admitted = s.is_member(&user) && s.lacks_in_group(&request);
-        let package = mls::key_package_digest(&request.key_package);
-        let offered = s.view.key_packages(&request.cert.device).into_iter();
-        let answered = offered
-            .map(|(package, _)| package)
-            .any(|known| known == package);
-        let refused = if !proved || s.is_spent(&request) || (answered && !admitted) {
-            // Not from a holder of the link, or let in already: silence.
+        let refused = if !proved || s.is_spent(&request) {
+            // Not from a holder of the link, or answered long ago: silence.
             return Ok(());
         } else if admitted {
             None
+        } else if s.is_member(&user) && s.has_been_offered(&request) {
+            return Ok(());
         } else if s.is_member(&user) {
             Some(
                 "you are a member already; if not on this device, a moderator must remove you first",
@@ -147,6 +144,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether somebody waits whom this device lets in once it is its turn.
+    pub(crate) fn admits_soon(&self) -> bool {
+        self.invited_by.iter().any(|((space, user), invite)| {
+            let space = self.spaces.get(space);
+            space.is_some_and(|s| {
+                let terms = s.view.invite(invite);
+                let open = terms.is_some_and(|(terms, _)| !terms.approval);
+                open && !s.is_member(user) && s.in_group(&self.me.device_id()) && s.is_canonical()
+            })
+        })
     }
 
     /// Takes our turn in admitting somebody; whoever opened the invite goes first.
@@ -505,6 +514,13 @@ impl Space {
         let package = self.fresh_key_package(&device);
         !self.roster().any(|inside| inside == device)
             && package.is_some_and(|package| package == *request.key_package)
+    }
+
+    /// Whether some op offers the key package of this request.
+    fn has_been_offered(&self, request: &JoinRequest) -> bool {
+        let package = mls::key_package_digest(&request.key_package);
+        let offered = self.view.key_packages(&request.cert.device);
+        offered.into_iter().any(|(known, _)| known == package)
     }
 
     /// Whether somebody was let in by this very request and removed after that. Relays keep requests

@@ -12,6 +12,7 @@ mod scratch;
 mod shape;
 
 pub use dump::{Dump, DumpOp, DumpRefused, dump_of};
+pub(crate) use explain::keys_of;
 pub use explain::{Explanation, Party};
 pub use outcome::Outcome;
 pub use proof::{PROOF_BYTES_MAX, Proof, ProofError, verify};

@@ -23,7 +23,7 @@ use crate::group::group_error;
 use crate::node::Node;
 use crate::outbox::Queued;
 use crate::space::Space;
-use crate::view::Notice;
+use crate::view::{Branch, Notice};
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn local_device(&self) -> Result<LocalDevice, CommandError> {
@@ -281,6 +281,26 @@ impl Space {
             at = record.parent.and_then(|parent| epochs.epoch(&parent));
         }
         None
+    }
+
+    /// Whether an epoch is on the branch that counts, and else the commit that its branch lost to.
+    pub(crate) fn branch_of(&self, epoch: &EpochId) -> Branch {
+        let epochs = self.authority.epochs();
+        let counts = |id: &EpochId| epochs.is_ancestor(id, &self.canonical);
+        // Of one that damage has taken nothing is known.
+        let Some(record) = epochs.epoch(epoch).filter(|_| !counts(epoch)) else {
+            return Branch::Counts;
+        };
+        let mut at = record.parent;
+        while let Some(parent) = at.filter(|parent| !counts(parent)) {
+            at = epochs.epoch(&parent).and_then(|record| record.parent);
+        }
+        let rivals = at.iter().flat_map(|parent| epochs.children(parent));
+        let winner = rivals.copied().find(counts);
+        let winner = winner.and_then(|winner| epochs.epoch(&winner));
+        Branch::Lost {
+            to: winner.map(|record| record.commit),
+        }
     }
 
     /// Whether this device stands where the Space goes on from.

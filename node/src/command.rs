@@ -258,6 +258,13 @@ pub enum Command {
         /// Why, if one says.
         reason: String,
     },
+    /// Does an own act that does not count once more. Answer: [`Answer::Op`].
+    Reapply {
+        /// Where.
+        space: SpaceId,
+        /// The op that is void.
+        op: OpId,
+    },
     /// Gives up a request to join that nobody has answered. Answer: [`Answer::Done`].
     CancelJoin {
         /// Into where.

@@ -33,7 +33,7 @@ use crate::space::Space;
 /// One place further back in the order of reconciling, in milliseconds (B5).
 const TURN_MS: u64 = 2_000;
 /// The last place in that order.
-const TURNS_MAX: usize = 8;
+const TURNS_MAX: u64 = 8;
 /// Most devices that one commit adds: larger crowds come in several.
 const ADDS_MAX: usize = 100;
 
@@ -91,23 +91,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if !self.can_commit(s) || self.pending_change(s).is_empty() {
             return Ok(());
         }
-        let wait = self.turn_in_group(s) * TURN_MS;
+        let place = s.place_in_group(&self.me.device_id()).min(TURNS_MAX);
+        let wait = place.saturating_add(1) * TURN_MS;
         let jitter = u64::from(self.rng.next_u32() % 1_000);
         self.set_timer(Timer::Reconcile(*space), wait + jitter);
         Ok(())
     }
 
-    /// Our place in the order B5 draws for this epoch.
-    fn turn_in_group(&self, s: &Space) -> u64 {
-        let draw = |device: &DeviceId| {
-            H::new("elect")
-                .field(s.tip.as_bytes())
-                .field(device.as_bytes())
-                .finish()
-        };
-        let own = draw(&self.me.device_id());
-        let before = s.roster().filter(|device| draw(device) < own).count();
-        u64::try_from(before.min(TURNS_MAX) + 1).unwrap_or(1)
+    /// Whether this device waits for its turn to bring some group in line, or to let somebody in. A
+    /// program that ends before leaves that to others.
+    #[must_use]
+    pub fn has_turns(&self) -> bool {
+        let changes = |s: &Space| self.can_commit(s) && !self.pending_change(s).is_empty();
+        self.spaces.values().any(changes) || self.admits_soon()
     }
 
     /// After an own control op: bring the group in line at once.
@@ -135,7 +131,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
     }
 
-    fn can_commit(&self, s: &Space) -> bool {
+    pub(crate) fn can_commit(&self, s: &Space) -> bool {
         s.in_group(&self.me.device_id())
             && s.is_member(&self.me.user())
             && s.is_canonical()
@@ -212,6 +208,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 }
 
 impl Space {
+    /// The place of a device in the order that B5 draws for this epoch.
+    pub(crate) fn place_in_group(&self, device: &DeviceId) -> u64 {
+        let draw = |device: &DeviceId| {
+            H::new("elect")
+                .field(self.tip.as_bytes())
+                .field(device.as_bytes())
+                .finish()
+        };
+        let own = draw(device);
+        let before = self.roster().filter(|device| draw(device) < own).count();
+        u64::try_from(before).unwrap_or(u64::MAX)
+    }
+
     /// The newest key package offered for a device, and the op that did.
     pub(crate) fn newest_offer(&self, device: &DeviceId) -> Option<(Digest, OpId)> {
         let offers = self.view.key_packages(device).into_iter();

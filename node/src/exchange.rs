@@ -276,6 +276,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             self.mend(&space)?;
         }
         self.consider_readds()?;
+        self.consider_rekeys()?;
         self.expire()?;
         self.tidy_chunks()?;
         self.set_timer(Timer::Tick, TICK_MS);

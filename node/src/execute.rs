@@ -283,6 +283,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Command::Leave { space, reason } => self
                 .govern(&space, Payload::Leave(Leave { reason }))
                 .map(op),
+            Command::Reapply { space, op: done } => self.reapply(&space, &done).map(op),
             Command::UpdateKeys { space } => self.update_keys(&space).map(op),
             Command::Sync => {
                 let (received, sent) = (self.received_count, self.sent_count);
@@ -312,14 +313,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Writes a control op, then brings the group in line with it.
-    fn govern(&mut self, space: &SpaceId, payload: Payload) -> Result<OpId, CommandError> {
+    pub(crate) fn govern(
+        &mut self,
+        space: &SpaceId,
+        payload: Payload,
+    ) -> Result<OpId, CommandError> {
         let op = self.write(space, Scope::Control, payload, Vec::new())?;
         self.reconcile_own(space)?;
         Ok(op)
     }
 
     /// Says who is removed and what we had seen of them.
-    fn removal(
+    pub(crate) fn removal(
         &self,
         space: &SpaceId,
         target: UserId,

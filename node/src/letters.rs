@@ -348,10 +348,9 @@ impl Space {
             let is_last =
                 self.keys.contains_key(&epoch) && !next.iter().any(|id| self.keys.contains_key(id));
             if is_last {
-                let devices = in_both(&epoch).difference(&before).copied().collect();
                 to.push(Address {
                     epoch,
-                    devices,
+                    devices: in_both(&epoch).difference(&before).copied().collect(),
                     newcomers: true,
                 });
             }

@@ -48,6 +48,8 @@ mod node;
 mod outbox;
 mod query;
 mod readd;
+mod reapply;
+mod rekey;
 mod relays;
 mod repair;
 mod retention;

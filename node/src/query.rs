@@ -7,7 +7,7 @@ use fold::content::{self, ContentView, Cursor, HiddenBy, Include, Line, ThreadSo
 use oplog::authority::View;
 use oplog::hash::H;
 use oplog::store::{Store, StoreError};
-use oplog::{ChannelId, Digest, EpochId, Hlc, OpId, Scope, SpaceId, UserId};
+use oplog::{ChannelId, Digest, EpochId, Hlc, Kind, OpId, Scope, SpaceId, UserId};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -16,8 +16,8 @@ use crate::node::Node;
 use crate::space::Space;
 use crate::standing::{SpaceBodies, SpaceStanding};
 use crate::view::{
-    ChannelView, DamagedOp, Delivery, InviteView, MemberView, OwnOp, PostState, PostView, Rooms,
-    SpaceStatus, SpaceSummary, Status, ThreadSummary,
+    Branch, ChannelView, DamagedOp, Delivery, InviteView, MemberView, OwnOp, PostState, PostView,
+    Rooms, SpaceStatus, SpaceSummary, Status, ThreadSummary,
 };
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -225,7 +225,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             });
         }
         let relays = self.relays();
+        let mut voided = BTreeMap::new();
+        for space in self.spaces.keys() {
+            voided.insert(*space, self.voided(*space)?);
+        }
         Ok(Status {
+            voided,
             me: self.me(),
             relays,
             spaces,
@@ -281,9 +286,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 let h = op.header();
                 let own = OwnOp {
                     op: id,
-                    kind: h.kind().map_or("unknown", oplog::Kind::name),
+                    kind: h.kind().map_or("unknown", Kind::name),
                     wall: h.wall,
                     delivery: self.delivery(space, &id, &h.scope, h.seq)?,
+                    resent: h.kind() != Some(Kind::Commit)
+                        && s.branch_of(&h.epoch) != Branch::Counts,
                 };
                 ops.insert((h.hlc, id), own);
             }

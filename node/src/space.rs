@@ -22,6 +22,7 @@ use crate::flood::Flood;
 use crate::identity::NODE_TABLE;
 use crate::letters::Letters;
 use crate::node::Node;
+use crate::rekey::RekeyTurn;
 use crate::repair::Repair;
 use crate::retention::load_keys;
 use crate::standing::Pasts;
@@ -57,6 +58,8 @@ pub(crate) struct Space {
     pub(crate) unfollowable: BTreeMap<EpochId, String>,
     /// Since when it lacks keys that the Space goes on with, in milliseconds, as far as noticed.
     pub(crate) behind_since: Option<u64>,
+    /// When it is our turn to renew our keys, once that is due.
+    pub(crate) rekey_turn: Option<RekeyTurn>,
     pub(crate) letters: Letters,
     /// Folds of what authors had seen.
     pub(crate) pasts: RefCell<Pasts>,
@@ -130,6 +133,7 @@ impl Space {
             retrying: false,
             unfollowable: BTreeMap::new(),
             behind_since: None,
+            rekey_turn: None,
             letters: Letters::default(),
             pasts: RefCell::default(),
             repair: Repair::default(),

@@ -3,6 +3,8 @@
 //! Names and texts here are already made harmless (bidi controls, control
 //! characters); ids are whole.
 
+use std::collections::BTreeMap;
+
 use oplog::payload::{Attachment, ChannelKind, LatePolicy, Weight};
 use oplog::{ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, Scope, SpaceId, Timestamp, UserId};
 
@@ -324,6 +326,35 @@ pub struct OwnOp {
     pub wall: Timestamp,
     /// How far it got.
     pub delivery: Delivery,
+    /// Whether it was sent again, since the keys it was written under are of a branch that lost.
+    pub resent: bool,
+}
+
+/// An own act that does not count: somebody of higher rank had changed things at the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoidedOp {
+    /// Which.
+    pub op: OpId,
+    /// What it would have done.
+    pub kind: &'static str,
+    /// Whom or what it is about: a name.
+    pub about: String,
+    /// The rule that makes it void.
+    pub rule: &'static str,
+    /// The same in words.
+    pub why: String,
+}
+
+/// What became of a branch of the group's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Branch {
+    /// The members' keys go on from here.
+    Counts,
+    /// They go on from elsewhere; what was written here was sent again under those keys.
+    Lost {
+        /// The commit that won over this branch, where it forked; `None` where none stands there.
+        to: Option<OpId>,
+    },
 }
 
 /// The health report.
@@ -335,6 +366,8 @@ pub struct Status {
     pub relays: Vec<RelayStatus>,
     /// Spaces.
     pub spaces: Vec<SpaceStatus>,
+    /// Own acts that are void and were not done again, by Space.
+    pub voided: BTreeMap<SpaceId, Vec<VoidedOp>>,
     /// Spaces we asked to be let into.
     pub joins: Vec<JoinStatus>,
     /// What was found damaged since the last start and what became of it, in words.

@@ -118,6 +118,19 @@ pub(crate) struct LeaveArgs {
     pub(crate) yes: bool,
 }
 
+/// Doing again what does not count.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "`decent status` lists what of yours does not count, and why.\n\nExamples:\n  decent reapply 1f2e3d4c"
+)]
+pub(crate) struct ReapplyArgs {
+    /// Where.
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// The op, by id.
+    pub(crate) op: String,
+}
+
 /// A role by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {

@@ -4,7 +4,9 @@ use std::io::{self, BufRead, IsTerminal};
 
 use super::{Context, ask, lookup, write};
 use crate::api::{ChannelKind, Command, Handle, MemberView, PurgeFrom, Scope, SpaceId};
-use crate::args::{LeaveArgs, MuteArgs, RemoveArgs, RoleArgs, UnmuteArgs, Where, WhoArgs};
+use crate::args::{
+    LeaveArgs, MuteArgs, ReapplyArgs, RemoveArgs, RoleArgs, UnmuteArgs, Where, WhoArgs,
+};
 use crate::duration;
 use crate::error::CliError;
 use crate::output::Output;
@@ -195,6 +197,23 @@ pub(super) async fn rekey(
     let command = Command::UpdateKeys { space: space.id };
     write(handle, context, "rekey", space.id, command, |_| {
         format!("this device has new keys in {}", space.name)
+    })
+    .await
+}
+
+pub(super) async fn reapply(
+    handle: &Handle,
+    args: &ReapplyArgs,
+    context: &Context,
+) -> Result<Output, CliError> {
+    let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
+    let op = crate::audit::op(handle, space, &args.op).await?;
+    let command = Command::Reapply { space, op };
+    write(handle, context, "reapply", space, command, |again| {
+        format!(
+            "done again as [{}]",
+            again.map_or_else(String::new, |op| op.short())
+        )
     })
     .await
 }

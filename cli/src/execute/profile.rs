@@ -24,6 +24,8 @@ pub(super) async fn sync(handle: &Handle, context: &Context) -> Result<Output, C
         ));
     }
     let began = Instant::now();
+    let mut outside = handle.query(LiveNode::spaces).await?;
+    outside.retain(waits);
     let bar = Bar::spinner("asking the relays", context.bars);
     let synced = tokio::time::timeout(context.timeout, handle.command(Command::Sync));
     let answer = synced.await.map_err(|_late| CliError::TimedOut {
@@ -38,9 +40,10 @@ pub(super) async fn sync(handle: &Handle, context: &Context) -> Result<Output, C
         return Err(CliError::Unexpected);
     };
     drop(bar);
-    let waiting = let_in(handle, context, began).await?;
-    if !waiting.came_in.is_empty() {
-        // with the keys comes what was written meanwhile
+    let waiting = let_in(handle, context, began, outside).await?;
+    let had_turns = turns(handle, context, began).await?;
+    if had_turns || !waiting.came_in.is_empty() {
+        // with the keys comes what was written meanwhile, and what we did has to go out
         let left = context.timeout.saturating_sub(began.elapsed());
         let again = tokio::time::timeout(left, handle.command(Command::Sync)).await;
         if let Ok(Ok(Answer::Synced {
@@ -62,6 +65,23 @@ pub(super) async fn sync(handle: &Handle, context: &Context) -> Result<Output, C
     })
 }
 
+/// Waits for the turn of this device to let others in and out: where all come for a moment only,
+/// nobody else would. Returns whether there was anything to do.
+async fn turns(handle: &Handle, context: &Context, began: Instant) -> Result<bool, CliError> {
+    if !handle.query(LiveNode::has_turns).await? {
+        return Ok(false);
+    }
+    let _bar = Bar::spinner("changing keys for who came or went", context.bars);
+    let mut looks = Looks::until(handle, context.timeout.saturating_sub(began.elapsed()));
+    while handle.query(LiveNode::has_turns).await? && looks.again().await {}
+    Ok(true)
+}
+
+/// Whether this device is to be let into a Space (again).
+const fn waits(space: &SpaceSummary) -> bool {
+    matches!(space.membership, Membership::Waiting(_))
+}
+
 /// What waiting to be let in came to.
 struct LetIn {
     came_in: Vec<SpaceSummary>,
@@ -70,14 +90,12 @@ struct LetIn {
 
 /// Waits while this device has not been let into some Space and a relay could bring the
 /// answer. Who came back from a backup is let in by a program of another member.
-async fn let_in(handle: &Handle, context: &Context, began: Instant) -> Result<LetIn, CliError> {
-    let waits = |space: &SpaceSummary| matches!(space.membership, Membership::Waiting(_));
-    let first: Vec<_> = handle
-        .query(LiveNode::spaces)
-        .await?
-        .into_iter()
-        .filter(waits)
-        .collect();
+async fn let_in(
+    handle: &Handle,
+    context: &Context,
+    began: Instant,
+    first: Vec<SpaceSummary>,
+) -> Result<LetIn, CliError> {
     let left = context.timeout.saturating_sub(began.elapsed());
     let names: Vec<_> = first.iter().map(|s| clean::line(&s.name)).collect();
     let _bar = (!first.is_empty()).then(|| {

@@ -9,6 +9,7 @@ use super::text::kind;
 use crate::api::{
     ChannelView, DamagedOp, InviteView, JoinRequestView, JoinStatus, Me, MemberView, Membership,
     Notice, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, ThreadSummary,
+    VoidedOp,
 };
 use crate::output::{Done, NewInvite, Output};
 
@@ -57,6 +58,8 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
                         .flatten()
                         .map(|op| own_op(space.summary.id, op)),
                 );
+                let voided = status.voided.get(&space.summary.id).into_iter().flatten();
+                rows.extend(voided.map(|op| self::voided(space.summary.id, op)));
                 let damaged = page.damaged.get(&space.summary.id).into_iter().flatten();
                 rows.extend(damaged.map(|op| self::damaged("damaged", space.summary.id, op)));
             }
@@ -304,6 +307,13 @@ fn space_status(status: &SpaceStatus) -> Value {
     Value::Object(row)
 }
 
+fn voided(space: SpaceId, op: &VoidedOp) -> Value {
+    json!({
+        "type": "voided", "space": space.to_string(), "op": op.op.to_string(), "kind": op.kind,
+        "about": op.about, "rule": op.rule, "why": op.why,
+    })
+}
+
 fn join(join: &JoinStatus) -> Value {
     json!({
         "type": "join", "space": join.space.to_string(), "name": join.name,
@@ -317,7 +327,7 @@ fn own_op(space: SpaceId, own: &OwnOp) -> Value {
     json!({
         "type": "own-op", "space": space.to_string(), "op": own.op.to_string(),
         "kind": own.kind, "wall_ms": own.wall.as_ms(), "delivery": delivery,
-        "delivery_count": count,
+        "delivery_count": count, "resent": own.resent,
     })
 }
 

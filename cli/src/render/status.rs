@@ -6,7 +6,7 @@ use super::state::{delivery_tone, delivery_words};
 use super::table::{self, Cell};
 use super::text::membership;
 use super::time;
-use crate::api::{JoinStatus, RelayStatus, SpaceStatus};
+use crate::api::{JoinStatus, Membership, RelayStatus, SpaceStatus};
 use crate::output::StatusPage;
 
 /// Damaged ops that are named one by one.
@@ -42,9 +42,32 @@ pub(super) fn page(page: &StatusPage, look: Look) -> String {
                     Cell::new(Tone::Faint, time::minute(op.wall)),
                     Cell::plain(op.kind),
                     Cell::new(delivery_tone(op.delivery), delivery_words(op.delivery)),
+                    Cell::new(
+                        Tone::Faint,
+                        if op.resent {
+                            "sent again: keys had forked"
+                        } else {
+                            ""
+                        },
+                    ),
                 ]
             })
             .collect();
+        let voided = status.voided.get(&space.summary.id).into_iter().flatten();
+        for op in voided {
+            let line = format!(
+                "    your {} of {} does not count (rule {}): {}",
+                op.kind,
+                clean::line(&op.about),
+                op.rule,
+                clean::line(&op.why)
+            );
+            out.push_str(&look.paint(Tone::Warn, &line));
+            out.push_str(&format!(
+                "\n      `decent reapply {}` does it again\n",
+                op.op.short()
+            ));
+        }
         let damaged = page.damaged.get(&space.summary.id);
         if let Some(damaged) = damaged.filter(|damaged| !damaged.is_empty()) {
             let line = format!(
@@ -169,13 +192,14 @@ fn one(space: &SpaceStatus, look: Look) -> String {
             ),
         );
     }
-    if space.unopened > 0 {
+    let inside = !matches!(summary.membership, Membership::Removed(_));
+    if space.unopened > 0 && inside {
         warn(
             Tone::Warn,
             format!("{} waiting for a key", counted(space.unopened, "envelope")),
         );
     }
-    if space.reconcile > 0 {
+    if space.reconcile > 0 && inside {
         warn(
             Tone::Warn,
             format!(

@@ -234,6 +234,7 @@ fn the_health_report_names_what_needs_attention() {
         kind: "Post",
         wall: samples::at(u64::from(n)),
         delivery,
+        resent: n == 2,
     };
     let output = Output::Status(Box::new(StatusPage {
         status: samples::status(),
@@ -271,11 +272,13 @@ fn the_health_report_names_what_needs_attention() {
         1 device to bring into or out of the group
         goes on with keys that are not on this device: it asks the members for them
         uses a feature that this version does not know: update needed
+        your ban of John does not count (rule A9): Alice took the right away
+          `decent reapply 0b0b0b0b` does it again
         damaged on this disk, 1 op:
           0404040404040404040404040404040404040404040404040404040404040404
         what you wrote, newest first:
           03030303  2025-11-22 18:03  Post  saved
-          02020202  2025-11-22 18:02  Post  on 2 relays
+          02020202  2025-11-22 18:02  Post  on 2 relays  sent again: keys had forked
           01010101  2025-11-22 18:01  Post  seen by 2
       04040404  Band    waiting to be let in               since 2025-11-22 18:05
       05050505  Bakers  asking to join, on no relay yet    since 2025-11-22 18:05
@@ -288,9 +291,10 @@ fn the_health_report_names_what_needs_attention() {
     {"address":"/ip4/192.0.2.7/tcp/4001/p2p/12D3KooWA","connected":true,"error":null,"type":"relay"}
     {"address":"/ip4/192.0.2.8/tcp/4001/p2p/12D3KooWB","connected":false,"error":"connection refused","type":"relay"}
     {"behind":true,"channels":1,"control_ops":34,"epoch":"e1…","epoch_number":4,"forks":["e2…"],"held":1,"id":"01…","lost":2,"members":3,"name":"Allotment","queued":3,"reconcile":1,"removal":null,"standing":"member","state_hash":"5a…","type":"space-status","unopened":2,"update_needed":true,"weight":100}
-    {"delivery":"saved","delivery_count":0,"kind":"Post","op":"03…","space":"01…","type":"own-op","wall_ms":1763834580000}
-    {"delivery":"on-relay","delivery_count":2,"kind":"Post","op":"02…","space":"01…","type":"own-op","wall_ms":1763834520000}
-    {"delivery":"seen","delivery_count":2,"kind":"Post","op":"01…","space":"01…","type":"own-op","wall_ms":1763834460000}
+    {"delivery":"saved","delivery_count":0,"kind":"Post","op":"03…","resent":false,"space":"01…","type":"own-op","wall_ms":1763834580000}
+    {"delivery":"on-relay","delivery_count":2,"kind":"Post","op":"02…","resent":true,"space":"01…","type":"own-op","wall_ms":1763834520000}
+    {"delivery":"seen","delivery_count":2,"kind":"Post","op":"01…","resent":false,"space":"01…","type":"own-op","wall_ms":1763834460000}
+    {"about":"John","kind":"ban","op":"0b…","rule":"A9","space":"01…","type":"voided","why":"Alice took the right away"}
     {"channel":null,"device":"d1…","op":"04…","plane":"control","seq":7,"space":"01…","type":"damaged"}
     {"asked_ms":1763834700000,"failed":null,"name":"Band","relays":1,"space":"04…","type":"join"}
     {"asked_ms":1763834700000,"failed":null,"name":"Bakers","relays":0,"space":"05…","type":"join"}

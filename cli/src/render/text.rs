@@ -154,8 +154,8 @@ fn still_waiting(wait: &WaitingFor) -> String {
         (several, more) => format!("one of {} and {more} more has", several.join(", ")),
     };
     format!(
-        "{name} has not let this device in yet: {by} to be online, with a program that is running \
-         (`decent read --follow`); then `decent sync` again"
+        "{name} has not let this device in yet: {by} to be online (`decent sync` is enough); then \
+         `decent sync` again"
     )
 }
 

@@ -74,3 +74,26 @@ fn a_restored_device_is_let_in_and_reads_what_was_written_meanwhile() {
     });
     online.end();
 }
+
+#[test]
+fn a_restored_device_is_let_in_where_all_come_for_a_moment_only() {
+    let world = World::new();
+    let relay = Relay::start(&world);
+    let alice = world.founder("Alice", &relay);
+    let bob = world.person("Bob");
+    let mut online = alice.shell();
+    bob.ok(&["join", &text(&online.ask("invite create")[0]["link"])]);
+    online.end();
+    let (backup, phrase) = (world.path("bob.backup"), world.path("phrase"));
+    bob.ok(&["backup", backup.to_str().unwrap()]);
+    fs::write(&phrase, &bob.phrase).unwrap();
+    fs::remove_dir_all(&bob.profile).unwrap();
+    let (backup, phrase) = (backup.to_str().unwrap(), phrase.to_str().unwrap());
+    let back = world.nobody("Bob again");
+    back.ok(&["restore", backup, "--phrase-file", phrase]);
+    back.ok(&["sync", "--timeout", "1s"]);
+    alice.ok(&["sync", "--timeout", "60s"]);
+    let synced = back.ok(&["sync", "--timeout", "60s"]);
+    assert_eq!(synced[0]["let_in"].as_array().map(Vec::len), Some(1));
+    back.ok(&["post", "I am back"]);
+}

@@ -150,7 +150,7 @@ impl Space {
 }
 
 /// Returns what an op writes in the fold.
-fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key> {
+pub(crate) fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key> {
     let both = |user| vec![Key::Member(user), Key::Role(user)];
     match payload {
         Payload::Genesis(_) => both(header.user),

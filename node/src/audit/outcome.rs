@@ -2,9 +2,10 @@
 
 use fold::content::{PostState, Verdict};
 use oplog::store::{Store, StoreError};
-use oplog::{AcceptedOp, DeviceId, Hlc, OpId, Timestamp, UserId};
+use oplog::{AcceptedOp, DeviceId, EpochId, Hlc, Kind, OpId, Timestamp, UserId};
 
 use crate::space::Space;
+use crate::view::Branch;
 
 /// What became of an accepted op.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Outcome {
     pub why: String,
     /// The ops that decided.
     pub deciding: Vec<OpId>,
+    /// Of a commit that is effective: whether the group's keys go on from it.
+    pub branch: Option<Branch>,
 }
 
 /// State, rule, words, deciding ops.
@@ -45,14 +48,24 @@ impl Space {
         op: &AcceptedOp,
     ) -> Result<Outcome, StoreError> {
         let h = op.header();
-        let (state, rule, why, deciding) = if h.is_control() {
+        let (state, rule, mut why, mut deciding) = if h.is_control() {
             self.control_finding(&op.id())
         } else {
             self.content_finding(store, op)?
         };
+        let commits = h.kind() == Some(Kind::Commit) && rule.is_none();
+        let epoch = EpochId::of_commit(&op.id());
+        let branch = commits.then(|| self.branch_of(&epoch));
+        if let Some(Branch::Lost { to }) = branch {
+            why = "it counts, but its keys are of a branch that members left".to_owned();
+            if let Some(to) = to {
+                why.push_str(&format!(": they went on from {} instead", self.deed(&to)));
+                deciding.push(to);
+            }
+        }
         Ok(Outcome {
             op: op.id(),
-            kind: h.kind().map_or("unknown", oplog::Kind::name),
+            kind: h.kind().map_or("unknown", Kind::name),
             author: h.user,
             author_name: self.person(&h.user),
             device: h.device,
@@ -62,6 +75,7 @@ impl Space {
             rule,
             why,
             deciding,
+            branch,
         })
     }
 
@@ -159,7 +173,7 @@ impl Space {
             return format!("op {}", op.short());
         };
         let h = node.op.header();
-        let kind = h.kind().map_or("op", oplog::Kind::name);
+        let kind = h.kind().map_or("op", Kind::name);
         format!("{}'s {kind} {}", self.person(&h.user), op.short())
     }
 }

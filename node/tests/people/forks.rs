@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use node::view::Notice;
+use node::view::{Branch, Notice};
 use node::{Answer, Command};
 use oplog::EpochId;
+use oplog::payload::Weight;
 
 use crate::scene::{ALICE, BOB, JOHN, Scene, invite, join, scene};
 use crate::world::World;
 
+const DAY: u64 = 86_400_000;
 const CAROL: usize = 3;
 const DAVE: usize = 4;
 
@@ -32,7 +34,7 @@ fn five() -> Scene {
     let role = Command::SetRole {
         space,
         user: world.people[BOB].node.me().user,
-        weight: oplog::payload::Weight::ADMIN,
+        weight: Weight::ADMIN,
         reason: String::new(),
     };
     world.command(ALICE, role).unwrap();
@@ -118,6 +120,28 @@ fn two_commits_at_once_end_in_one_epoch() {
         let told = notices.iter().any(|n| matches!(n, Notice::Fork { .. }));
         assert!(told, "{who} was told");
         assert_eq!(scene.texts(who), ["under my own keys", "under my own keys"]);
+    }
+    // Whose branch lost is told so: by the audit, and beside what was sent again.
+    let space = scene.space;
+    for who in everybody {
+        let log = scene.world.people[who].node.audit_log(space, 100).unwrap();
+        let lost: Vec<_> = log
+            .iter()
+            .filter_map(|o| match o.branch {
+                Some(Branch::Lost { to }) => Some((o.author_name.clone(), to)),
+                _ => None,
+            })
+            .collect();
+        let [(loser, Some(to))] = &lost[..] else {
+            panic!("{lost:?}");
+        };
+        let winner = log.iter().find(|o| o.op == *to).unwrap();
+        assert_eq!(winner.branch, Some(Branch::Counts));
+        assert_ne!(&winner.author_name, loser);
+        let me = scene.world.people[who].node.me().name;
+        let own = scene.world.people[who].node.own_ops(space, 100).unwrap();
+        let resent = own.iter().filter(|op| op.resent).count();
+        assert_eq!(resent, usize::from(&me == loser), "{me}");
     }
     // The group goes on: keys change, people come and go.
     scene.world.sleep(7 * 3_600_000);
@@ -323,6 +347,56 @@ fn a_device_whose_group_state_is_gone_is_added_again_by_itself() {
     scene.assert_converged(&[ALICE, BOB, JOHN]);
 }
 
+#[test]
+fn who_acted_without_a_right_that_was_gone_is_offered_to_do_it_again() {
+    let mut scene = scene();
+    let space = scene.space;
+    let user = |scene: &Scene, who: usize| scene.world.people[who].node.me().user;
+    let (bob, john) = (user(&scene, BOB), user(&scene, JOHN));
+    let role = |weight| Command::SetRole {
+        space,
+        user: bob,
+        weight,
+        reason: String::new(),
+    };
+    scene.world.disconnect(BOB);
+    scene.world.command(ALICE, role(Weight::MEMBER)).unwrap();
+    scene.kick(BOB, JOHN);
+    scene.world.connect(BOB);
+    scene.world.pass(120_000);
+    let voided = |scene: &Scene| scene.world.people[BOB].node.voided(space).unwrap();
+    let offered = voided(&scene);
+    assert_eq!(offered.len(), 1, "{offered:?}");
+    assert_eq!((offered[0].kind, &offered[0].about[..]), ("kick", "John"));
+    assert!(
+        scene.world.people[ALICE]
+            .node
+            .voided(space)
+            .unwrap()
+            .is_empty()
+    );
+    let op = offered[0].op;
+    let again = Command::Reapply { space, op };
+    // Still without the right to.
+    assert!(scene.world.command(BOB, again.clone()).is_err());
+    // Somebody else's is not theirs to repeat.
+    assert!(scene.world.command(ALICE, again.clone()).is_err());
+    scene.world.command(ALICE, role(Weight::ADMIN)).unwrap();
+    scene.world.pass(20_000);
+    let Answer::Op(done) = scene.world.command(BOB, again).unwrap() else {
+        panic!("no op");
+    };
+    scene.world.pass(60_000);
+    assert!(voided(&scene).is_empty());
+    // What counts is not done twice.
+    let twice = Command::Reapply { space, op: done };
+    assert!(scene.world.command(BOB, twice).is_err());
+    let members = scene.world.people[ALICE].node.members(space).unwrap();
+    let gone = members.iter().find(|m| m.user == john).unwrap();
+    assert_eq!(gone.weight, None);
+    scene.assert_converged(&[ALICE, BOB]);
+}
+
 /// Bob let Carol in on a branch that lost, and is gone. Nobody but Alice can tell her, who never had
 /// keys of the time before the branches parted.
 #[test]
@@ -368,4 +442,44 @@ fn four() -> Scene {
         general,
         forum,
     }
+}
+
+#[test]
+fn devices_that_are_online_renew_their_keys_about_once_a_week() {
+    let mut scene = scene();
+    let space = scene.space;
+    let commits = |scene: &Scene| {
+        let log = scene.world.people[ALICE]
+            .node
+            .audit_log(space, 1_000)
+            .unwrap();
+        let commits = log.into_iter().filter(|o| o.kind == "commit");
+        commits.collect::<Vec<_>>()
+    };
+    let before = commits(&scene).len();
+    scene.world.disconnect(JOHN);
+    for _ in 0..4 {
+        scene.world.sleep(DAY);
+        scene.world.pass(60_000);
+    }
+    assert_eq!(commits(&scene).len(), before, "not before five days");
+    for _ in 0..6 {
+        scene.world.sleep(DAY);
+        scene.world.pass(120_000);
+    }
+    // Each once, and nobody at the same time as another.
+    let names = |scene: &Scene, since: usize| {
+        let mut all = commits(scene);
+        all.truncate(all.len() - since);
+        assert!(all.iter().all(|o| o.branch == Some(Branch::Counts)));
+        let mut names: Vec<String> = all.into_iter().map(|o| o.author_name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&scene, before), ["Alice", "Bob"]);
+    // Who comes back after a longer time catches up first, and then has new keys soon.
+    scene.world.connect(JOHN);
+    scene.world.pass(180_000);
+    assert_eq!(names(&scene, before), ["Alice", "Bob", "John"]);
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
 }
