@@ -1,12 +1,13 @@
 //! One Space on this device: its log, its fold, its place in the group, its tags.
 
 use std::cell::RefCell;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fold::{AuthorityFold, AuthorityView};
 use minicbor::{Decode, Encode};
-use mls::{EpochKeys, TopicKey};
+use mls::{EpochKeys, TopicKey, stored};
 use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
@@ -391,6 +392,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let mut space = Space::new(no, row.id, log, authority);
         space.tip = row.tip;
         space.keys = load_keys(&self.store, &row.id)?;
+        // Damage may have taken the rows that tell which epochs this device was in.
+        for id in space.authority.epochs().iter().map(|record| record.id) {
+            if let Entry::Vacant(entry) = space.keys.entry(id)
+                && let Some(root) = stored::load_root(&self.store, &row.id, &id)
+            {
+                entry.insert(EpochKeys::new(&root));
+            }
+        }
         space.generations = generations;
         space.unopened = self.count_unopened(no)?;
         space.doubted = self.is_doubted(&row.id)?;
