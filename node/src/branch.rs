@@ -236,6 +236,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let epochs = s.authority.epochs();
             let next = s.keys.keys().flat_map(|epoch| epochs.children(epoch));
             let commits = next.copied().collect();
+            let tip = s.tip;
+            self.use_generation(&space, &tip);
             self.learn_epochs(&space, commits)?;
             self.stand_on_canonical(&space)?;
         }
