@@ -2,6 +2,7 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::expect_used,
+    clippy::wildcard_enum_match_arm,
     reason = "a bench may panic, and explains itself"
 )]
 
@@ -9,7 +10,8 @@
 #[path = "../tests/authority/world.rs"]
 mod world;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use fold::AuthorityFold;
 use oplog::authority::Authority;
 use world::{Do, P, World};
@@ -87,7 +89,36 @@ fn authority(c: &mut Criterion) {
             },
         );
     }
+    drop(world);
+    at_full_size(&mut group);
     group.finish();
+}
+
+/// What the design promises: 100 000 ops from scratch within a second, a late one within 20 ms.
+fn at_full_size(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let mut world = linear(100_000);
+    world.all();
+    let last = world.ids.len() - 1;
+    group.bench_function("from scratch, 100 000 linear ops", |b| {
+        b.iter(|| AuthorityFold::of(&world.dag));
+    });
+    let late = world.sign(P(0), 0, world.payload(&Do::Kick(P(2))), &[last - 1_000]);
+    group.bench_function(
+        "a kick concurrent with 1 000 of 100 000 ops, and the view",
+        |b| {
+            let mut dag = world.dag.clone();
+            dag.insert(late.clone());
+            b.iter_batched(
+                || world.fold.clone(),
+                |mut fold| {
+                    fold.admit(&dag, &late.id());
+                    let view = fold.view_all(&dag);
+                    (fold, view)
+                },
+                BatchSize::PerIteration,
+            );
+        },
+    );
 }
 
 criterion_group!(benches, authority);

@@ -11,7 +11,7 @@
 //! - An op inserted on all heads changes no verdict but its own: O(log n) on persistent maps.
 //! - An op inserted beside others costs one sweep over the bubble: everything that does not
 //!   lie in the past of the last op that every op of the bubble had seen. Module `pass` says why
-//!   that is exact.
+//!   that is exact. The one exception, a second proof against a device, costs a sweep over all.
 //! - Nothing here panics or recurses on odd graphs; acceptance is assumed, not needed.
 
 mod act;
@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use oplog::authority::{Authority, EpochRecord, Rank};
-use oplog::dag::{ControlDag, ControlNode};
+use oplog::dag::{ControlDag, ControlNode, Past};
 use oplog::payload::Weight;
 use oplog::{EpochId, OpId, Payload, UserId};
 
@@ -37,7 +37,7 @@ pub use records::{
 };
 pub use state::AuthorityView;
 
-use crate::epochs::EpochTree;
+use crate::epochs::{EpochTree, Seen, WonBy};
 use crate::explain::Verdict;
 
 /// Folds a growing control plane: the view at any frontier, and the tree of epochs.
@@ -90,16 +90,53 @@ impl AuthorityFold {
             .then(|| self.view_all(dag).verdict(op).clone())
     }
 
-    /// Returns the tip of the canonical chain, `None` before Genesis. `eligible` says which
-    /// epochs may be on it at all (K1, complaints); it must not depend on arrival.
+    /// Returns the tip of the canonical chain from the effective Seal on, `None` before Genesis.
+    /// `eligible` says which epochs may be on it at all (K1), complaints aside; it must not depend
+    /// on arrival.
     pub fn canonical_tip(
         &mut self,
         dag: &ControlDag,
         eligible: impl Fn(&EpochId) -> bool,
     ) -> Option<EpochId> {
         let all = self.view_all(dag);
-        self.epochs
-            .canonical_tip(|user| all.is_member(user), eligible)
+        let seen = Seen {
+            member: &|user| all.is_member(user),
+            eligible: &eligible,
+            complaint: &|op| all.verdict(op).is_effective(),
+        };
+        self.epochs.canonical_tip_after(self.start(&all)?, &seen)
+    }
+
+    /// Returns what decides for one commit's epoch against a sibling of it, in the view of everything
+    /// known; `None` when nothing does: they are no siblings, or the other one wins.
+    #[must_use]
+    pub fn won_by(
+        &self,
+        all: &AuthorityView,
+        winner: &EpochId,
+        loser: &EpochId,
+        eligible: impl Fn(&EpochId) -> bool,
+    ) -> Option<WonBy> {
+        let sealed = |epoch: &EpochId| {
+            all.seal()
+                .is_some_and(|(seal, _)| self.epochs.is_ancestor(epoch, seal))
+        };
+        if sealed(winner) != sealed(loser) {
+            return sealed(winner).then_some(WonBy::Seal);
+        }
+        let seen = Seen {
+            member: &|user| all.is_member(user),
+            eligible: &eligible,
+            complaint: &|op| all.verdict(op).is_effective(),
+        };
+        self.epochs.won_by(winner, loser, &seen)
+    }
+
+    /// Returns where the search begins: at the epoch of the effective Seal, or at the first.
+    fn start<'a>(&'a self, view: &'a AuthorityView) -> Option<&'a EpochId> {
+        view.seal()
+            .map(|(epoch, _)| epoch)
+            .or(self.epochs.genesis())
     }
 
     /// Returns the epochs.
@@ -149,7 +186,11 @@ impl AuthorityFold {
         let past = dag.past_of(&frontier);
         let acts = self.acts.values();
         let acts = acts.filter(|act| frontier.contains(&act.id) || dag.in_past(&act.id, &past));
-        apply::fold_onto(dag, &self.empty, acts.cloned().collect(), frontier)
+        let at = apply::Place {
+            dag,
+            epochs: &self.epochs,
+        };
+        apply::fold_onto(&at, &self.empty, acts.cloned().collect(), frontier)
     }
 
     /// Takes every op of the graph that was not admitted yet.
@@ -176,7 +217,16 @@ impl AuthorityFold {
         };
         let act = Arc::new(Act::judge(node, payload, &at, invite_rank));
         self.acts.insert(id, act.clone());
-        let view = apply::fold_onto(dag, &at, vec![act], vec![id]);
+        let acts = vec![act];
+        let view = if apply::changes_nothing_before(&at, &acts) {
+            let place = apply::Place {
+                dag,
+                epochs: &self.epochs,
+            };
+            apply::fold_onto(&place, &at, acts, vec![id])
+        } else {
+            self.recompute(dag, &[id])
+        };
         self.remember(id, Arc::new(view));
     }
 
@@ -190,6 +240,10 @@ impl AuthorityFold {
                 let weight = at.weight(&node.op.header().user);
                 self.epochs
                     .branch(&node.op, commit, weight.unwrap_or(Weight::new(0)));
+            }
+            Some(Payload::CommitComplaint(complaint)) => {
+                let user = node.op.header().user;
+                self.epochs.complain(complaint.epoch, user, node.op.id());
             }
             _ => {}
         }
@@ -256,7 +310,15 @@ impl AuthorityFold {
                 open.extend(node.op.header().refs().filter_map(at));
             }
         };
-        apply::fold_onto(dag, base, bubble, frontier.to_vec())
+        if apply::changes_nothing_before(base, &bubble) {
+            let place = apply::Place {
+                dag,
+                epochs: &self.epochs,
+            };
+            apply::fold_onto(&place, base, bubble, frontier.to_vec())
+        } else {
+            self.recompute(dag, frontier)
+        }
     }
 
     fn known(&self, frontier: &[OpId]) -> Vec<OpId> {
@@ -285,6 +347,31 @@ impl Authority for AuthorityFold {
         } else {
             self.catch_up(dag);
         }
+    }
+
+    fn is_canonical(
+        &self,
+        dag: &ControlDag,
+        past: &Past,
+        view: &AuthorityView,
+        epoch: &EpochId,
+    ) -> bool {
+        let known = |epoch: &EpochId| {
+            let record = self.epochs.epoch(epoch);
+            record.is_some_and(|record| dag.in_past(&record.commit, past))
+        };
+        let Some(start) = self.start(view).filter(|_| known(epoch)) else {
+            return false;
+        };
+        let seen = Seen {
+            member: &|user| view.is_member(user),
+            eligible: &known,
+            complaint: &|op| dag.in_past(op, past) && view.verdict(op).is_effective(),
+        };
+        let tip = self.epochs.canonical_tip_after(start, &seen);
+        tip.is_some_and(|tip| {
+            self.epochs.is_ancestor(epoch, &tip) && self.epochs.is_ancestor(start, epoch)
+        })
     }
 
     fn epoch(&self, epoch: &EpochId) -> Option<&EpochRecord> {

@@ -36,12 +36,12 @@ mod threads;
 mod view;
 
 pub use index::Line;
-pub use judge::{LANE_LATE_OPS_MAX, Late, Rule, Verdict};
+pub use judge::{Late, OPEN_LATE_OPS_MAX, Rule, SCOPE_LATE_OPS_MAX, Verdict};
 pub use moderation::Tombstone;
 pub use order::OrderKey;
 pub use page::{Cursor, Include, Page};
 pub use post::{HiddenBy, PostState, PostView, Reaction, Revision};
-pub use standing::{EffectiveRemoval, Sponsorship, Standing};
+pub use standing::{Closed, EffectiveRemoval, Sponsorship, Standing};
 pub use threads::{ThreadSort, ThreadView};
 pub use view::ContentView;
 

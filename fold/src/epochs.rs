@@ -5,6 +5,8 @@
 //! by now, and of which epochs are eligible. No time and no commit bytes take part, so that
 //! nobody can grind for it.
 
+mod contest;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,11 +17,51 @@ use oplog::hash::H;
 use oplog::payload::{Commit, CommitClass, Genesis, RosterDelta, RosterEntry, Weight};
 use oplog::{AcceptedOp, Digest, EpochId, OpId, UserId};
 
+pub use contest::WonBy;
+
 /// All epochs of a Space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EpochTree {
     nodes: BTreeMap<EpochId, Node>,
     root: Option<EpochId>,
+    /// By the epoch complained about.
+    complaints: BTreeMap<EpochId, BTreeSet<(OpId, UserId)>>,
+}
+
+/// What of a tree counts for the search of a tip. Nothing here may depend on arrival.
+pub struct Seen<'a> {
+    /// Who is a member by now.
+    pub member: &'a dyn Fn(&UserId) -> bool,
+    /// Which epochs may be on the chain at all, complaints aside.
+    pub eligible: &'a dyn Fn(&EpochId) -> bool,
+    /// Which complaints count, by op.
+    pub complaint: &'a dyn Fn(&OpId) -> bool,
+}
+
+impl core::fmt::Debug for Seen<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Seen").finish_non_exhaustive()
+    }
+}
+
+/// The tree, looked at once from below.
+#[derive(Default)]
+struct Weighed {
+    authors: BTreeMap<EpochId, OrdSet<UserId>>,
+    /// Epochs that complaints take out, with all that follows them.
+    rejected: BTreeSet<EpochId>,
+}
+
+/// Most complaints that suffice against a commit which nobody follows (A3). Guess: three people who
+/// say so outweigh one, and two may err together.
+const COMPLAINTS_FEW_MAX: usize = 3;
+/// In how many epochs one person's complaint against one author counts once (A3).
+const COMPLAINT_EPOCHS: u64 = 8;
+
+/// The people of an epoch who are members by now.
+fn electorate(record: &EpochRecord, seen: &Seen<'_>) -> BTreeSet<UserId> {
+    let users = record.roster.values().map(|(user, _)| *user);
+    users.filter(|user| (seen.member)(user)).collect()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,81 +236,78 @@ impl EpochTree {
         chain.get(blind).copied()
     }
 
-    /// Returns the tip of the canonical chain: from the first epoch on, the greatest eligible child
-    /// by (support in powers of two, class, weight, support, fixed chance), until there is none.
+    /// Returns where the canonical chain leads from this epoch on, whether it is on it itself or
+    /// not; `None` for an unknown epoch: the greatest eligible child by (support in powers of two,
+    /// class, weight, support, fixed chance), until there is none.
     ///
     /// A user supports an epoch who authored an eligible commit in its subtree, belonged to the
     /// group before it, and is a member by now. So neither people added inside a branch nor people
-    /// removed since can carry it. Cost: O(1) for each epoch of the chain while nothing forks,
-    /// else once O(n log n) over everything.
+    /// removed since can carry it. Cost: O(1) for each epoch of the chain while nothing forks and
+    /// nobody complains, else once O(n log n) over everything.
     #[must_use]
-    pub fn canonical_tip(
-        &self,
-        member: impl Fn(&UserId) -> bool,
-        eligible: impl Fn(&EpochId) -> bool,
-    ) -> Option<EpochId> {
-        self.canonical_tip_after(self.root.as_ref()?, member, eligible)
-    }
-
-    /// Returns where the canonical chain leads from this epoch on, whether it is on it itself or
-    /// not; `None` for an unknown epoch. Cost: as [`Self::canonical_tip`].
-    #[must_use]
-    pub fn canonical_tip_after(
-        &self,
-        start: &EpochId,
-        member: impl Fn(&UserId) -> bool,
-        eligible: impl Fn(&EpochId) -> bool,
-    ) -> Option<EpochId> {
+    pub fn canonical_tip_after(&self, start: &EpochId, seen: &Seen<'_>) -> Option<EpochId> {
         let mut tip = self.nodes.get(start)?;
-        let mut authors: Option<BTreeMap<EpochId, OrdSet<UserId>>> = None;
+        let mut weighed: Option<Weighed> = None;
         loop {
             let kids: Vec<&Node> = tip
                 .children
                 .iter()
-                .filter(|kid| eligible(kid))
+                .filter(|kid| (seen.eligible)(kid))
                 .filter_map(|kid| self.nodes.get(kid))
                 .collect();
             tip = match kids.as_slice() {
                 [] => return Some(tip.record.id),
-                [kid] => kid,
+                [kid] if !self.complaints.contains_key(&kid.record.id) => kid,
                 kids => {
-                    let authors = authors.get_or_insert_with(|| self.authors_below(&eligible));
-                    let electorate: BTreeSet<UserId> = tip
-                        .record
-                        .roster
-                        .values()
-                        .map(|(user, _)| *user)
-                        .filter(|user| member(user))
-                        .collect();
+                    let weighed = weighed.get_or_insert_with(|| self.weigh(seen));
+                    let electorate = electorate(&tip.record, seen);
                     let key = |kid: &&&Node| {
-                        let below = authors.get(&kid.record.id);
+                        let below = weighed.authors.get(&kid.record.id);
                         let supporters = below.into_iter().flatten();
                         let support = supporters.filter(|u| electorate.contains(*u)).count();
                         kid.preference(support)
                     };
-                    kids.iter().max_by_key(key)?
+                    let standing = kids
+                        .iter()
+                        .filter(|kid| !weighed.rejected.contains(&kid.record.id));
+                    match standing.max_by_key(key) {
+                        Some(kid) => kid,
+                        None => return Some(tip.record.id),
+                    }
                 }
             };
         }
     }
 
-    /// The authors of the eligible commits in each eligible subtree.
-    fn authors_below(
-        &self,
-        eligible: impl Fn(&EpochId) -> bool,
-    ) -> BTreeMap<EpochId, OrdSet<UserId>> {
+    /// Notes a complaint about an epoch, known or not.
+    pub(crate) fn complain(&mut self, epoch: EpochId, by: UserId, op: OpId) {
+        self.complaints.entry(epoch).or_default().insert((op, by));
+    }
+
+    /// The authors of the eligible commits in each eligible subtree, and what complaints take out.
+    ///
+    /// From the deepest up: whether an epoch stands depends on its own subtree alone.
+    fn weigh(&self, seen: &Seen<'_>) -> Weighed {
         let mut deepest_first: Vec<&Node> = self
             .nodes
             .values()
-            .filter(|node| eligible(&node.record.id))
+            .filter(|node| (seen.eligible)(&node.record.id))
             .collect();
         deepest_first.sort_by_key(|node| core::cmp::Reverse(node.record.number));
-        let mut authors: BTreeMap<EpochId, OrdSet<UserId>> = BTreeMap::new();
+        let counted = self.counted_complaints(seen);
+        let mut weighed = Weighed::default();
+        let authors = &mut weighed.authors;
         for node in deepest_first {
-            let own = authors.entry(node.record.id).or_default();
-            own.insert(node.record.user);
+            let record = &node.record;
+            let own = authors.entry(record.id).or_default();
+            let complaints = counted.get(&record.id).map_or(0, BTreeSet::len);
+            if complaints > 0 && complaints >= self.complaints_borne(record, own, seen) {
+                weighed.rejected.insert(record.id);
+                continue;
+            }
+            own.insert(record.user);
             let own = own.clone();
-            if let Some(parent) = node.record.parent {
+            if let Some(parent) = record.parent {
                 let above = authors.entry(parent).or_default();
                 // The smaller into the larger: the larger keeps its shared structure.
                 let (mut large, small) = if above.len() >= own.len() {
@@ -282,7 +321,60 @@ impl EpochTree {
                 *above = large;
             }
         }
-        authors
+        weighed
+    }
+
+    /// A3: how many complaints make an epoch stand no more: as many as a few people can raise, or
+    /// as others follow it.
+    fn complaints_borne(
+        &self,
+        record: &EpochRecord,
+        below: &OrdSet<UserId>,
+        seen: &Seen<'_>,
+    ) -> usize {
+        let Some(parent) = record.parent.and_then(|parent| self.epoch(&parent)) else {
+            return usize::MAX;
+        };
+        let users: BTreeSet<UserId> = parent.roster.values().map(|(user, _)| *user).collect();
+        let few = (users.len().saturating_sub(1) / 2).clamp(1, COMPLAINTS_FEW_MAX);
+        let electorate = electorate(parent, seen);
+        let followers = below
+            .iter()
+            .filter(|user| **user != record.user && electorate.contains(*user))
+            .count();
+        few.max(followers.saturating_sub(1))
+    }
+
+    /// A3: who complains about each epoch, of those who may. Against one author a person counts once
+    /// in 8 epochs, from the lowest on.
+    fn counted_complaints(&self, seen: &Seen<'_>) -> BTreeMap<EpochId, BTreeSet<UserId>> {
+        let mut against: BTreeMap<(UserId, UserId), BTreeSet<(u64, EpochId)>> = BTreeMap::new();
+        for (epoch, complaints) in &self.complaints {
+            let Some(record) = self.epoch(epoch) else {
+                continue;
+            };
+            let Some(parent) = record.parent.and_then(|parent| self.epoch(&parent)) else {
+                continue;
+            };
+            let electorate = electorate(parent, seen);
+            for (op, by) in complaints {
+                if *by != record.user && electorate.contains(by) && (seen.complaint)(op) {
+                    let of_pair = against.entry((*by, record.user)).or_default();
+                    of_pair.insert((record.number, *epoch));
+                }
+            }
+        }
+        let mut counted: BTreeMap<EpochId, BTreeSet<UserId>> = BTreeMap::new();
+        for ((by, _), epochs) in against {
+            let mut free_from = 0;
+            for (number, epoch) in epochs {
+                if number >= free_from {
+                    counted.entry(epoch).or_default().insert(by);
+                    free_from = number.saturating_add(COMPLAINT_EPOCHS);
+                }
+            }
+        }
+        counted
     }
 
     fn insert(&mut self, record: EpochRecord, weight: Weight, jump: EpochId) {

@@ -57,6 +57,31 @@ pub enum VoidReason {
         /// The departure or self-demotion.
         by: OpId,
     },
+    /// A1. Its author revoked the device it comes from, without having seen it.
+    DeviceRevoked {
+        /// The revocation.
+        by: OpId,
+    },
+    /// B11. Its device signed two ops for one place, and no proof of that had seen this op.
+    Frozen {
+        /// The first proof.
+        by: OpId,
+    },
+    /// B9. It seals another branch than a Seal of higher rank, or one that came before.
+    Displaced {
+        /// That Seal.
+        by: OpId,
+    },
+    /// A19. Of the admins who signed it too few still had the right.
+    NoQuorum {
+        /// What took it from them, sorted.
+        taken_by: Vec<OpId>,
+    },
+    /// A19. Its signatures were used beside it.
+    QuorumUsed {
+        /// Where.
+        by: OpId,
+    },
     /// A9. Nothing effective in its past, from above its own rank, still gave its author the
     /// authority it needed.
     NoLiveGrant {
@@ -97,6 +122,10 @@ impl VoidReason {
             Self::NotMember => "R4",
             Self::Revoked { .. } => "B4",
             Self::SelfRevoked { .. } => "A12",
+            Self::DeviceRevoked { .. } => "A1",
+            Self::Frozen { .. } => "B11",
+            Self::Displaced { .. } => "B9",
+            Self::NoQuorum { .. } | Self::QuorumUsed { .. } => "A19",
             Self::NoLiveGrant { .. } => "A9",
             Self::InviteVoid { .. } | Self::InviteRevoked { .. } | Self::InviteOverused { .. } => {
                 "A17"
@@ -110,7 +139,14 @@ impl VoidReason {
     pub fn deciding(&self) -> Vec<OpId> {
         match self {
             Self::NotMember => Vec::new(),
-            Self::Revoked { by } | Self::SelfRevoked { by } | Self::Outranked { by } => vec![*by],
+            Self::Revoked { by }
+            | Self::SelfRevoked { by }
+            | Self::DeviceRevoked { by }
+            | Self::Frozen { by }
+            | Self::Displaced { by }
+            | Self::QuorumUsed { by }
+            | Self::Outranked { by } => vec![*by],
+            Self::NoQuorum { taken_by } => taken_by.clone(),
             Self::NoLiveGrant { taken_by } => taken_by.iter().copied().collect(),
             Self::InviteVoid { invite } | Self::InviteOverused { invite } => vec![*invite],
             Self::InviteRevoked { invite, by } => vec![*by, *invite],
@@ -128,6 +164,26 @@ impl fmt::Display for VoidReason {
             }
             Self::SelfRevoked { by } => {
                 write!(f, "given up by its own author in op {}", by.short())
+            }
+            Self::DeviceRevoked { by } => {
+                write!(f, "its device was revoked by op {}", by.short())
+            }
+            Self::Frozen { by } => write!(
+                f,
+                "its device equivocates, as op {} proves without having seen it",
+                by.short()
+            ),
+            Self::Displaced { by } => {
+                write!(f, "it seals another branch than op {}", by.short())
+            }
+            Self::NoQuorum { taken_by } => {
+                f.write_str("too few of its signers kept the right to it")?;
+                taken_by
+                    .iter()
+                    .try_for_each(|by| write!(f, ", taken by op {}", by.short()))
+            }
+            Self::QuorumUsed { by } => {
+                write!(f, "its signatures were used in op {}", by.short())
             }
             Self::NoLiveGrant { taken_by: None } => f.write_str("no live grant"),
             Self::NoLiveGrant { taken_by: Some(by) } => {
@@ -163,6 +219,8 @@ pub enum Key {
     Mute(UserId, Option<ChannelId>),
     /// Whose device it is.
     Device(DeviceId),
+    /// What ended a device for good.
+    DeviceEnd(DeviceId),
     /// One field of a channel.
     Channel(ChannelId, ChannelField),
     /// The least weight for a verb in a channel.

@@ -3,9 +3,14 @@
 mod content_support;
 
 use content_support::*;
-use fold::content::{HiddenBy, LANE_LATE_OPS_MAX, Late, PostState, Rule, Verdict};
-use oplog::AcceptedOp;
+use fold::authority::RemovalKind;
+use fold::content::{
+    Closed, EffectiveRemoval, HiddenBy, Late, OPEN_LATE_OPS_MAX, PostState, Rule,
+    SCOPE_LATE_OPS_MAX, Verdict,
+};
 use oplog::payload::LatePolicy::{self, Accept, Quarantine, Reject};
+use oplog::payload::ScopeCut;
+use oplog::{AcceptedOp, ChannelId, Scope};
 
 const KICK: u8 = 0x50;
 
@@ -195,11 +200,11 @@ fn d3_the_epoch_counts_by_descent_and_never_by_number() {
 }
 
 #[test]
-fn d3_the_quota_is_512_uncovered_ops_of_a_listed_lane() {
+fn d3_the_quota_is_512_uncovered_ops_in_a_listed_scope() {
     let mut john = Author::new(1, 11);
-    let ops = lane(&mut john, LANE_LATE_OPS_MAX + 5);
-    let quota = usize::try_from(LANE_LATE_OPS_MAX).unwrap();
-    // head of the cut → first op that is refused; an open scope has no quota
+    let ops = lane(&mut john, SCOPE_LATE_OPS_MAX + 5);
+    let quota = usize::try_from(SCOPE_LATE_OPS_MAX).unwrap();
+    // head of the cut → first op that is refused; an open scope has a wider quota
     for (listed, head, first_refused) in [
         (true, None, Some(quota)),
         (true, Some(0), Some(quota + 1)),
@@ -305,6 +310,7 @@ fn d2_a_goodbye_flags_only_what_its_author_dated_after_it() {
     let after = john.post(30, "after");
     let mut fiat = Fiat::default();
     let mut leave = removal(control(KICK), Accept);
+    leave.kind = RemovalKind::Leave;
     leave.by = john.user;
     leave.hlc = hlc(20);
     fiat.remove(&john, leave);
@@ -446,4 +452,111 @@ fn a_mute_that_the_author_had_not_seen_flags() {
         PostState::MutedConcurrently { mute }
     );
     assert_eq!(replica.state(&after_it_expired), PostState::Normal);
+}
+
+#[test]
+fn the_quota_is_one_for_all_devices_of_a_person() {
+    let (mut phone, mut laptop) = (Author::new(1, 1), Author::new(1, 2));
+    let half = SCOPE_LATE_OPS_MAX / 2;
+    let mut ops = lane(&mut phone, half + 1);
+    ops.extend(lane(&mut laptop, half + 1));
+    let mut fiat = Fiat::default();
+    let listed = EffectiveRemoval {
+        cut: cut(None),
+        ..removal(control(KICK), Accept)
+    };
+    fiat.remove(&phone, listed);
+    let replica = Replica::of(&fiat, &ops);
+    // By position, then device: of the last position on each lane neither is among the first 512.
+    let refused: Vec<u64> = ops
+        .iter()
+        .filter(|op| matches!(replica.state(op), PostState::NotAccepted { .. }))
+        .map(|op| op.header().seq)
+        .collect();
+    assert_eq!(refused, vec![half, half]);
+    // What another device wrote after it had seen the removal does not count.
+    let (mut phone, mut laptop) = (Author::new(1, 3), Author::new(1, 4));
+    let unaware = lane(&mut phone, SCOPE_LATE_OPS_MAX);
+    laptop.seen.insert(control(KICK));
+    let aware = lane(&mut laptop, 300);
+    let replica = Replica::of(&fiat, unaware.iter().chain(&aware));
+    let is_late = |op: &AcceptedOp| matches!(replica.state(op), PostState::Late(_));
+    assert!(unaware.iter().all(is_late));
+    assert!(!aware.iter().any(is_late));
+}
+
+#[test]
+fn open_scopes_share_a_quota_of_their_own() {
+    let mut john = Author::new(1, 1);
+    let mut ops = lane(&mut john, OPEN_LATE_OPS_MAX - 1);
+    for at in 0..3 {
+        ops.push(john.write(5_000 + at, OTHER, &[], &post(None, None, "elsewhere", &[])));
+    }
+    let mut fiat = Fiat::default();
+    fiat.remove(&john, removal(control(KICK), Reject));
+    let replica = Replica::of(&fiat, &ops);
+    let refused: Vec<(u64, ChannelId)> = ops
+        .iter()
+        .filter(|op| matches!(replica.state(op), PostState::NotAccepted { .. }))
+        .map(|op| (op.header().seq, op.header().scope.channel().unwrap()))
+        .collect();
+    // 2,050 in all, of which the ends of the long lane come last.
+    let last = OPEN_LATE_OPS_MAX - 2;
+    assert_eq!(refused, vec![(last - 1, CHANNEL), (last, CHANNEL)]);
+}
+
+#[test]
+fn what_a_seal_closes_without_naming_is_refused_for_good() {
+    let mut john = Author::new(1, 1);
+    let ops = lane(&mut john, 6);
+    let closing = |head: u64, scope: ChannelId| Closed {
+        seal: control(9),
+        cut: vec![ScopeCut {
+            scope: Scope::Channel(scope),
+            heads: vec![head_of(&ops[usize::try_from(head).unwrap()])],
+        }],
+    };
+    let mut kick = removal(control(KICK), Accept);
+    kick.cut = cut(Some(&ops[1]));
+    let states = |removals: &[EffectiveRemoval]| {
+        let mut fiat = Fiat::default();
+        for r in removals {
+            fiat.remove(&john, r.clone());
+        }
+        let replica = Replica::of(&fiat, &ops);
+        ops.iter().map(|op| replica.state(op)).collect::<Vec<_>>()
+    };
+    let gone = refused(Rule::Closed, 9);
+    kick.closure = Some(closing(3, CHANNEL));
+    let closed = states(&[kick.clone()]);
+    assert!(closed[..4].iter().all(|s| *s == PostState::Normal));
+    assert!(closed[4..].iter().all(|s| *s == gone));
+    // A later removal whose cut goes further does not open it again, nor does an attest.
+    let mut ban = removal(control(2), Accept);
+    ban.cut = cut(Some(&ops[5]));
+    kick.cut = cut(Some(&ops[5]));
+    let reopened = states(&[kick.clone(), ban]);
+    assert!(reopened[4..].iter().all(|s| *s == gone));
+    // In another scope it says nothing.
+    kick.closure = Some(closing(3, OTHER));
+    assert!(states(&[kick]).iter().all(|s| *s == PostState::Normal));
+}
+
+#[test]
+fn a_revoked_device_is_late_and_its_sibling_is_not() {
+    let (mut phone, mut laptop) = (Author::new(1, 1), Author::new(1, 2));
+    let (mine, theirs) = (phone.post(1, "mine"), laptop.post(2, "a thief"));
+    let revoke = EffectiveRemoval {
+        kind: RemovalKind::Device,
+        device: Some(laptop.device()),
+        by: phone.user,
+        cut: cut(None),
+        ..removal(control(KICK), Reject)
+    };
+    let mut fiat = Fiat::default();
+    fiat.remove(&phone, revoke);
+    let replica = Replica::of(&fiat, [&mine, &theirs]);
+    assert_eq!(replica.state(&mine), PostState::Normal);
+    // Though the person's own act, dated later: that is a rule about leaving.
+    assert_eq!(replica.state(&theirs), refused(Rule::Policy, KICK));
 }

@@ -256,6 +256,8 @@ impl Space {
             vec![add.key_package]
         } else if let Payload::ReaddRequest(request) = payload {
             vec![request.key_package]
+        } else if let Payload::CommitComplaint(complaint) = payload {
+            vec![complaint.key_package]
         } else {
             Vec::new()
         };

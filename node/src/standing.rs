@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fold::AuthorityView;
-use fold::content::{Bodies, EffectiveRemoval, Sponsorship, Standing};
+use fold::authority::RemovalKind;
+use fold::content::{Bodies, Closed, EffectiveRemoval, Sponsorship, Standing};
 use oplog::authority::{Rank, View};
 use oplog::dag::Past;
 use oplog::payload::{Verb, Weight};
 use oplog::store::{Location, Store, StoreError};
-use oplog::{AcceptedOp, DeviceId, EpochId, Header, Lane, OpId};
+use oplog::{AcceptedOp, ChannelId, DeviceId, EpochId, Header, Lane, OpId, UserId};
 
 use crate::space::Space;
 
@@ -84,7 +85,11 @@ impl Standing for SpaceStanding<'_> {
     }
 
     fn removals(&self, op: &Header) -> Vec<Arc<EffectiveRemoval>> {
-        let removals = self.space.view.removals_of(&op.user);
+        let mut removals = self.space.view.removals_of(&op.user);
+        removals.extend(self.space.view.ends_of(&op.device));
+        // The first is named where several refuse (D3).
+        let depth = |op: &OpId| self.space.log.dag().node(op).map(|node| node.depth);
+        removals.sort_by_key(|r| (depth(&r.op), r.op));
         if removals.is_empty() {
             return Vec::new();
         }
@@ -101,14 +106,21 @@ impl Standing for SpaceStanding<'_> {
                     .map_or(Rank::TOP, |standing| standing.rank);
                 Arc::new(EffectiveRemoval {
                     op: r.op,
+                    kind: r.kind,
+                    device: matches!(r.kind, RemovalKind::Device | RemovalKind::Equivocation)
+                        .then_some(op.device),
                     by: r.author,
                     hlc: r.hlc,
                     rank,
-                    cut: r.cut.to_vec(),
+                    cut: r.cut,
                     late: r.late,
                     purge: r.purge.to_vec(),
                     reason: r.reason.to_owned(),
                     first_epoch: self.first_epoch(&r.op),
+                    closure: r.closure.map(|(seal, cut)| Closed {
+                        seal,
+                        cut: cut.to_vec(),
+                    }),
                 })
             })
             .collect()
@@ -160,6 +172,20 @@ impl Standing for SpaceStanding<'_> {
 
     fn saw(&self, op: &Header, control: &OpId) -> bool {
         self.space.log.dag().in_past(control, &self.past(op))
+    }
+
+    fn devices(&self, user: &UserId) -> Vec<DeviceId> {
+        let devices = self.space.view.devices();
+        let theirs = devices.filter(|device| device.user == *user);
+        theirs.map(|device| device.device).collect()
+    }
+
+    fn channels(&self) -> Vec<ChannelId> {
+        self.space
+            .view
+            .channels()
+            .map(|channel| channel.id)
+            .collect()
     }
 
     fn descends(&self, epoch: &EpochId, ancestor: &EpochId) -> bool {

@@ -12,7 +12,9 @@ mod commit;
 mod content;
 mod control;
 mod error;
+mod finality;
 mod permission;
+mod quorum;
 mod records;
 mod rule;
 
@@ -87,6 +89,8 @@ pub(crate) struct Judge<'a, A: Authority> {
     pub(crate) authority: &'a A,
     pub(crate) dag: &'a ControlDag,
     pub(crate) records: &'a ControlRecords,
+    /// The rank of the quorum whose act is judged, instead of the author's (A19).
+    pub(crate) quorum: Option<Rank>,
 }
 
 impl<A: Authority> Judge<'_, A> {
@@ -261,11 +265,17 @@ impl<A: Authority> Judge<'_, A> {
     }
 
     fn rank(&self) -> Option<Rank> {
+        if self.quorum.is_some() {
+            return self.quorum;
+        }
         self.view.rank(&self.op.header().user)
     }
 
     /// R6: the author outranks the target strictly, if the target is a member at all.
     fn outranks(&self, target: &UserId) -> Result<(), AcceptError> {
+        if self.quorum.is_some() && self.view.owner_removable() {
+            return Ok(());
+        }
         let higher = match (self.rank(), self.view.rank(target)) {
             (Some(own), Some(theirs)) => own > theirs,
             (own, None) => own.is_some(),
@@ -290,7 +300,7 @@ pub(crate) enum Passport {
     External,
     /// The identity key signed the op too (A1).
     Identity,
-    /// So it did, and the device is the one being certified.
+    /// So it did, and vouches for the device: one being certified, or any that revokes another.
     OwnCertificate,
 }
 

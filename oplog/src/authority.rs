@@ -7,11 +7,11 @@ use core::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::dag::ControlDag;
+use crate::dag::{ControlDag, Past};
 use crate::hlc::Hlc;
 use crate::ids::{ChannelId, DeviceId, Digest, EpochId, OpId, UserId};
 use crate::kind::Features;
-use crate::payload::{CommitClass, InviteCreate, RosterDelta, Verb, Weight};
+use crate::payload::{CommitClass, InviteCreate, RosterDelta, ScopeCut, Verb, Weight};
 
 /// How an op ranks among those it may conflict with. Greater wins; no time takes part (B4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +21,8 @@ pub struct Rank {
     /// Earlier grants are senior: smaller depth, then smaller id, then smaller user, since
     /// one MemberAdd can grant to many.
     pub seniority: Reverse<(u64, OpId, UserId)>,
-    /// 0 normally; 1 and 2 for revocations of one's own devices; −1 for admissions by an invite.
+    /// 0 normally; of a DeviceRevoke 1 by an older device of the same person and 2 with the
+    /// identity key's signature; −1 for admissions by an invite.
     pub sub: i8,
 }
 
@@ -115,8 +116,19 @@ pub trait View {
     fn features(&self) -> Features;
     /// Returns every live device of every member, with its user: who should be in the group.
     fn authorised_devices(&self) -> BTreeMap<DeviceId, UserId>;
-    /// Returns the key packages offered for a device in this past by MemberAdd, DeviceAdd or
-    /// ReaddRequest, as `H("key-package", bytes)`, and for re-adds the op that asked.
+    /// Returns every admin, owners not among them, sorted: who decides together (A19).
+    fn admins(&self) -> Vec<UserId>;
+    /// Returns whether a quorum of admins may make and remove owners.
+    fn owner_removable(&self) -> bool;
+    /// Returns the epoch of the effective Seal, `None` before there is one.
+    fn sealed_epoch(&self) -> Option<EpochId>;
+    /// Returns whether an effective Seal closed this removal.
+    fn is_closed(&self, removal: &OpId) -> bool;
+    /// Returns what an effective removal of a person or device named as seen, united with what
+    /// effective attests add, sorted; `None` for any other op. Slow: looks at everybody.
+    fn removal_cut(&self, removal: &OpId) -> Option<Vec<ScopeCut>>;
+    /// Returns the key packages offered for a device in this past by MemberAdd, DeviceAdd,
+    /// ReaddRequest or CommitComplaint, as `H("key-package", bytes)`, and for re-adds the op that asked.
     fn key_packages(&self, device: &DeviceId) -> Vec<(Digest, OpId)>;
 }
 
@@ -130,6 +142,16 @@ pub trait Authority {
 
     /// Takes note of a control op that was just inserted into the graph.
     fn admit(&mut self, dag: &ControlDag, op: &OpId);
+
+    /// Returns whether this epoch is on the canonical chain of a past, behind its effective Seal;
+    /// `view` is the fold of that past.
+    fn is_canonical(
+        &self,
+        dag: &ControlDag,
+        past: &Past,
+        view: &Self::View,
+        epoch: &EpochId,
+    ) -> bool;
 
     /// Returns an epoch that an accepted op began.
     fn epoch(&self, epoch: &EpochId) -> Option<&EpochRecord>;

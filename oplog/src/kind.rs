@@ -68,21 +68,21 @@ kinds! {
     Unmute = 14, "unmute";
     /// Adds a device of the author.
     DeviceAdd = 15, "device-add";
-    /// Revokes a device (feature [`Features::DEVICE_REVOKE`]).
+    /// Revokes a device of the author, for good.
     DeviceRevoke = 16, "device-revoke";
-    /// Admins act together (feature [`Features::QUORUM`]).
+    /// Admins act together.
     QuorumAct = 17, "quorum-act";
     /// Carries an MLS commit: begins an epoch.
     Commit = 18, "commit";
     /// Asks to be removed from and added to the group again.
     ReaddRequest = 19, "readd-request";
-    /// Says that a commit's path does not decrypt (feature [`Features::FORKS`]).
+    /// Says that a commit cannot be followed, and asks to be added again.
     CommitComplaint = 20, "commit-complaint";
-    /// Adds coverage to a removal (feature [`Features::FORKS`]).
+    /// Adds coverage to a removal.
     CutAttest = 21, "cut-attest";
-    /// Proves two ops at one place of a lane (feature [`Features::FORKS`]).
+    /// Proves two ops at one place of a lane, and freezes their device.
     EquivocationProof = 22, "equivocation-proof";
-    /// Makes the past final (feature [`Features::SEAL`]).
+    /// Makes the past final.
     Seal = 23, "seal";
     /// Opens a thread.
     ThreadCreate = 64, "thread-create";
@@ -127,10 +127,6 @@ impl Kind {
     #[must_use]
     pub const fn feature(self) -> Features {
         match self {
-            Self::DeviceRevoke => Features::DEVICE_REVOKE,
-            Self::QuorumAct => Features::QUORUM,
-            Self::CommitComplaint | Self::CutAttest | Self::EquivocationProof => Features::FORKS,
-            Self::Seal => Features::SEAL,
             Self::ReadMarker => Features::PRIVATE_LOG,
             Self::Genesis
             | Self::Merge
@@ -148,8 +144,14 @@ impl Kind {
             | Self::Mute
             | Self::Unmute
             | Self::DeviceAdd
+            | Self::DeviceRevoke
             | Self::Commit
             | Self::ReaddRequest
+            | Self::QuorumAct
+            | Self::CommitComplaint
+            | Self::CutAttest
+            | Self::EquivocationProof
+            | Self::Seal
             | Self::ThreadCreate
             | Self::ThreadUpdate
             | Self::Post
@@ -198,14 +200,6 @@ pub struct Features(u64);
 impl Features {
     /// The base.
     pub const NONE: Self = Self(0);
-    /// Revoking devices.
-    pub const DEVICE_REVOKE: Self = Self(1);
-    /// Acts of an admin quorum.
-    pub const QUORUM: Self = Self(1 << 1);
-    /// Complaints, attests and equivocation proofs.
-    pub const FORKS: Self = Self(1 << 2);
-    /// Seals.
-    pub const SEAL: Self = Self(1 << 3);
     /// Read markers in a private log.
     pub const PRIVATE_LOG: Self = Self(1 << 4);
     /// What this version implements.

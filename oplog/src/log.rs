@@ -534,6 +534,7 @@ impl<V: View> SpaceLog<V> {
             authority: &*authority,
             dag: &self.dag,
             records: &self.records,
+            quorum: None,
         };
         judge.judge(kind)?;
         self.admit(op, past, deps.back, store, authority)

@@ -315,6 +315,6 @@ impl core::ops::Deref for AcceptedOp {
 }
 
 /// What a device signs: `"decent op v1" ‖ OpId`.
-fn signed_message(id: &OpId) -> Vec<u8> {
+pub(crate) fn signed_message(id: &OpId) -> Vec<u8> {
     [b"decent op v1".as_slice(), id.as_bytes()].concat()
 }

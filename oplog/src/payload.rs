@@ -7,6 +7,7 @@
 
 mod content;
 mod control;
+mod evidence;
 mod member;
 
 pub use content::{
@@ -15,8 +16,12 @@ pub use content::{
 };
 pub use control::{
     ChannelCreate, ChannelKind, ChannelPermission, ChannelUpdate, Commit, CommitClass, CutHead,
-    History, InviteCreate, InviteRevoke, LatePolicy, Leave, Mute, PolicySet, PurgeFrom, Removal,
-    RoleSet, RosterDelta, RosterEntry, ScopeCut, Unban, Unmute, Verb,
+    DeviceRevoke, History, InviteCreate, InviteRevoke, LatePolicy, Leave, Mute, PolicySet,
+    PurgeFrom, Removal, RoleSet, RosterDelta, RosterEntry, ScopeCut, Unban, Unmute, Verb,
+};
+pub use evidence::{
+    Closure, CommitComplaint, CutAttest, EquivocationProof, QuorumAct, QuorumSigner, Seal,
+    SignedHeader, quorum_of, quorum_target,
 };
 pub use member::{
     CERT_BYTES_MAX, DeviceAdd, DeviceCert, Genesis, KEY_PACKAGE_BYTES_MAX, MEMBERS_PER_ADD_MAX,
@@ -49,8 +54,14 @@ pub enum Payload {
     Mute(Mute),
     Unmute(Unmute),
     DeviceAdd(DeviceAdd),
+    DeviceRevoke(DeviceRevoke),
     Commit(Commit),
     ReaddRequest(ReaddRequest),
+    QuorumAct(QuorumAct),
+    Seal(Seal),
+    CommitComplaint(CommitComplaint),
+    EquivocationProof(EquivocationProof),
+    CutAttest(CutAttest),
     ThreadCreate(ThreadCreate),
     ThreadUpdate(ThreadUpdate),
     Post(Post),
@@ -85,8 +96,14 @@ impl Payload {
             Self::Mute(_) => Kind::Mute,
             Self::Unmute(_) => Kind::Unmute,
             Self::DeviceAdd(_) => Kind::DeviceAdd,
+            Self::DeviceRevoke(_) => Kind::DeviceRevoke,
             Self::Commit(_) => Kind::Commit,
             Self::ReaddRequest(_) => Kind::ReaddRequest,
+            Self::QuorumAct(_) => Kind::QuorumAct,
+            Self::Seal(_) => Kind::Seal,
+            Self::CommitComplaint(_) => Kind::CommitComplaint,
+            Self::EquivocationProof(_) => Kind::EquivocationProof,
+            Self::CutAttest(_) => Kind::CutAttest,
             Self::ThreadCreate(_) => Kind::ThreadCreate,
             Self::ThreadUpdate(_) => Kind::ThreadUpdate,
             Self::Post(_) => Kind::Post,
@@ -122,8 +139,14 @@ impl Payload {
             Self::Mute(p) => codec::encode(p),
             Self::Unmute(p) => codec::encode(p),
             Self::DeviceAdd(p) => codec::encode(p),
+            Self::DeviceRevoke(p) => codec::encode(p),
             Self::Commit(p) => codec::encode(p),
             Self::ReaddRequest(p) => codec::encode(p),
+            Self::QuorumAct(p) => codec::encode(p),
+            Self::Seal(p) => codec::encode(p),
+            Self::CommitComplaint(p) => codec::encode(p),
+            Self::EquivocationProof(p) => codec::encode(p),
+            Self::CutAttest(p) => codec::encode(p),
             Self::ThreadCreate(p) => codec::encode(p),
             Self::ThreadUpdate(p) => codec::encode(p),
             Self::Post(p) => codec::encode(p),
@@ -156,8 +179,14 @@ impl Payload {
             Kind::Mute => Self::Mute(codec::decode(what, bytes)?),
             Kind::Unmute => Self::Unmute(codec::decode(what, bytes)?),
             Kind::DeviceAdd => Self::DeviceAdd(codec::decode(what, bytes)?),
+            Kind::DeviceRevoke => Self::DeviceRevoke(codec::decode(what, bytes)?),
             Kind::Commit => Self::Commit(codec::decode(what, bytes)?),
             Kind::ReaddRequest => Self::ReaddRequest(codec::decode(what, bytes)?),
+            Kind::QuorumAct => Self::QuorumAct(codec::decode(what, bytes)?),
+            Kind::Seal => Self::Seal(codec::decode(what, bytes)?),
+            Kind::CommitComplaint => Self::CommitComplaint(codec::decode(what, bytes)?),
+            Kind::EquivocationProof => Self::EquivocationProof(codec::decode(what, bytes)?),
+            Kind::CutAttest => Self::CutAttest(codec::decode(what, bytes)?),
             Kind::ThreadCreate => Self::ThreadCreate(codec::decode(what, bytes)?),
             Kind::ThreadUpdate => Self::ThreadUpdate(codec::decode(what, bytes)?),
             Kind::Post => Self::Post(codec::decode(what, bytes)?),
@@ -170,13 +199,7 @@ impl Payload {
             Kind::ModRestore => no_payload(what, bytes, Self::ModRestore)?,
             Kind::Pin => no_payload(what, bytes, Self::Pin)?,
             Kind::Unpin => no_payload(what, bytes, Self::Unpin)?,
-            Kind::DeviceRevoke
-            | Kind::QuorumAct
-            | Kind::CommitComplaint
-            | Kind::CutAttest
-            | Kind::EquivocationProof
-            | Kind::Seal
-            | Kind::ReadMarker => {
+            Kind::ReadMarker => {
                 return Err(forbidden(
                     what,
                     "this kind needs a feature that this version lacks",
@@ -200,8 +223,14 @@ impl Payload {
             Self::RoleSet(p) => p.check_limits(),
             Self::Mute(p) => p.check_limits(),
             Self::DeviceAdd(p) => p.check_limits(),
+            Self::DeviceRevoke(p) => p.check_limits(),
             Self::Commit(p) => p.check_limits(),
             Self::ReaddRequest(p) => p.check_limits(),
+            Self::QuorumAct(p) => p.check_limits(),
+            Self::Seal(p) => p.check_limits(),
+            Self::CommitComplaint(p) => p.check_limits(),
+            Self::EquivocationProof(p) => p.check_limits(),
+            Self::CutAttest(p) => p.check_limits(),
             Self::ThreadCreate(p) => p.check_limits(),
             Self::ThreadUpdate(p) => p.check_limits(),
             Self::Post(p) => p.check_limits(),

@@ -5,13 +5,15 @@
 mod world;
 
 use oplog::payload::{
-    ChannelPermission, ChannelUpdate, DeviceAdd, Edit, InviteRevoke, Leave, ModTombstone, Mute,
-    Payload, PolicySet, React, ReaddRequest, Removal, RoleSet, SpaceKind, ThreadCreate,
-    ThreadUpdate, Unban, Unmute, Verb, Weight,
+    ChannelPermission, ChannelUpdate, CutAttest, CutHead, DeviceAdd, DeviceRevoke, Edit,
+    EquivocationProof, InviteRevoke, Leave, ModTombstone, Mute, Payload, PolicySet, PurgeFrom,
+    QuorumAct, QuorumSigner, React, ReaddRequest, Removal, RoleSet, ScopeCut, SignedHeader,
+    SpaceKind, ThreadCreate, ThreadUpdate, Unban, Unmute, Verb, Weight,
 };
 use oplog::testing::{Device, TestSpace, channel_create, invite, member_add, post};
 use oplog::{
-    AcceptedOp, Authoring, ChannelId, EpochId, Features, Hlc, OpId, Rule, SignedOp, SpaceId, UserId,
+    AcceptedOp, Authoring, ChannelId, EpochId, Features, Hlc, OpId, Rule, Scope, SignedOp, SpaceId,
+    UserId,
 };
 use world::World;
 
@@ -111,6 +113,21 @@ fn device_add(device: &Device) -> Payload {
     })
 }
 
+fn revoke(device: &Device) -> Payload {
+    Payload::DeviceRevoke(DeviceRevoke {
+        device: device.id(),
+        cut: vec![],
+        late: None,
+        reason: String::new(),
+        purge: vec![],
+        compromised: false,
+        identity_sig: None,
+    })
+}
+
+/// A feature that this version lacks.
+const FUTURE: Features = Features::from_bits(1 << 9);
+
 #[test]
 fn s0_the_op_stands_on_its_own() {
     let mut w = World::new();
@@ -166,7 +183,7 @@ fn s1_what_an_op_names_is_valid_and_of_its_plane() {
 fn a18_new_kinds_need_a_feature_that_an_owner_switched_on() {
     let mut w = World::new();
     let revoke = |w: &mut World| {
-        let draft = w.space.op(&w.member, Payload::Merge).kind(16);
+        let draft = w.space.op(&w.member, Payload::Merge).kind(40);
         draft.bytes(b"from the future".to_vec()).forge()
     };
     let unknown = |w: &mut World| w.space.post(&w.member, w.chat, "?").kind(200).forge();
@@ -891,14 +908,305 @@ fn r8_devices_are_certified_once_by_their_person() {
 fn r8_a_revoked_device_never_comes_back() {
     let mut w = World::new();
     let laptop = w.space.person("member").device(1);
-    let new = w.space.person("new").device(0);
-    let lost = [laptop.id(), new.id()];
-    w.replica.authority.revoked.extend(lost);
+    w.space.op(&w.member, device_add(&laptop)).sign();
+    w.space.op(&w.member, revoke(&laptop)).sign();
+    w.catch_up();
     let op = w.space.op(&w.member, device_add(&laptop)).forge();
     w.refuses(Rule::R8, "DeviceRevoked", &op);
-    let op = member_add(&[(&new, Weight::MEMBER)], None);
+    let op = w.space.op(&w.member, revoke(&laptop)).forge();
+    w.refuses(Rule::R8, "DeviceRevoked", &op);
+    // Nor with another person's certificate, nor when its own person is admitted anew.
+    let stolen = w.space.person("new").certify(laptop.key().clone(), 9);
+    let op = member_add(&[(&stolen, Weight::MEMBER)], None);
     let op = w.space.op(&w.owner, op).forge();
     w.refuses(Rule::R8, "DeviceRevoked", &op);
+    w.space.op(&w.admin, kick(&w.member)).sign();
+    w.catch_up();
+    let op = member_add(&[(&laptop, Weight::MEMBER)], None);
+    let op = w.space.op(&w.owner, op).forge();
+    w.refuses(Rule::R8, "DeviceRevoked", &op);
+}
+
+#[test]
+fn r8_people_revoke_their_own_devices() {
+    let mut w = World::new();
+    let (member, other) = (w.member.clone(), w.second_member.clone());
+    let op = w.space.op(&member, revoke(&other)).forge();
+    w.refuses(Rule::R8, "NotOwnDevice", &op);
+    // Nobody else's rank helps, not even the owner's.
+    let op = w.space.op(&w.owner, revoke(&other)).forge();
+    w.refuses(Rule::R8, "NotOwnDevice", &op);
+    let op = w.space.op(&member, revoke(&w.space.person("x").device(0)));
+    let op = op.forge();
+    w.refuses(Rule::R8, "NotOwnDevice", &op);
+    let mut named = revoke(&member);
+    if let Payload::DeviceRevoke(revoke) = &mut named {
+        revoke.purge = vec![PurgeFrom {
+            device: other.id(),
+            scope: Scope::Channel(w.chat),
+            seq: 0,
+        }];
+    }
+    let op = w.space.op(&member, named).forge();
+    w.refuses(Rule::R8, "Payload", &op);
+    // A signature for revoking one device does not revoke another.
+    let laptop = w.space.person("member").device(1);
+    w.space.op(&member, device_add(&laptop)).sign();
+    w.catch_up();
+    let signed = w.space.op(&member, revoke(&laptop)).identity_signed();
+    let Ok(Some(Payload::DeviceRevoke(mut turned))) = signed.forge().payload() else {
+        panic!("not a revocation");
+    };
+    turned.device = member.id();
+    let op = w.space.op(&laptop, Payload::DeviceRevoke(turned)).forge();
+    w.refuses(Rule::R8, "BadProof", &op);
+    w.space.op(&member, revoke(&laptop)).sign();
+    w.catch_up();
+    // R4 from then on, for whoever has seen it.
+    let op = w.space.op(&laptop, Payload::Merge).forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
+}
+
+fn signed(op: &SignedOp) -> SignedHeader {
+    SignedHeader {
+        header: op.header_bytes().to_vec().into(),
+        sig: *op.signature(),
+    }
+}
+
+fn proof(a: &SignedOp, b: &SignedOp) -> EquivocationProof {
+    let mut both = [signed(a), signed(b)];
+    both.sort();
+    let [first, second] = both;
+    EquivocationProof {
+        first,
+        second,
+        cut: vec![],
+    }
+}
+
+#[test]
+fn r8_two_headers_for_one_place_prove_equivocation() {
+    let mut w = World::new();
+    let (guest, member) = (w.guest.clone(), w.member.clone());
+    let first = w.space.post(&member, w.chat, "one").forge();
+    let second = w.space.post(&member, w.chat, "two").forge();
+    let later = w.space.post(&member, w.chat, "three").tweak(|h| h.seq += 1);
+    let later = later.forge();
+    let elsewhere = w.space.post(&member, w.forum, "one").forge();
+    let mut abroad = TestSpace::found(2);
+    let foreign = ["x", "y"].map(|body| abroad.post(&member, w.chat, body).forge());
+    let good = proof(&first, &second);
+    let mut unsigned = good.clone();
+    unsigned.first.sig = signed(&later).sig;
+    let mut strays = good.clone();
+    strays.cut = vec![ScopeCut {
+        scope: Scope::Control,
+        heads: vec![CutHead {
+            device: guest.id(),
+            seq: 0,
+            op: first.id(),
+        }],
+    }];
+    for (bad, variant) in [
+        (proof(&first, &later), "NotEquivocation"),
+        (proof(&first, &elsewhere), "NotEquivocation"),
+        (proof(&foreign[0], &foreign[1]), "NotEquivocation"),
+        (unsigned, "NotEquivocation"),
+        (strays, "NotEquivocation"),
+        (proof(&first, &first), "Payload"),
+    ] {
+        let op = w.space.op(&guest, Payload::EquivocationProof(bad));
+        let op = op.forge();
+        w.refuses(Rule::R8, variant, &op);
+    }
+    // Any member proves it, with ops that nobody accepted; once each.
+    let proves = Payload::EquivocationProof(good);
+    w.space.op(&guest, proves.clone()).sign();
+    w.catch_up();
+    let op = w.space.op(&guest, proves.clone()).forge();
+    w.refuses(Rule::R8, "NoEffect", &op);
+    w.space.op(&w.moderator, proves).sign();
+    w.catch_up();
+    // The device is frozen for whoever has seen it: it writes no more, and is nobody's again.
+    let op = w.space.post(&member, w.chat, "still here").forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
+    let op = w.space.op(&member, Payload::Merge).forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
+    let owner = w.owner.clone();
+    let op = w.space.commit(&owner, &[], &[]).forge();
+    w.refuses(Rule::K2, "Delta", &op);
+    w.space.commit(&owner, &[], &[member.id()]).sign();
+    let fresh = w.space.person("member").device(1);
+    let add = w.space.op(&fresh, device_add(&fresh));
+    add.identity_signed().sign();
+    w.catch_up();
+}
+
+#[test]
+fn r8_an_attest_adds_to_a_removal_that_it_saw() {
+    let mut w = World::new();
+    let (moderator, member) = (w.moderator.clone(), w.member.clone());
+    let cut = |scope| {
+        vec![ScopeCut {
+            scope,
+            heads: vec![],
+        }]
+    };
+    let before = w.space.heads();
+    let removal = w.space.op(&w.admin, kick(&member)).sign().id();
+    w.catch_up();
+    let chat = Scope::Channel(w.chat);
+    let attest = |removal, cut| Payload::CutAttest(CutAttest { removal, cut });
+    let other = w.space.genesis().id();
+    for (removal, cut, variant) in [
+        (other, cut(chat), "NotRemoval"),
+        (OpId::from_bytes([7; 32]), cut(chat), "NotRemoval"),
+        (removal, vec![], "Payload"),
+        (removal, cut(Scope::Control), "Payload"),
+    ] {
+        let op = w.space.op(&moderator, attest(removal, cut)).forge();
+        w.refuses(Rule::R8, variant, &op);
+    }
+    let unseen = w.space.op(&moderator, attest(removal, cut(chat)));
+    let unseen = unseen.ctl(&before).forge();
+    w.refuses(Rule::R8, "NotRemoval", &unseen);
+    let second = w.second_member.clone();
+    let op = w.space.op(&second, attest(removal, cut(chat))).forge();
+    w.refuses(Rule::R6, "NotPermitted", &op);
+    w.space.op(&moderator, attest(removal, cut(chat))).sign();
+    w.catch_up();
+}
+
+/// Signs an action together, for this device to bring.
+fn together(space: &TestSpace, by: &Device, signers: &[&Device], action: &Payload) -> QuorumAct {
+    let mut act = QuorumAct {
+        frontier: space.heads(),
+        kind: action.kind().number(),
+        action: action.encode().into(),
+        nonce: oplog::Digest::from_bytes([5; 32]),
+        expires: Hlc::from_raw(u64::MAX),
+        signers: vec![],
+    };
+    let message = act.message(&space.id(), &by.id());
+    act.signers = signers
+        .iter()
+        .map(|device| QuorumSigner {
+            user: device.user(),
+            device: device.id(),
+            sig: device.key().sign(&message),
+        })
+        .collect();
+    act.signers.sort_by_key(|signer| signer.user);
+    act
+}
+
+#[test]
+fn r6_a_quorum_is_two_thirds_of_the_admins() {
+    let mut w = World::new();
+    let (owner, admin, member) = (w.owner.clone(), w.admin.clone(), w.member.clone());
+    let [two, three, four] = ["two", "three", "four"].map(|name| w.join(name, Weight::ADMIN));
+    let by = |w: &World, signers: &[&Device], action: &Payload| {
+        Payload::QuorumAct(together(&w.space, &member, signers, action))
+    };
+    let out = kick(&admin);
+    // The target has no vote: two of the other three.
+    let op = by(&w, &[&two, &admin], &out);
+    let op = w.space.op(&member, op).forge();
+    w.refuses(Rule::R8, "BadQuorum", &op);
+    let promote = role(&member, Weight::ADMIN);
+    let op = by(&w, &[&admin, &two, &three], &promote);
+    let op = w.space.op(&member, op).forge();
+    w.refuses(Rule::R6, "NoQuorum", &op);
+    for action in [kick(&owner), role(&owner, Weight::MEMBER)] {
+        let op = by(&w, &[&admin, &two, &three], &action);
+        let op = w.space.op(&member, op).forge();
+        w.refuses(Rule::R6, "LastOwner", &op);
+    }
+    let crown = role(&member, Weight::OWNER);
+    let op = by(&w, &[&admin, &two, &three, &four], &crown);
+    let op = w.space.op(&member, op).forge();
+    w.refuses(Rule::R6, "GrantTooHigh", &op);
+    // Anybody brings it, once.
+    let act = by(&w, &[&two, &three], &out);
+    w.space.op(&member, act.clone()).sign();
+    w.catch_up();
+    let op = w.space.op(&member, act).forge();
+    w.refuses(Rule::R8, "BadQuorum", &op);
+    let op = w.space.post(&admin, w.chat, "still here").forge();
+    w.refuses(Rule::R4, "NotMember", &op);
+    // Everybody left agrees to a new admin.
+    let op = by(&w, &[&two, &three, &four], &promote);
+    w.space.op(&member, op).sign();
+    w.catch_up();
+    assert_eq!(w.owner.user(), owner.user());
+}
+
+#[test]
+fn r8_signatures_of_a_quorum_hold_for_one_act() {
+    let mut w = World::new();
+    let member = w.member.clone();
+    let [two, three] = ["two", "three"].map(|name| w.join(name, Weight::ADMIN));
+    let out = ban(&w.guest);
+    let good = together(&w.space, &member, &[&two, &three], &out);
+    let spoil = |f: &dyn Fn(&mut QuorumAct)| {
+        let mut act = good.clone();
+        f(&mut act);
+        Payload::QuorumAct(act)
+    };
+    let other = ban(&w.second_member).encode();
+    for (bad, variant) in [
+        (spoil(&|a| a.action = other.clone().into()), "BadProof"),
+        (spoil(&|a| a.nonce = oplog::Digest::ZERO), "BadProof"),
+        (spoil(&|a| a.expires = Hlc::from_raw(1)), "BadQuorum"),
+        (
+            spoil(&|a| a.frontier = vec![OpId::from_bytes([7; 32])]),
+            "BadQuorum",
+        ),
+        (spoil(&|a| a.frontier.clear()), "Payload"),
+        (spoil(&|a| a.signers.truncate(1)), "Payload"),
+        (spoil(&|a| a.kind = 0), "Payload"),
+        (spoil(&|a| a.kind = 17), "Payload"),
+    ] {
+        let op = w.space.op(&member, bad).forge();
+        w.refuses(Rule::R8, variant, &op);
+    }
+    // Nobody else brings it.
+    let op = w
+        .space
+        .op(&w.second_member, Payload::QuorumAct(good.clone()));
+    let op = op.forge();
+    w.refuses(Rule::R8, "BadProof", &op);
+    w.space.op(&member, Payload::QuorumAct(good)).sign();
+    w.catch_up();
+}
+
+/// A1: who lost every device comes back with the identity key alone.
+#[test]
+fn r5_the_identity_key_revokes_from_a_device_that_nobody_knows() {
+    let mut w = World::new();
+    let fresh = w.space.person("member").device(7);
+    let op = w.space.op(&fresh, revoke(&w.member)).forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
+    w.space
+        .op(&fresh, revoke(&w.member))
+        .identity_signed()
+        .sign();
+    w.space
+        .op(&fresh, device_add(&fresh))
+        .identity_signed()
+        .sign();
+    w.catch_up();
+    let op = w.space.post(&w.member, w.chat, "still me").forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
+    // The group follows: a commit may take the old device out, and must not leave it in.
+    let (owner, old) = (w.owner.clone(), w.member.id());
+    let op = w.space.commit(&owner, &[], &[]).forge();
+    w.refuses(Rule::K2, "Delta", &op);
+    w.space.commit(&owner, &[&fresh], &[old]).sign();
+    w.catch_up();
+    w.space.post(&fresh, w.chat, "back").sign();
+    w.catch_up();
 }
 
 #[test]
@@ -1012,13 +1320,13 @@ fn a_verdict_is_remembered_and_can_be_reached_again() {
 fn kinds_of_an_enabled_feature_wait_and_so_does_what_builds_on_them() {
     let mut w = World::new();
     let on = Payload::PolicySet(PolicySet {
-        features: Some(Features::DEVICE_REVOKE.bits()),
+        features: Some(FUTURE.bits()),
         ..PolicySet::default()
     });
     w.space.op(&w.owner.clone(), on).sign();
     w.catch_up();
     let member = w.member.clone();
-    let revoke = w.space.op(&member, Payload::Merge).kind(16).sign();
+    let revoke = w.space.op(&member, Payload::Merge).kind(40).sign();
     let after = w.space.post(&member, w.chat, "after").sign();
     let unknown = w.space.post(&w.second_member, w.chat, "?").kind(200);
     let unknown = unknown.ctl(revoke.header().ctl.as_slice()).forge();
@@ -1032,7 +1340,7 @@ fn kinds_of_an_enabled_feature_wait_and_so_does_what_builds_on_them() {
     assert!(waits(w.replica.deliver(&after)));
     assert!(waits(w.replica.deliver(&unknown)));
     assert_eq!(w.replica.log.waiting_len(), 3);
-    assert_eq!(w.replica.log.awaited_features(), Features::DEVICE_REVOKE);
+    assert_eq!(w.replica.log.awaited_features(), FUTURE);
     w.replica.commit();
     let records = w.replica.store.records(&w.space.id()).len();
     let resumed = w.replica.restart();

@@ -6,10 +6,11 @@ mod world;
 
 use oplog::authority::Authority;
 use oplog::payload::{
-    Commit, CommitClass, DeviceAdd, Leave, Payload, ReaddRequest, Removal, RosterEntry, Weight,
+    Closure, Commit, CommitClass, CommitComplaint, CutAttest, CutHead, DeviceAdd, Leave, Payload,
+    ReaddRequest, Removal, RosterEntry, ScopeCut, Seal, Weight,
 };
 use oplog::testing::Device;
-use oplog::{Digest, EpochId, Rule, SignedOp};
+use oplog::{Digest, EpochId, OpId, Rule, Scope, SignedOp};
 use world::World;
 
 const HOUR: u64 = 3_600_000;
@@ -376,4 +377,154 @@ fn k6_a_person_adds_4_devices_a_day() {
     w.space.now = w.space.now.plus_ms(24 * HOUR);
     let op = w.space.op(&member, add(&person.device(5))).forge();
     w.accepts(&op);
+}
+
+fn complaint(about: EpochId, device: &Device) -> Payload {
+    Payload::CommitComplaint(CommitComplaint {
+        epoch: about,
+        key_package: device.key_package().into(),
+        nonce: Digest::from_bytes([2; 32]),
+    })
+}
+
+#[test]
+fn k7_a_complaint_is_about_a_commit_that_one_could_have_followed() {
+    let mut w = World::new();
+    let (admin, member, guest) = (w.admin.clone(), w.member.clone(), w.guest.clone());
+    let before = w.space.epoch();
+    w.space.commit(&admin, &[], &[]).sign();
+    let about = w.space.epoch();
+    w.catch_up();
+    let nowhere = EpochId::from_bytes([9; 32]);
+    for (by, epoch, inside) in [
+        (&member, nowhere, before),
+        (&member, about, about),
+        (&admin, about, before),
+    ] {
+        let op = w.space.op(by, complaint(epoch, by)).epoch(inside).forge();
+        w.refuses(Rule::K7, "WrongComplaint", &op);
+    }
+    let fresh = member.clone().renewed();
+    let first = w.space.op(&member, complaint(about, &fresh)).epoch(before);
+    first.sign();
+    w.catch_up();
+    let again = w.space.op(&member, complaint(about, &fresh)).epoch(before);
+    let again = again.forge();
+    w.refuses(Rule::K7, "SecondComplaint", &again);
+    // It asks to be added again, too.
+    w.space.commit(&admin, &[&fresh], &[member.id()]).sign();
+    w.catch_up();
+    // Whom a commit removes has nothing to follow.
+    w.space.op(&w.moderator, kick(&guest)).sign();
+    let parent = w.space.epoch();
+    w.space.commit(&admin, &[], &[guest.id()]).sign();
+    let gone = w.space.epoch();
+    w.catch_up();
+    let unaware = w.space.ops()[..w.space.ops().len() - 2].last();
+    let unaware = unaware.map(SignedOp::id).into_iter().collect::<Vec<_>>();
+    let op = w.space.op(&guest, complaint(gone, &guest));
+    let op = op.epoch(parent).ctl(&unaware).forge();
+    w.refuses(Rule::K7, "WrongComplaint", &op);
+}
+
+fn seal(epoch: EpochId, closures: Vec<Closure>) -> Payload {
+    Payload::Seal(Seal {
+        epoch,
+        public_state: Digest::from_bytes([3; 32]),
+        closures,
+        strata: None,
+    })
+}
+
+#[test]
+fn k8_a_seal_fixes_what_is_canonical() {
+    let mut w = World::new();
+    let (owner, admin, member) = (w.owner.clone(), w.admin.clone(), w.member.clone());
+    let parent = w.space.epoch();
+    let seen = w.space.heads();
+    let lone = w.space.commit_on(parent, &member, &[], &[]).ctl(&seen);
+    let lone = lone.sign();
+    w.space.op(&w.moderator, kick(&w.guest)).sign();
+    let removing = w.space.commit_on(parent, &owner, &[], &[w.guest.id()]);
+    removing.sign();
+    let tip = w.space.epoch();
+    w.catch_up();
+    let op = w.space.op(&member, seal(tip, vec![])).forge();
+    w.refuses(Rule::R6, "NotPermitted", &op);
+    for epoch in [EpochId::of_commit(&lone.id()), EpochId::from_bytes([9; 32])] {
+        let op = w.space.op(&admin, seal(epoch, vec![])).forge();
+        w.refuses(Rule::K8, "NotCanonical", &op);
+    }
+    w.space.op(&admin, seal(tip, vec![])).sign();
+    w.catch_up();
+    let op = w.space.op(&owner, seal(tip, vec![])).forge();
+    w.refuses(Rule::K8, "NothingSealed", &op);
+    // Nothing before it can be sealed any more, by whomever.
+    let op = w.space.op(&owner, seal(parent, vec![])).forge();
+    w.refuses(Rule::K8, "NotCanonical", &op);
+}
+
+#[test]
+fn k8_a_seal_closes_what_is_ripe() {
+    let mut w = World::new();
+    let (admin, moderator, member) = (w.admin.clone(), w.moderator.clone(), w.member.clone());
+    let head = |seq| CutHead {
+        device: member.id(),
+        seq,
+        op: OpId::from_bytes([4; 32]),
+    };
+    let cut = |scope, seqs: &[u64]| ScopeCut {
+        scope: Scope::Channel(scope),
+        heads: seqs.iter().map(|seq| head(*seq)).collect(),
+    };
+    let (chat, forum) = (w.chat, w.forum);
+    let removal = Payload::Kick(Removal {
+        target: member.user(),
+        cut: vec![cut(chat, &[3])],
+        late: None,
+        reason: String::new(),
+        purge: vec![],
+    });
+    let removal = w.space.op(&admin, removal).sign().id();
+    let attest = Payload::CutAttest(CutAttest {
+        removal,
+        cut: vec![cut(chat, &[7])],
+    });
+    w.space.op(&moderator, attest).sign();
+    // The remover's own commit is no witness.
+    w.space.commit(&admin, &[], &[member.id()]).sign();
+    w.catch_up();
+    let epoch = w.space.epoch();
+    let closing = |removal, cut| seal(epoch, vec![Closure { removal, cut }]);
+    let good = || vec![cut(chat, &[3, 7, 9])];
+    w.space.now = w.space.now.plus_ms(80 * HOUR);
+    let op = w.space.op(&admin, closing(removal, good())).forge();
+    w.refuses(Rule::K8, "BadClosure", &op);
+    // An owner needs none.
+    let owner = w.owner.clone();
+    let op = w.space.op(&owner, closing(removal, good())).forge();
+    w.accepts(&op);
+    w.space.commit(&moderator, &[], &[]).sign();
+    w.catch_up();
+    w.space.now = w.space.now.plus_ms(71 * HOUR);
+    let op = w.space.op(&admin, closing(removal, good())).forge();
+    w.refuses(Rule::K8, "BadClosure", &op);
+    w.space.now = w.space.now.plus_ms(2 * HOUR);
+    for cut in [
+        vec![cut(chat, &[3, 9])],
+        vec![cut(chat, &[3, 7]), cut(forum, &[])],
+        vec![cut(forum, &[3, 7])],
+    ] {
+        let mut cut = cut;
+        cut.sort_by_key(|c| c.scope);
+        let op = w.space.op(&admin, closing(removal, cut)).forge();
+        w.refuses(Rule::K8, "BadClosure", &op);
+    }
+    let stranger = w.space.genesis().id();
+    let op = w.space.op(&admin, closing(stranger, good())).forge();
+    w.refuses(Rule::K8, "BadClosure", &op);
+    w.space.op(&admin, closing(removal, good())).sign();
+    w.catch_up();
+    let op = w.space.op(&owner, closing(removal, good())).forge();
+    w.refuses(Rule::K8, "BadClosure", &op);
 }

@@ -164,12 +164,13 @@ fn the_limits_in_the_format_are_those_of_the_code() {
 
 #[test]
 fn every_hash_domain_is_in_the_format() {
-    const SOURCES: [&str; 7] = [
+    const SOURCES: [&str; 8] = [
         include_str!("../src/accept/commit.rs"),
         include_str!("../src/header.rs"),
         include_str!("../src/ids.rs"),
         include_str!("../src/op.rs"),
         include_str!("../src/payload/control.rs"),
+        include_str!("../src/payload/evidence.rs"),
         include_str!("../src/payload/member.rs"),
         include_str!("../src/store.rs"),
     ];

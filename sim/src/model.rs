@@ -38,7 +38,6 @@ use serde_json::Value;
 
 use self::authority::Authority;
 use self::content::Content;
-use self::epoch::Epochs;
 use self::graph::Graph;
 use self::id::{Id, unhex};
 use self::op::Op;
@@ -154,11 +153,11 @@ pub fn judge<'a>(lines: impl IntoIterator<Item = &'a str>, candidate: &[u8]) -> 
     }
     let space = graph.ops().find(|op| op.kind == 0).map(|op| op.founds);
     let authority = Authority::new(&graph);
-    let epochs = Epochs::of(&graph);
+    let epochs = &authority.epochs;
     let (Some(space), Some(op)) = (space, graph.op(&id)) else {
         return vec!["S0"];
     };
-    Judge::new(&authority, &epochs, space, Signatures::Ed25519).judge(op)
+    Judge::new(&authority, epochs, space, Signatures::Ed25519).judge(op)
 }
 
 /// The rows of a dump, by type.
@@ -295,9 +294,9 @@ impl Dump {
             }
         }
         let authority = Authority::new(&graph);
-        let epochs = Epochs::of(&graph);
+        let epochs = &authority.epochs;
         if let Some(space) = space {
-            let judge = Judge::new(&authority, &epochs, space, self.signatures);
+            let judge = Judge::new(&authority, epochs, space, self.signatures);
             for (id, row) in placed {
                 let broken = graph.op(&id).map(|op| judge.judge(op));
                 verdicts.push((id, row, broken));
@@ -320,7 +319,7 @@ impl Dump {
 
     fn compare(&self, graph: &Graph, found: &mut Vec<Difference>) -> Summary {
         let authority = Authority::new(graph);
-        let epochs = Epochs::of(graph);
+        let epochs = &authority.epochs;
         let all = authority.state(Rc::new(graph.control()));
         let geneses: Vec<Id> = graph
             .ops()
@@ -332,9 +331,9 @@ impl Dump {
             return Summary::default();
         };
         let end = self.end.clone().unwrap_or_default();
-        let canonical = epochs.tip(&authority, &all);
+        let canonical = epochs.tip(&all);
         let tip = rows::id_at(&end, "epoch").or(canonical).unwrap_or(space);
-        let content = Content::new(&authority, &epochs, &all, tip);
+        let content = Content::new(&authority, epochs, &all, tip);
         let mut summary = Summary {
             ops: self.ops.len(),
             members: self.members.len(),
@@ -342,7 +341,7 @@ impl Dump {
             posts: self.posts.len(),
             ..Summary::default()
         };
-        let judge = Judge::new(&authority, &epochs, space, self.signatures);
+        let judge = Judge::new(&authority, epochs, space, self.signatures);
         let rows = rows::Rows {
             all: &all,
             content: &content,
@@ -366,7 +365,7 @@ impl Dump {
             rows::compare(row, &expected, &what, found);
         }
         let rows_of_ops = (self.ops.len(), self.refused.len(), self.damaged.len());
-        rows.compare_end(&self.end, &epochs, space, rows_of_ops, found);
+        rows.compare_end(&self.end, epochs, space, rows_of_ops, found);
         let at = end.get("at").and_then(Value::as_str);
         let at = at.and_then(|at| at.parse().ok()).unwrap_or(u64::MAX);
         rows::compare_all(&self.channels, &rows.channels(), "channel", found);

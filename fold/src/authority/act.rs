@@ -16,8 +16,8 @@ use oplog::authority::{Rank, View};
 use oplog::dag::ControlNode;
 use oplog::hash::H;
 use oplog::payload::{
-    ChannelCreate, ChannelUpdate, DeviceCert, InviteCreate, Mute, NewMember, PolicySet, Removal,
-    Unmute, Verb, Weight,
+    ChannelCreate, ChannelUpdate, CutAttest, DeviceCert, DeviceRevoke, InviteCreate, Mute,
+    NewMember, PolicySet, Removal, ScopeCut, Seal, Unmute, Verb, Weight, quorum_of, quorum_target,
 };
 use oplog::{ChannelId, DeviceId, Digest, Hlc, OpId, Payload, Timestamp, UserId};
 
@@ -40,7 +40,20 @@ pub(super) struct Act {
     pub(super) needed: Weight,
     /// Whether the author was a member in the op's own past. Acceptance demands it (R4).
     pub(super) by_member: bool,
+    /// Who does it together with others, if it is the act of a quorum (A19). Then its author only
+    /// brought it.
+    pub(super) quorum: Option<Quorum>,
     pub(super) deed: Deed,
+}
+
+/// The admins behind an act.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Quorum {
+    pub(super) signers: Vec<(UserId, DeviceId)>,
+    /// How many of them must still have the right when all is known.
+    pub(super) needs: usize,
+    /// What they signed: it is used once.
+    pub(super) digest: Digest,
 }
 
 /// What a control op does to the state.
@@ -81,6 +94,13 @@ pub(super) enum Deed {
         cert: Arc<DeviceCert>,
         key_package: Digest,
     },
+    DeviceRevoke(DeviceRevoke),
+    EquivocationProof {
+        device: DeviceId,
+        cut: Vec<ScopeCut>,
+    },
+    CutAttest(CutAttest),
+    Seal(Seal),
     ReaddRequest {
         key_package: Digest,
     },
@@ -88,6 +108,21 @@ pub(super) enum Deed {
     Commit,
     /// Merges, and whatever this version cannot read.
     Inert,
+}
+
+/// The turns of the pass: an op's verdict depends on ops of an earlier stage, and within
+/// [`Stage::Ranked`] on those of higher rank. Within [`Stage::Device`] on those of higher sub-rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// What nothing undoes: the root, facts of the key plane, and what is proved.
+    Fact,
+    /// What somebody's devices say of each other, the more trustworthy first (A1). Nobody else
+    /// has a say in it, so the person's own rank and removal play no part.
+    Device(Reverse<i8>),
+    /// Going away, which needs nobody's leave, but a device that is one's own.
+    Leave,
+    /// Everything else.
+    Ranked,
 }
 
 /// One person in a MemberAdd; of the key package only its hash.
@@ -122,17 +157,30 @@ impl Act {
     ) -> Self {
         let header = node.op.header();
         let is_root = node.past.is_empty();
+        let (quorum, payload) = Quorum::read(node, payload, at);
         let deed = Deed::read(payload, at, is_root);
         let founds = matches!(deed, Deed::Genesis { .. });
         let own = at.rank(&header.user);
         let rank = match &deed {
-            Deed::Genesis { .. } => Some(Rank::TOP),
+            Deed::Genesis { .. } | Deed::EquivocationProof { .. } => Some(Rank::TOP),
             // A17: the authority is the inviter's, whoever holds the door open.
             Deed::MemberAdd {
                 invite: Some(invite),
                 ..
             } => invite_rank(invite).map(Rank::just_below),
+            Deed::DeviceRevoke(revoke) => {
+                let sub = at.revoker(&header.device, revoke);
+                own.map(|rank| Rank { sub, ..rank })
+            }
             _ => own,
+        };
+        let rank = match quorum {
+            Some(_) => Some(Rank {
+                weight: Weight::QUORUM.get(),
+                seniority: Reverse((node.depth, node.op.id(), UserId::ZERO)),
+                sub: 0,
+            }),
+            None => rank,
         };
         let weight = at.weight(&header.user).unwrap_or(Weight::new(0));
         Self {
@@ -143,8 +191,12 @@ impl Act {
             wall: header.wall,
             depth: node.depth,
             rank: rank.unwrap_or(LOWEST),
-            needed: deed.needed(&header.user, weight, at),
+            needed: match quorum {
+                Some(_) => Weight::ADMIN,
+                None => deed.needed(&header.user, weight, at),
+            },
             by_member: founds || own.is_some(),
+            quorum,
             deed,
         }
     }
@@ -169,9 +221,9 @@ impl Act {
     }
 
     /// Where the op comes in the pass: whatever its verdict may depend on comes before it.
-    pub(super) fn turn(&self) -> (bool, Reverse<Rank>, bool, u64, OpId) {
+    pub(super) fn turn(&self) -> (Stage, Reverse<Rank>, bool, u64, OpId) {
         (
-            !self.is_unconditional(),
+            self.stage(),
             Reverse(self.rank),
             !self.is_self_revocation(),
             self.depth,
@@ -179,9 +231,10 @@ impl Act {
         )
     }
 
-    /// Returns whether this op's verdict is known when `other` is judged, and may count there.
+    /// Returns whether this op's verdict is known when `other`, of the last stage, is judged, and
+    /// may count there.
     pub(super) fn is_decided_before(&self, other: &Self) -> bool {
-        self.is_unconditional()
+        self.stage() < Stage::Ranked
             || self.rank > other.rank
             || (self.rank == other.rank
                 && self.user == other.user
@@ -189,13 +242,14 @@ impl Act {
                 && !other.is_self_revocation())
     }
 
-    /// Returns whether it counts no matter what: the root, key-plane facts, and going
-    /// away, which needs nobody's leave.
-    pub(super) const fn is_unconditional(&self) -> bool {
-        matches!(
-            self.deed,
-            Deed::Genesis { .. } | Deed::Commit | Deed::Leave { .. }
-        )
+    /// Returns what an op's verdict may depend on at all.
+    pub(super) fn stage(&self) -> Stage {
+        match &self.deed {
+            Deed::Genesis { .. } | Deed::Commit | Deed::EquivocationProof { .. } => Stage::Fact,
+            Deed::DeviceRevoke(_) => Stage::Device(Reverse(self.rank.sub)),
+            Deed::Leave { .. } => Stage::Leave,
+            _ => Stage::Ranked,
+        }
     }
 
     pub(super) const fn is_leave(&self) -> bool {
@@ -204,8 +258,48 @@ impl Act {
 
     /// Returns whether its author gives up own authority (A12).
     pub(super) fn is_self_revocation(&self) -> bool {
-        self.revokes()
-            .is_some_and(|(target, _)| target == self.user)
+        let own = |(target, _)| target == self.user && self.quorum.is_none();
+        self.revokes().is_some_and(own) || self.revoked_device().is_some()
+    }
+
+    /// Returns which device of its author it revokes.
+    pub(super) const fn revoked_device(&self) -> Option<DeviceId> {
+        match &self.deed {
+            Deed::DeviceRevoke(revoke) => Some(revoke.device),
+            _ => None,
+        }
+    }
+
+    /// Returns which device it proves to have equivocated, and what of it the author had seen.
+    pub(super) fn freezes(&self) -> Option<(DeviceId, &[ScopeCut])> {
+        match &self.deed {
+            Deed::EquivocationProof { device, cut } => Some((*device, cut)),
+            _ => None,
+        }
+    }
+
+    /// Returns what it says, if it adds to a removal.
+    pub(super) const fn attest(&self) -> Option<&CutAttest> {
+        match &self.deed {
+            Deed::CutAttest(attest) => Some(attest),
+            _ => None,
+        }
+    }
+
+    /// Returns what it makes final, if it is a Seal.
+    pub(super) const fn seal(&self) -> Option<&Seal> {
+        match &self.deed {
+            Deed::Seal(seal) => Some(seal),
+            _ => None,
+        }
+    }
+
+    /// Returns what it says, if it revokes a device.
+    pub(super) const fn device_revoke(&self) -> Option<&DeviceRevoke> {
+        match &self.deed {
+            Deed::DeviceRevoke(revoke) => Some(revoke),
+            _ => None,
+        }
     }
 
     /// Returns whose authority it takes, and the weight that remains.
@@ -380,11 +474,37 @@ impl Act {
     const fn restrictiveness(&self) -> u8 {
         match self.deed {
             Deed::Ban(_) => 5,
-            Deed::Kick(_) | Deed::Leave { .. } => 4,
+            Deed::Kick(_) | Deed::Leave { .. } | Deed::DeviceRevoke(_) => 4,
             Deed::RoleSet { down: true, .. } => 3,
             Deed::Mute(_) => 2,
             _ => 0,
         }
+    }
+}
+
+impl Quorum {
+    /// Takes an act of a quorum apart: who, and what.
+    fn read(
+        node: &ControlNode,
+        payload: Option<Payload>,
+        at: &AuthorityView,
+    ) -> (Option<Self>, Option<Payload>) {
+        let Some(Payload::QuorumAct(act)) = payload else {
+            return (None, payload);
+        };
+        let Some(action) = act.action() else {
+            return (None, None);
+        };
+        let target = quorum_target(&action);
+        let admins = at.admins().into_iter();
+        let voters = admins.filter(|admin| Some(*admin) != target).count();
+        let header = node.op.header();
+        let quorum = Self {
+            signers: act.signers.iter().map(|s| (s.user, s.device)).collect(),
+            needs: quorum_of(voters, &action),
+            digest: act.digest(&header.space, &header.device),
+        };
+        (Some(quorum), Some(action))
     }
 }
 
@@ -431,12 +551,27 @@ impl Deed {
                 key_package: key_package_hash(&add.key_package),
                 cert: Arc::new(add.cert),
             },
+            Payload::DeviceRevoke(revoke) => Self::DeviceRevoke(revoke),
+            Payload::EquivocationProof(proof) => match proof.device() {
+                Some(device) => Self::EquivocationProof {
+                    device,
+                    cut: proof.cut,
+                },
+                None => Self::Inert,
+            },
+            Payload::CutAttest(attest) => Self::CutAttest(attest),
+            Payload::Seal(seal) => Self::Seal(seal),
+            // What it says of the commit, the tree of epochs keeps.
+            Payload::CommitComplaint(complaint) => Self::ReaddRequest {
+                key_package: key_package_hash(&complaint.key_package),
+            },
             Payload::ReaddRequest(request) => Self::ReaddRequest {
                 key_package: key_package_hash(&request.key_package),
             },
             Payload::Commit(_) => Self::Commit,
             Payload::Genesis(_)
             | Payload::Merge
+            | Payload::QuorumAct(_)
             | Payload::ThreadCreate(_)
             | Payload::ThreadUpdate(_)
             | Payload::Post(_)
@@ -489,9 +624,13 @@ impl Deed {
             Self::PolicySet(_) => least(Verb::Policy, None),
             Self::InviteCreate(create) => least(Verb::Invite, None).max(create.weight),
             Self::InviteRevoke(_) => least(Verb::Invite, None),
+            Self::CutAttest(_) => least(Verb::Tombstone, None),
+            Self::Seal(_) => least(Verb::Policy, None),
             Self::Genesis { .. }
             | Self::Leave { .. }
             | Self::DeviceAdd { .. }
+            | Self::DeviceRevoke(_)
+            | Self::EquivocationProof { .. }
             | Self::ReaddRequest { .. }
             | Self::Commit
             | Self::Inert => least(Verb::Upkeep, None),

@@ -14,17 +14,25 @@ use super::act::{Act, Deed, Facet};
 use super::pass::{Pass, restricts};
 use super::state::{
     AuthorityView, ChannelState, DeviceState, InviteState, Logged, MuteKey, PolicyState, Register,
-    UserState,
+    SealState, UserState,
 };
-use crate::explain::Verdict;
+use crate::epochs::EpochTree;
+use crate::explain::{Verdict, VoidReason};
+
+/// Where ops stand: among each other, and in the tree of epochs.
+pub(super) struct Place<'a> {
+    pub(super) dag: &'a ControlDag,
+    pub(super) epochs: &'a EpochTree,
+}
 
 /// Folds these ops onto a view all of whose ops lie in the past of each of them.
 pub(super) fn fold_onto(
-    dag: &ControlDag,
+    place: &Place<'_>,
     base: &AuthorityView,
     acts: Vec<Arc<Act>>,
     frontier: Vec<OpId>,
 ) -> AuthorityView {
+    let dag = place.dag;
     let pass = Pass::run(dag, base, acts);
     let mut view = base.clone();
     view.frontier = frontier;
@@ -46,11 +54,30 @@ pub(super) fn fold_onto(
     apply_channels(dag, &effective, &mut view);
     apply_policies(dag, &effective, &mut view);
     apply_invites(&pass, &effective, &mut view);
+    apply_attests(&effective, &mut view);
     for (op, reason) in &pass.void {
         view.void
             .insert(*op, Arc::new(Verdict::Void(reason.clone())));
     }
+    apply_seals(place.epochs, &effective, &mut view);
     view
+}
+
+/// Returns whether what these ops say leaves the verdicts of a base alone, all of which lies in
+/// their past. A later proof that a device equivocates does not: it keeps what it saw, also what an
+/// earlier one, in the base, had made void (A6).
+pub(super) fn changes_nothing_before(base: &AuthorityView, acts: &[Arc<Act>]) -> bool {
+    acts.iter()
+        .filter_map(|act| act.freezes())
+        .all(|(device, _)| {
+            let before = base.devices.get(&device);
+            let before = before.map_or(&[][..], |state| state.proofs.as_slice());
+            before.is_empty()
+                || !base.void.values().any(|verdict| {
+                    matches!(**verdict, Verdict::Void(VoidReason::Frozen { by })
+                    if before.iter().any(|proof| proof.id == by))
+                })
+        })
 }
 
 fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
@@ -207,8 +234,56 @@ fn apply_devices(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityV
             offer(view, act.device, act.id, key_package);
         }
     }
+    let mut revokes: BTreeMap<DeviceId, Vec<Arc<Act>>> = BTreeMap::new();
+    let mut proofs: BTreeMap<DeviceId, Vec<Arc<Act>>> = BTreeMap::new();
+    for act in effective {
+        if let Some(device) = act.revoked_device() {
+            claims.entry(device).or_default();
+            revokes.entry(device).or_default().push((*act).clone());
+        }
+        if let Some((device, _)) = act.freezes() {
+            claims.entry(device).or_default();
+            proofs.entry(device).or_default().push((*act).clone());
+        }
+    }
     for (device, claims) in claims {
-        apply_claims(pass.dag, device, claims, view);
+        let mut state: DeviceState = view
+            .devices
+            .get(&device)
+            .map(|d| (**d).clone())
+            .unwrap_or_default();
+        state.claim(pass.dag, device, claims);
+        state
+            .revokes
+            .extend(revokes.remove(&device).unwrap_or_default());
+        state.revokes.sort_by_key(|act| (act.depth, act.id));
+        state
+            .proofs
+            .extend(proofs.remove(&device).unwrap_or_default());
+        state.proofs.sort_by_key(|act| (act.depth, act.id));
+        file_device(device, &state, view);
+        view.devices.insert(device, Arc::new(state));
+    }
+}
+
+/// Puts a device among those of its holder, who never changes once there is one.
+fn file_device(device: DeviceId, state: &DeviceState, view: &mut AuthorityView) {
+    let Some(owner) = state.cert.as_ref().map(|cert| cert.user) else {
+        return;
+    };
+    let mut user = view
+        .users
+        .get(&owner)
+        .map(|s| (**s).clone())
+        .unwrap_or_default();
+    let moved = if state.live_user().is_some() {
+        user.devices.insert(device)
+    } else {
+        user.devices.remove(&device);
+        user.dead_devices.insert(device)
+    };
+    if moved {
+        view.users.insert(owner, Arc::new(user));
     }
 }
 
@@ -218,45 +293,27 @@ fn offer(view: &mut AuthorityView, device: DeviceId, op: OpId, package: oplog::D
     view.key_packages.insert(device, offered);
 }
 
-fn apply_claims(
-    dag: &ControlDag,
-    device: DeviceId,
-    claims: Vec<Arc<Act>>,
-    view: &mut AuthorityView,
-) {
-    let holder = |act: &Act| {
-        let certs = act.certs();
-        let cert = certs.into_iter().find(|(c, _)| c.device == device);
-        cert.map(|(c, _)| c.clone())
-    };
-    let mut state: DeviceState = view
-        .devices
-        .get(&device)
-        .map(|d| (**d).clone())
-        .unwrap_or_default();
-    let before = state.cert.as_ref().map(|c| c.user);
-    if state.first.0.is_empty() {
-        let saw_another = |a: &Arc<Act>| claims.iter().any(|b| dag.precedes(&b.id, &a.id));
-        let first: Vec<Arc<Act>> = claims.iter().filter(|a| !saw_another(a)).cloned().collect();
-        state.first = Register::of(dag, first);
-    }
-    let Some(owner) = state.first.winner().and_then(|a| holder(a)).map(|c| c.user) else {
-        return;
-    };
-    let own = claims
-        .into_iter()
-        .filter(|a| holder(a).is_some_and(|c| c.user == owner));
-    state.newest.supersede(dag, own);
-    state.cert = state.newest.winner().and_then(|a| holder(a));
-    view.devices.insert(device, Arc::new(state));
-    if before != Some(owner) {
-        let mut user = view
-            .users
-            .get(&owner)
-            .map(|s| (**s).clone())
-            .unwrap_or_default();
-        user.devices.insert(device);
-        view.users.insert(owner, Arc::new(user));
+impl DeviceState {
+    /// Takes in more certificates of a device.
+    fn claim(&mut self, dag: &ControlDag, device: DeviceId, claims: Vec<Arc<Act>>) {
+        let holder = |act: &Act| {
+            let certs = act.certs();
+            let cert = certs.into_iter().find(|(c, _)| c.device == device);
+            cert.map(|(c, _)| c.clone())
+        };
+        if self.first.0.is_empty() {
+            let saw_another = |a: &Arc<Act>| claims.iter().any(|b| dag.precedes(&b.id, &a.id));
+            let first: Vec<Arc<Act>> = claims.iter().filter(|a| !saw_another(a)).cloned().collect();
+            self.first = Register::of(dag, first);
+        }
+        let Some(owner) = self.first.winner().and_then(|a| holder(a)).map(|c| c.user) else {
+            return;
+        };
+        let own = claims
+            .into_iter()
+            .filter(|a| holder(a).is_some_and(|c| c.user == owner));
+        self.newest.supersede(dag, own);
+        self.cert = self.newest.winner().and_then(|a| holder(a));
     }
 }
 
@@ -368,6 +425,112 @@ fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut Authorit
         }
     }
     view.policy = Arc::new(policy);
+}
+
+fn apply_seals(epochs: &EpochTree, effective: &[&Arc<Act>], view: &mut AuthorityView) {
+    let new = effective.iter().filter(|act| act.seal().is_some());
+    let new: Vec<Arc<Act>> = new.map(|act| (*act).clone()).collect();
+    if new.is_empty() {
+        return;
+    }
+    let mut seals = (*view.seals).clone();
+    for seal in new {
+        seals.all.push(seal.clone());
+        // What fits all that count changes nothing about the others.
+        if seals.fits(epochs, &seal) {
+            seals.count(epochs, seal);
+        } else {
+            seals.choose(epochs);
+        }
+    }
+    seals.all.sort_by_key(|act| (act.depth, act.id));
+    for (seal, by) in seals.displaced(epochs) {
+        let reason = VoidReason::Displaced { by };
+        view.void.insert(seal, Arc::new(Verdict::Void(reason)));
+    }
+    for seal in seals.chain.values() {
+        view.void.remove(&seal.id);
+    }
+    view.seals = Arc::new(seals);
+}
+
+impl SealState {
+    /// Chooses the chain anew: by descending rank, whatever fits those chosen before (A16).
+    fn choose(&mut self, epochs: &EpochTree) {
+        let mut all = self.all.clone();
+        all.sort_by_key(|act| (core::cmp::Reverse(act.rank), act.depth, act.id));
+        self.chain.clear();
+        self.closed.clear();
+        for seal in all {
+            if self.fits(epochs, &seal) {
+                self.count(epochs, seal);
+            }
+        }
+    }
+
+    /// The Seals that do not count, each with the greatest of those that it does not fit.
+    fn displaced(&self, epochs: &EpochTree) -> Vec<(OpId, OpId)> {
+        let counts = |seal: &Act| self.chain.contains_key(&(number(epochs, seal), seal.id));
+        let out = self.all.iter().filter(|seal| !counts(seal));
+        out.filter_map(|seal| {
+            let others = self.chain.values();
+            let greater = others.filter(|other| !on_one_branch(epochs, seal, other));
+            let by = greater.max_by_key(|other| precedence(other))?;
+            Some((seal.id, by.id))
+        })
+        .collect()
+    }
+
+    fn count(&mut self, epochs: &EpochTree, seal: Arc<Act>) {
+        for closure in seal.seal().into_iter().flat_map(|seal| &seal.closures) {
+            let closes = self.closed.entry(closure.removal).or_insert(seal.clone());
+            if precedence(&seal) > precedence(closes) {
+                *closes = seal.clone();
+            }
+        }
+        self.chain.insert((number(epochs, &seal), seal.id), seal);
+    }
+
+    /// Returns whether a Seal is on the branch of the chain. That is one, so its neighbours tell.
+    fn fits(&self, epochs: &EpochTree, seal: &Act) -> bool {
+        let at = (number(epochs, seal), seal.id);
+        let below = self.chain.range(..at).next_back();
+        let above = self.chain.range(at..).next();
+        let mut neighbours = below.into_iter().chain(above);
+        neighbours.all(|(_, other)| on_one_branch(epochs, seal, other))
+    }
+}
+
+fn on_one_branch(epochs: &EpochTree, a: &Act, b: &Act) -> bool {
+    let (Some(a), Some(b)) = (a.seal(), b.seal()) else {
+        return false;
+    };
+    epochs.is_ancestor(&a.epoch, &b.epoch) || epochs.is_ancestor(&b.epoch, &a.epoch)
+}
+
+/// Which of two Seals that close one removal says what stays.
+fn precedence(seal: &Act) -> impl Ord + use<> {
+    (seal.rank, core::cmp::Reverse((seal.depth, seal.id)))
+}
+
+fn number(epochs: &EpochTree, seal: &Act) -> u64 {
+    let epoch = seal.seal().and_then(|seal| epochs.epoch(&seal.epoch));
+    epoch.map_or(0, |record| record.number)
+}
+
+fn apply_attests(effective: &[&Arc<Act>], view: &mut AuthorityView) {
+    for act in effective {
+        if let Some(attest) = act.attest() {
+            let mut of_removal = view
+                .attests
+                .get(&attest.removal)
+                .cloned()
+                .unwrap_or_default();
+            of_removal.push((*act).clone());
+            of_removal.sort_by_key(|act| (act.depth, act.id));
+            view.attests.insert(attest.removal, of_removal);
+        }
+    }
 }
 
 fn apply_invites(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityView) {

@@ -25,11 +25,11 @@ impl AuthorityView {
     }
 
     fn write(&self, e: &mut Encoder<&mut Vec<u8>>) -> Written {
-        e.array(9)?;
+        e.array(11)?;
         ids(e, self.frontier.iter())?;
         e.map(len(self.users.len()))?;
         for (user, state) in &self.users {
-            e.encode(user)?.array(9)?;
+            e.encode(user)?.array(10)?;
             register(e, &state.member)?;
             register(e, &state.role)?;
             register(e, &state.added)?;
@@ -42,12 +42,18 @@ impl AuthorityView {
             for device in &state.devices {
                 e.encode(device)?;
             }
+            e.array(len(state.dead_devices.len()))?;
+            for device in &state.dead_devices {
+                e.encode(device)?;
+            }
         }
         e.map(len(self.devices.len()))?;
         for (device, state) in &self.devices {
-            e.encode(device)?.array(2)?;
+            e.encode(device)?.array(4)?;
             register(e, &state.first)?;
             register(e, &state.newest)?;
+            acts(e, &state.revokes)?;
+            acts(e, &state.proofs)?;
         }
         e.map(len(self.mutes.len()))?;
         for ((user, channel), state) in &self.mutes {
@@ -88,6 +94,12 @@ impl AuthorityView {
         for device in self.key_packages.keys() {
             e.encode(device)?.encode(self.key_packages(device))?;
         }
+        e.map(len(self.attests.len()))?;
+        for (removal, attests) in &self.attests {
+            e.encode(removal)?;
+            acts(e, attests)?;
+        }
+        acts(e, &self.seals.all)?;
         e.map(len(self.void.len()))?;
         for (op, verdict) in &self.void {
             e.encode(op)?;

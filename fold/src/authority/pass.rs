@@ -1,14 +1,14 @@
 //! The pass: which control ops count, decided in one sweep by descending rank (B4).
 //!
-//! An op's verdict depends only on ops that come before it in [`Act::turn`]: what is
-//! unconditional, then strictly higher ranks, and among equals on the author's own
+//! An op's verdict depends only on ops that come before it in [`Act::turn`]: those of an earlier
+//! [`Stage`], then strictly higher ranks, and among equals on the author's own
 //! self-revocations (A12). So one sweep is the least fixed point, and no duel can be circular.
 //!
 //! The pass runs on top of a `base` view *all of whose ops lie in the past of every op
 //! judged here*. That loses nothing:
 //! - No op of the base is concurrent with an op judged here, so none can revoke one or be
 //!   revoked by one, and a grant or reversal judged here lies in no past of the base. The
-//!   verdicts of the base are the verdicts of the whole.
+//!   verdicts of the base are the verdicts of the whole. (But see `apply::changes_nothing_before`.)
 //! - What an op judged here asks of the base is what stands there, and `UserState` keeps
 //!   every writer that can matter for an op of any rank. Because ranks are compared, and
 //!   not places in the sweep, an op of the base counts as decided exactly if it would have
@@ -20,9 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::dag::ControlDag;
-use oplog::{OpId, UserId};
+use oplog::{DeviceId, Digest, OpId, Scope, UserId};
 
-use super::act::{Act, Deed, Facet};
+use super::act::{Act, Deed, Facet, Quorum, Stage};
 use super::state::{AuthorityView, MuteKey, maxima};
 use crate::explain::VoidReason;
 
@@ -40,6 +40,15 @@ pub(super) struct Pass<'a> {
     /// ranks higher; the op itself may count for others.
     pub(super) blocked: BTreeSet<(OpId, UserId, Facet)>,
     revocations: BTreeMap<UserId, Vec<Arc<Act>>>,
+    /// By device: the effective ops by which its person revokes it.
+    device_revokes: BTreeMap<DeviceId, Vec<Arc<Act>>>,
+    /// By device: the ops that prove it to have equivocated.
+    proofs: BTreeMap<DeviceId, Vec<Arc<Act>>>,
+    /// Control ops of such a device that a proof names as seen, as far as they are judged here: a
+    /// view must not depend on what else this replica holds.
+    named: BTreeMap<DeviceId, Vec<OpId>>,
+    /// The acts of quorums that count, by what was signed.
+    quorums: BTreeMap<Digest, Vec<OpId>>,
     invites: BTreeMap<OpId, Arc<Act>>,
     invite_revokes: BTreeMap<OpId, Vec<Arc<Act>>>,
     admissions: BTreeMap<(OpId, UserId), Vec<Arc<Act>>>,
@@ -61,6 +70,10 @@ impl<'a> Pass<'a> {
             void: BTreeMap::new(),
             blocked: BTreeSet::new(),
             revocations: BTreeMap::new(),
+            device_revokes: BTreeMap::new(),
+            proofs: BTreeMap::new(),
+            named: BTreeMap::new(),
+            quorums: BTreeMap::new(),
             invites: BTreeMap::new(),
             invite_revokes: BTreeMap::new(),
             admissions: BTreeMap::new(),
@@ -69,6 +82,7 @@ impl<'a> Pass<'a> {
         for act in &acts {
             pass.index(act);
         }
+        pass.find_named(&acts);
         for act in &acts {
             match pass.judge(act) {
                 Ok(()) => pass.count(act),
@@ -102,6 +116,9 @@ impl<'a> Pass<'a> {
         if let Some(key) = act.mute_key() {
             self.mutes.entry(key).or_default().push(act.clone());
         }
+        if let Some((device, _)) = act.freezes() {
+            self.proofs.entry(device).or_default().push(act.clone());
+        }
         if let Deed::InviteCreate(_) = act.deed {
             self.invites.insert(act.id, act.clone());
         }
@@ -113,11 +130,38 @@ impl<'a> Pass<'a> {
         }
     }
 
+    fn find_named(&mut self, acts: &[Arc<Act>]) {
+        let heads: BTreeSet<(DeviceId, OpId)> = self
+            .proofs
+            .values()
+            .flatten()
+            .filter_map(|proof| proof.freezes())
+            .flat_map(|(device, cut)| cut.iter().map(move |c| (device, c)))
+            .filter(|(_, cut)| cut.scope == Scope::Control)
+            .flat_map(|(device, cut)| cut.heads.iter().map(move |head| (device, head.op)))
+            .collect();
+        for act in acts {
+            if heads.contains(&(act.device, act.id)) {
+                self.named.entry(act.device).or_default().push(act.id);
+            }
+        }
+    }
+
     fn judge(&mut self, act: &Arc<Act>) -> Result<(), VoidReason> {
         if !act.by_member {
             return Err(VoidReason::NotMember);
         }
-        if act.is_unconditional() {
+        let stage = act.stage();
+        if stage == Stage::Fact {
+            return Ok(());
+        }
+        if let Some(quorum) = &act.quorum {
+            self.quorum_stands(act, quorum)?;
+            return self.undoes_nothing_higher(act);
+        }
+        self.device_is_honest(act)?;
+        self.device_holds(act)?;
+        if stage < Stage::Ranked {
             return Ok(());
         }
         self.not_revoked(act)?;
@@ -130,6 +174,13 @@ impl<'a> Pass<'a> {
 
     /// Files an effective op where later turns look for it.
     fn count(&mut self, act: &Arc<Act>) {
+        if let Some(device) = act.revoked_device() {
+            let revokes = self.device_revokes.entry(device).or_default();
+            revokes.push(act.clone());
+        }
+        if let Some(quorum) = &act.quorum {
+            self.quorums.entry(quorum.digest).or_default().push(act.id);
+        }
         if let Some((target, _)) = act.revokes() {
             self.revocations
                 .entry(target)
@@ -139,6 +190,108 @@ impl<'a> Pass<'a> {
         if let Some((_, invite)) = act.admission_by_invite() {
             let by_author = self.admissions.entry((invite, act.user)).or_default();
             by_author.push(act.clone());
+        }
+    }
+
+    /// A19: so many signers as were needed still have the right, as far as owners and earlier quorums
+    /// decided, and the signatures were not used beside this act.
+    fn quorum_stands(&self, act: &Act, quorum: &Quorum) -> Result<(), VoidReason> {
+        let used = self.quorums.get(&quorum.digest).into_iter().flatten();
+        if let Some(by) = used
+            .filter(|other| self.dag.concurrent(other, &act.id))
+            .min()
+        {
+            return Err(VoidReason::QuorumUsed { by: *by });
+        }
+        let mut taken_by = BTreeSet::new();
+        let mut left = 0;
+        for (user, device) in &quorum.signers {
+            match self.vote_lost(act, user, device) {
+                None => left += 1,
+                Some(by) => taken_by.extend(by),
+            }
+        }
+        if left >= quorum.needs {
+            Ok(())
+        } else {
+            Err(VoidReason::NoQuorum {
+                taken_by: taken_by.into_iter().collect(),
+            })
+        }
+    }
+
+    /// Returns what took a signer's vote, if anything did; `Some(None)` where no grant of theirs counts.
+    fn vote_lost(&self, act: &Act, user: &UserId, device: &DeviceId) -> Option<Option<OpId>> {
+        let before = self.base.devices.get(device);
+        let before = before
+            .into_iter()
+            .flat_map(|s| s.revokes.iter().chain(&s.proofs));
+        let revoked = self.device_revokes.get(device).into_iter().flatten();
+        let proved = self.proofs.get(device).into_iter().flatten();
+        let ended = before
+            .chain(revoked)
+            .chain(proved)
+            .filter(|r| r.freezes().is_some() || r.user == *user)
+            .find(|r| !self.dag.precedes(&act.id, &r.id));
+        if let Some(by) = ended {
+            return Some(Some(by.id));
+        }
+        let revocations = self.revocations.get(user).into_iter().flatten();
+        let by = revocations
+            .filter(|r| {
+                r.is_decided_before(act)
+                    && r.revokes().is_some_and(|(_, left)| left < act.needed.get())
+                    && self.dag.concurrent(&r.id, &act.id)
+            })
+            .max_by_key(|r| r.order());
+        if let Some(by) = by {
+            return Some(Some(by.id));
+        }
+        self.grant_lost(act, user)
+    }
+
+    /// B11: nobody proved that the device equivocates, or some proof had seen this op or names what
+    /// builds on it. What the identity key signed is not the device's word.
+    fn device_is_honest(&self, act: &Act) -> Result<(), VoidReason> {
+        let before = self.base.devices.get(&act.device);
+        let before = before.map_or(&[][..], |state| state.proofs.as_slice());
+        let here = self.proofs.get(&act.device);
+        let proofs = || before.iter().chain(here.into_iter().flatten());
+        let Some(by) = proofs().min_by_key(|p| (p.depth, p.id)) else {
+            return Ok(());
+        };
+        let named = self.named.get(&act.device).into_iter().flatten();
+        let seen = proofs().any(|p| self.dag.precedes(&act.id, &p.id))
+            || named
+                .into_iter()
+                .any(|head| act.id == *head || self.dag.precedes(&act.id, head));
+        let by_identity = act.device_revoke().is_some() && act.rank.sub == 2;
+        if seen || by_identity {
+            Ok(())
+        } else {
+            Err(VoidReason::Frozen { by: by.id })
+        }
+    }
+
+    /// A1: the person did not revoke the device, but after having seen this op. Terminal, so an
+    /// op that builds on a revocation which it took for void falls too.
+    fn device_holds(&self, act: &Act) -> Result<(), VoidReason> {
+        let before = self.base.devices.get(&act.device);
+        let before = before.map_or(&[][..], |state| state.revokes.as_slice());
+        let here = self.device_revokes.get(&act.device);
+        let by = before
+            .iter()
+            .chain(here.into_iter().flatten())
+            .filter(|r| {
+                r.user == act.user
+                    && r.id != act.id
+                    && !self.dag.precedes(&act.id, &r.id)
+                    && !(act.is_self_revocation() && r.rank.sub <= act.rank.sub)
+            })
+            .max_by_key(|r| r.order());
+        match by {
+            None => Ok(()),
+            Some(r) => Err(VoidReason::DeviceRevoked { by: r.id }),
         }
     }
 
@@ -165,26 +318,32 @@ impl<'a> Pass<'a> {
     /// A9: what was decided before, within the op's own past, makes its author a member
     /// with the weight it needed.
     fn has_live_grant(&self, act: &Act) -> Result<(), VoidReason> {
-        let member = self.standing_in_past(act, Facet::Member);
-        let role = self.standing_in_past(act, Facet::Role);
-        let is_member = member
-            .as_ref()
-            .is_some_and(|w| w.makes_member(&act.user) == Some(true));
-        let level = role.as_ref().and_then(|w| w.level(&act.user)).unwrap_or(0);
-        if is_member && level >= act.needed.get() {
-            return Ok(());
+        match self.grant_lost(act, &act.user) {
+            None => Ok(()),
+            Some(taken_by) => Err(VoidReason::NoLiveGrant { taken_by }),
         }
-        let taken_by = if is_member { role } else { member };
-        Err(VoidReason::NoLiveGrant {
-            taken_by: taken_by.map(|w| w.id),
-        })
     }
 
-    /// The writer that decides a facet of the author in the op's own past, by what was
+    /// Returns what stands against somebody who has a part in this op instead of a grant, if none
+    /// does; `Some(None)` where nothing stands at all.
+    fn grant_lost(&self, act: &Act, user: &UserId) -> Option<Option<OpId>> {
+        let member = self.standing_in_past(act, user, Facet::Member);
+        let role = self.standing_in_past(act, user, Facet::Role);
+        let is_member = member
+            .as_ref()
+            .is_some_and(|w| w.makes_member(user) == Some(true));
+        let level = role.as_ref().and_then(|w| w.level(user)).unwrap_or(0);
+        if is_member && level >= act.needed.get() {
+            return None;
+        }
+        let taken_by = if is_member { role } else { member };
+        Some(taken_by.map(|w| w.id))
+    }
+
+    /// The writer that decides a facet of a person in the op's own past, by what was
     /// decided before the op. What was not counts if it takes authority and not if it
     /// gives some: whether it is effective may depend on the op itself.
-    fn standing_in_past(&self, act: &Act, facet: Facet) -> Option<Arc<Act>> {
-        let user = &act.user;
+    fn standing_in_past(&self, act: &Act, user: &UserId, facet: Facet) -> Option<Arc<Act>> {
         let takes = |w: &Act| match facet {
             Facet::Member => w.makes_member(user) == Some(false),
             Facet::Role => w.level(user).is_some_and(|level| level < act.needed.get()),

@@ -1,13 +1,14 @@
 //! What a view tells the content fold and people: members, channels, removals, decisions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::authority::{Rank, Restriction, View};
 use oplog::payload::{
-    ChannelKind, DeviceCert, History, InviteCreate, LatePolicy, PurgeFrom, ScopeCut, Verb, Weight,
+    ChannelKind, CutHead, DeviceCert, History, InviteCreate, LatePolicy, PurgeFrom, ScopeCut, Verb,
+    Weight,
 };
-use oplog::{ChannelId, DeviceId, Features, Hlc, OpId, UserId};
+use oplog::{ChannelId, DeviceId, EpochId, Features, Hlc, OpId, Scope, UserId};
 
 use super::act::{Act, Deed};
 use super::state::{AuthorityView, DeviceState, InviteState, Register, UserState};
@@ -61,10 +62,14 @@ pub enum RemovalKind {
     Kick,
     /// Somebody banned them.
     Ban,
+    /// Only a device of theirs went: they revoked it.
+    Device,
+    /// Only a device of theirs went: it was proved to equivocate.
+    Equivocation,
 }
 
 /// An effective removal of a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovalRecord<'a> {
     /// The op.
     pub op: OpId,
@@ -74,14 +79,16 @@ pub struct RemovalRecord<'a> {
     pub author: UserId,
     /// When.
     pub hlc: Hlc,
-    /// What the remover had seen of the target; empty for a Leave.
-    pub cut: &'a [ScopeCut],
+    /// What the remover had seen of the target, united with what attests add; empty for a Leave.
+    pub cut: Vec<ScopeCut>,
     /// What becomes of the rest: the op's own choice, or the Space's policy, or the default of B8.
     pub late: LatePolicy,
     /// Lanes tombstoned in bulk.
     pub purge: &'a [PurgeFrom],
     /// Why.
     pub reason: &'a str,
+    /// The Seal that closed it, and what that names as seen.
+    pub closure: Option<(OpId, &'a [ScopeCut])>,
 }
 
 /// A device that somebody certified.
@@ -97,6 +104,8 @@ pub struct Device {
     pub op: OpId,
     /// Whether its user is a member now.
     pub of_member: bool,
+    /// The op that ended it for good, the first of several.
+    pub ended_by: Option<OpId>,
 }
 
 /// A channel.
@@ -261,26 +270,81 @@ impl AuthorityView {
     pub fn removals_of(&self, user: &UserId) -> Vec<RemovalRecord<'_>> {
         let removals = self.users.get(user).into_iter().flat_map(|s| &s.removals);
         removals
-            .filter_map(|act| {
-                let kind = removal_kind(act)?;
-                let removal = act.removal();
-                let policy = || self.late_default(kind);
-                Some(RemovalRecord {
-                    op: act.id,
-                    kind,
-                    author: act.user,
-                    hlc: act.hlc,
-                    cut: removal.map_or(&[], |r| &r.cut),
-                    late: removal.and_then(|r| r.late).unwrap_or_else(policy),
-                    purge: removal.map_or(&[], |r| &r.purge),
-                    reason: if let Deed::Leave { reason } = &act.deed {
-                        reason
-                    } else {
-                        removal.map_or("", |r| &r.reason)
-                    },
-                })
-            })
+            .filter_map(|act| self.removal_record(act))
             .collect()
+    }
+
+    /// Returns the effective ops that ended a device, earliest first.
+    #[must_use]
+    pub fn ends_of(&self, device: &DeviceId) -> Vec<RemovalRecord<'_>> {
+        let state = self.devices.get(device).into_iter();
+        state
+            .flat_map(|state| state.ended_by())
+            .filter_map(|act| self.removal_record(act))
+            .collect()
+    }
+
+    /// Returns the epoch of the effective Seal, from which the canonical branch is sought, and the
+    /// Seal: of those that count the one with the latest epoch.
+    #[must_use]
+    pub fn seal(&self) -> Option<(&EpochId, OpId)> {
+        let (_, act) = self.seals.chain.last_key_value()?;
+        Some((&act.seal()?.epoch, act.id))
+    }
+
+    /// Returns the Seals that count, by epoch: each one's epoch is an ancestor of the next one's, or
+    /// the same.
+    pub fn seals(&self) -> impl Iterator<Item = (EpochId, OpId)> + '_ {
+        let chain = self.seals.chain.values();
+        chain.filter_map(|act| Some((act.seal()?.epoch, act.id)))
+    }
+
+    fn closure(&self, removal: &OpId) -> Option<(OpId, &[ScopeCut])> {
+        let seal = self.seals.closed.get(removal)?;
+        let mut closures = seal.seal()?.closures.iter();
+        let closure = closures.find(|closure| closure.removal == *removal)?;
+        Some((seal.id, &closure.cut))
+    }
+
+    pub(super) fn removal_record<'a>(&'a self, act: &'a Act) -> Option<RemovalRecord<'a>> {
+        let kind = removal_kind(act)?;
+        let (cut, late, purge, reason) = if let Deed::Leave { reason } = &act.deed {
+            (&[][..], LatePolicy::Accept, &[][..], reason.as_str())
+        } else if let Some((_, cut)) = act.freezes() {
+            (cut, LatePolicy::Reject, &[][..], "")
+        } else if let Some(revoke) = act.device_revoke() {
+            let default = if revoke.compromised {
+                LatePolicy::Reject
+            } else {
+                LatePolicy::Accept
+            };
+            let late = revoke.late.unwrap_or(default);
+            let reason = revoke.reason.as_str();
+            (revoke.cut.as_slice(), late, revoke.purge.as_slice(), reason)
+        } else {
+            let removal = act.removal()?;
+            let late = removal.late.unwrap_or_else(|| self.late_default(kind));
+            let reason = removal.reason.as_str();
+            (
+                removal.cut.as_slice(),
+                late,
+                removal.purge.as_slice(),
+                reason,
+            )
+        };
+        let attests = self.attests.get(&act.id).into_iter().flatten();
+        let attests = attests.filter_map(|act| act.attest());
+        Some(RemovalRecord {
+            op: act.id,
+            kind,
+            author: act.user,
+            hlc: act.hlc,
+            cut: united(std::iter::once(cut).chain(attests.map(|a| a.cut.as_slice()))),
+            late,
+            purge,
+            reason,
+            closure: self.closure(&act.id),
+        })
     }
 
     /// Returns everyone under a standing ban, by user id.
@@ -482,6 +546,10 @@ impl AuthorityView {
             Key::Role(user) => &self.users.get(user)?.role,
             Key::Mute(user, at) => &self.mutes.get(&(*user, *at))?.register,
             Key::Device(device) => &self.devices.get(device)?.first,
+            Key::DeviceEnd(device) => {
+                let first = self.devices.get(device)?.ended_by().next()?;
+                return Some(Decision::of(first, &[]));
+            }
             Key::Channel(id, ChannelField::Name) => &channel(id)?.name,
             Key::Channel(id, ChannelField::Topic) => &channel(id)?.topic,
             Key::Channel(id, ChannelField::Category) => &channel(id)?.category,
@@ -524,11 +592,18 @@ impl AuthorityView {
     }
 
     fn name_of(&self, user: &UserId) -> String {
-        let certs = self.live_devices(user).into_iter().filter_map(|device| {
-            let cert = self.devices.get(&device)?.cert.as_ref()?;
-            Some((cert.created, device, cert.name.clone()))
-        });
-        certs.max().map_or_else(String::new, |(_, _, name)| name)
+        let Some(state) = self.users.get(user) else {
+            return String::new();
+        };
+        let newest = |devices: &BTreeSet<DeviceId>| {
+            let certs = devices.iter().filter_map(|device| {
+                let cert = self.devices.get(device)?.cert.as_ref()?;
+                Some((cert.created, *device, cert.name.clone()))
+            });
+            certs.max().map(|(_, _, name)| name)
+        };
+        let name = newest(&state.devices).or_else(|| newest(&state.dead_devices));
+        name.unwrap_or_default()
     }
 
     fn device_of(&self, device: &DeviceId, state: &DeviceState) -> Option<Device> {
@@ -538,6 +613,7 @@ impl AuthorityView {
             user: cert.user,
             of_member: self.is_member(&cert.user),
             op: state.newest.winner()?.id,
+            ended_by: state.ended_by().next().map(|act| act.id),
             cert,
         })
     }
@@ -549,7 +625,8 @@ impl AuthorityView {
             register.winner().and_then(|a| a.policy_set().and_then(of))
         };
         match kind {
-            RemovalKind::Leave => LatePolicy::Accept,
+            RemovalKind::Leave | RemovalKind::Device => LatePolicy::Accept,
+            RemovalKind::Equivocation => LatePolicy::Reject,
             RemovalKind::Kick => {
                 set(&policy.kick_late, |p| p.kick_late).unwrap_or(LatePolicy::Accept)
             }
@@ -571,6 +648,19 @@ impl Decision {
     }
 }
 
+/// Returns everything that any of these cuts names, sorted: coverage only ever grows (B8).
+fn united<'a>(cuts: impl Iterator<Item = &'a [ScopeCut]>) -> Vec<ScopeCut> {
+    let mut scopes: BTreeMap<Scope, BTreeSet<CutHead>> = BTreeMap::new();
+    for cut in cuts.flatten() {
+        scopes.entry(cut.scope).or_default().extend(&cut.heads);
+    }
+    let cut = |(scope, heads): (_, BTreeSet<_>)| ScopeCut {
+        scope,
+        heads: heads.into_iter().collect(),
+    };
+    scopes.into_iter().map(cut).collect()
+}
+
 pub(super) fn is_muting(register: &Register) -> bool {
     let winner = register.winner();
     winner.is_some_and(|act| act.muted_until().is_some())
@@ -588,6 +678,12 @@ pub(super) fn closer(state: &InviteState) -> Option<OpId> {
 fn removal_kind(act: &Act) -> Option<RemovalKind> {
     if act.is_leave() {
         return Some(RemovalKind::Leave);
+    }
+    if act.revoked_device().is_some() {
+        return Some(RemovalKind::Device);
+    }
+    if act.freezes().is_some() {
+        return Some(RemovalKind::Equivocation);
     }
     act.removal()?;
     Some(if matches!(act.deed, Deed::Ban(_)) {

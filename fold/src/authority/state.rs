@@ -1,11 +1,11 @@
 //! The state that control ops fold to, as persistent maps: a copy shares all that did not change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use oplog::dag::ControlDag;
-use oplog::payload::{DeviceCert, Verb};
+use oplog::payload::{DeviceCert, DeviceRevoke, Verb};
 use oplog::{ChannelId, DeviceId, Digest, Features, OpId, UserId};
 
 use super::act::{Act, Facet};
@@ -23,6 +23,9 @@ pub struct AuthorityView {
     pub(super) channels: OrdMap<ChannelId, Arc<ChannelState>>,
     pub(super) policy: Arc<PolicyState>,
     pub(super) invites: OrdMap<OpId, Arc<InviteState>>,
+    pub(super) seals: Arc<SealState>,
+    /// By removal: the effective attests that add to its cut, by depth.
+    pub(super) attests: OrdMap<OpId, Vec<Arc<Act>>>,
     pub(super) key_packages: OrdMap<DeviceId, OrdSet<(OpId, Digest)>>,
     /// What is not here is effective.
     pub(super) void: OrdMap<OpId, Arc<Verdict>>,
@@ -90,7 +93,10 @@ pub(super) struct UserState {
     pub(super) demotions: Vec<Arc<Act>>,
     /// Every effective removal that no concurrent higher-ranked admission overrode, by depth.
     pub(super) removals: Vec<Arc<Act>>,
+    /// Live ones.
     pub(super) devices: BTreeSet<DeviceId>,
+    /// Those that never come back.
+    pub(super) dead_devices: BTreeSet<DeviceId>,
 }
 
 impl UserState {
@@ -129,6 +135,59 @@ pub(super) struct DeviceState {
     pub(super) newest: Register,
     /// The deciding claim's certificate.
     pub(super) cert: Option<Arc<DeviceCert>>,
+    /// Every effective revocation of it, by whomever: only the holder's count, and who that is
+    /// more ops may tell.
+    pub(super) revokes: Vec<Arc<Act>>,
+    /// Every proof that it equivocated.
+    pub(super) proofs: Vec<Arc<Act>>,
+}
+
+impl DeviceState {
+    /// Returns what ended it for good, earliest first: the revocations that count, and proofs.
+    pub(super) fn ended_by(&self) -> impl Iterator<Item = &Arc<Act>> {
+        let holder = self.cert.as_ref().map(|cert| cert.user);
+        let revokes = self.revokes.iter().filter(move |r| Some(r.user) == holder);
+        let mut ends: Vec<&Arc<Act>> = revokes.chain(&self.proofs).collect();
+        ends.sort_by_key(|act| (act.depth, act.id));
+        ends.into_iter()
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.ended_by().next().is_some()
+    }
+
+    /// Returns whose device it is, `None` when it is nobody's or never comes back.
+    pub(super) fn live_user(&self) -> Option<UserId> {
+        let user = self.cert.as_ref()?.user;
+        (!self.is_dead()).then_some(user)
+    }
+}
+
+impl AuthorityView {
+    /// Returns the sub-rank of revoking a device from another one (B4).
+    pub(super) fn revoker(&self, by: &DeviceId, revoke: &DeviceRevoke) -> i8 {
+        if revoke.identity_sig.is_some() {
+            return 2;
+        }
+        let since = |device| {
+            let first = self.devices.get(device)?.first.winner()?;
+            Some((first.depth, first.id))
+        };
+        let older = since(by)
+            .zip(since(&revoke.device))
+            .is_some_and(|(own, other)| own < other);
+        i8::from(older)
+    }
+}
+
+/// The Seals that authority lets count, and which of them fit each other (B9).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SealState {
+    pub(super) all: Vec<Arc<Act>>,
+    /// The chain of those that count, by the number of their epoch.
+    pub(super) chain: BTreeMap<(u64, OpId), Arc<Act>>,
+    /// By removal, the Seal that closed it.
+    pub(super) closed: BTreeMap<OpId, Arc<Act>>,
 }
 
 /// The mutes of one person in one place.
@@ -147,7 +206,7 @@ pub(super) struct ChannelState {
     pub(super) topic: Register,
     pub(super) category: Register,
     pub(super) archived: Register,
-    pub(super) permissions: std::collections::BTreeMap<Verb, Register>,
+    pub(super) permissions: BTreeMap<Verb, Register>,
 }
 
 /// The Space's policies, each a key of its own.

@@ -4,8 +4,8 @@ use core::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use oplog::authority::{Rank, Restriction, View};
-use oplog::payload::{ChannelKind, InviteCreate, Verb, Weight};
-use oplog::{ChannelId, DeviceId, Digest, Features, Hlc, OpId, UserId};
+use oplog::payload::{ChannelKind, InviteCreate, ScopeCut, Verb, Weight};
+use oplog::{ChannelId, DeviceId, Digest, EpochId, Features, Hlc, OpId, UserId};
 
 use super::act::{Act, Deed};
 use super::records::{closer, is_muting};
@@ -28,12 +28,12 @@ impl View for AuthorityView {
     }
 
     fn device_user(&self, device: &DeviceId) -> Option<UserId> {
-        Some(self.devices.get(device)?.cert.as_ref()?.user)
+        self.devices.get(device)?.live_user()
     }
 
-    /// Always false: this version knows no DeviceRevoke ([`Features::KNOWN`]).
-    fn is_device_revoked(&self, _: &DeviceId) -> bool {
-        false
+    fn is_device_revoked(&self, device: &DeviceId) -> bool {
+        let state = self.devices.get(device);
+        state.is_some_and(|state| state.is_dead())
     }
 
     fn device_count(&self, user: &UserId) -> usize {
@@ -140,6 +140,37 @@ impl View for AuthorityView {
             .filter(|(user, state)| state.membership(user).is_some())
             .flat_map(|(user, state)| state.devices.iter().map(|device| (*device, *user)))
             .collect()
+    }
+
+    fn admins(&self) -> Vec<UserId> {
+        let users = self.users.keys().filter(|user| {
+            self.weight(user)
+                .is_some_and(|w| w >= Weight::ADMIN && w < Weight::OWNER)
+        });
+        users.copied().collect()
+    }
+
+    fn owner_removable(&self) -> bool {
+        let genesis = self.policy.genesis.as_deref();
+        genesis.is_some_and(
+            |act| matches!(act.deed, Deed::Genesis { owner_removable, .. } if owner_removable),
+        )
+    }
+
+    fn sealed_epoch(&self) -> Option<EpochId> {
+        self.seal().map(|(epoch, _)| *epoch)
+    }
+
+    fn is_closed(&self, removal: &OpId) -> bool {
+        self.seals.closed.contains_key(removal)
+    }
+
+    fn removal_cut(&self, removal: &OpId) -> Option<Vec<ScopeCut>> {
+        let of_people = self.users.values().flat_map(|state| &state.removals);
+        let of_devices = self.devices.values().flat_map(|state| state.ended_by());
+        let mut all = of_people.chain(of_devices);
+        let act = all.find(|act| act.id == *removal)?;
+        self.removal_record(act).map(|record| record.cut)
     }
 
     fn key_packages(&self, device: &DeviceId) -> Vec<(Digest, OpId)> {

@@ -1,14 +1,14 @@
 //! The D-rules: what becomes of an accepted op of somebody who was removed (B8, A2, A14).
 //!
-//! A verdict depends on the op, on [`Standing`], and on the author's lane where
-//! that lane was cut; on nothing else.
+//! A verdict depends on the op, on [`Standing`], and on the lanes of a removed author; on
+//! nothing else.
 //!
 //! | rule | says |
 //! |---|---|
 //! | D0 | an author whose membership rests on nothing effective is not heard |
 //! | D1 | covered: on the chain that ends in a head some removal names; like any other |
 //! | D2 | not covered: late, shown with a flag; *unverified* in a scope no removal lists |
-//! | D3 | late and refused: of the removal's first epoch or one after it; behind 512 uncovered ops of its lane in a listed scope; or by policy in a listed scope |
+//! | D3 | refused: a Seal closed the removal in its scope and does not name it; or late, and of the removal's first epoch or one after it, behind 512 late ops of its author in a listed scope or 2,048 in open ones, or by policy in a listed scope |
 //! | D4 | an act that needs authority is void when late, or when no effective grant carries it |
 //!
 //! Decided here where the text is silent:
@@ -21,19 +21,24 @@
 
 use core::cell::RefCell;
 use core::fmt;
+use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::accept::verb;
 use oplog::payload::{CutHead, LatePolicy, Verb};
 use oplog::store::StoreError;
-use oplog::{Header, Kind, Lane, OpId, SignedOp};
+use oplog::{Header, Kind, Lane, OpId, Scope, SignedOp};
+
+use crate::authority::RemovalKind;
 
 use super::Bodies;
 use super::standing::{EffectiveRemoval, Sponsorship, Standing};
 
-/// Most uncovered ops of one lane that are accepted in a listed scope (B16).
-pub const LANE_LATE_OPS_MAX: u64 = 512;
+/// Most late ops of one person that are accepted in a listed scope (A13).
+pub const SCOPE_LATE_OPS_MAX: u64 = 512;
+/// Most late ops of one person that are accepted in all open scopes together (A13).
+pub const OPEN_LATE_OPS_MAX: u64 = 2_048;
 
 /// What the D-rules say about an op.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +82,9 @@ pub enum Rule {
     Unsponsored,
     /// D3: it claims an epoch that already had seen the removal.
     Epoch,
-    /// D3: too many late ops of its lane before it.
+    /// D3: a Seal closed the removal and does not name it.
+    Closed,
+    /// D3: too many late ops of its author before it.
     Quota,
     /// D3: the removal rejects late ops.
     Policy,
@@ -91,7 +98,7 @@ impl Rule {
     pub const fn id(self) -> &'static str {
         match self {
             Self::Unsponsored => "D0",
-            Self::Epoch | Self::Quota | Self::Policy => "D3",
+            Self::Epoch | Self::Closed | Self::Quota | Self::Policy => "D3",
             Self::ActVoid => "D4",
         }
     }
@@ -102,7 +109,8 @@ impl fmt::Display for Rule {
         let why = match self {
             Self::Unsponsored => "the author's membership rests on nothing effective",
             Self::Epoch => "it claims an epoch that had seen the removal",
-            Self::Quota => "more than 512 late ops in its lane",
+            Self::Closed => "a seal closed the removal without naming it",
+            Self::Quota => "too many late ops of its author before it",
             Self::Policy => "the removal rejects late ops",
             Self::ActVoid => "an act that needs authority, late or without an effective grant",
         };
@@ -117,10 +125,22 @@ pub(super) struct Judge<'a, B: ?Sized, A: ?Sized> {
     lanes: RefCell<BTreeMap<Lane, Arc<Forks>>>,
     /// Which op stands at a forked position of the chain that ends in a head.
     chains: RefCell<BTreeMap<(OpId, u64), OpId>>,
+    /// By lane and the removals asked about.
+    runs: RefCell<Runs>,
 }
 
 /// The ops at every position of a lane that has more than one.
 type Forks = BTreeMap<u64, BTreeSet<OpId>>;
+
+type Runs = BTreeMap<(Lane, Vec<OpId>), Arc<Run>>;
+
+/// The late ops of one lane: those that no cut covers and whose author had not seen every removal.
+enum Run {
+    /// Of a lane without forks they stand in a row (R1, R3).
+    Row(Range<u64>),
+    /// Of a forked one, the first of them.
+    Scattered(Vec<(u64, OpId)>),
+}
 
 impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
     pub(super) const fn new(bodies: &'a B, standing: &'a A) -> Self {
@@ -129,6 +149,7 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
             standing,
             lanes: RefCell::new(BTreeMap::new()),
             chains: RefCell::new(BTreeMap::new()),
+            runs: RefCell::new(BTreeMap::new()),
         }
     }
 
@@ -183,11 +204,14 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
         let Some(strictest) = removals.iter().max_by_key(|r| (r.late, r.rank, r.op)) else {
             return Ok(Verdict::Accepted);
         };
+        let refused = |rule, by| Ok(Verdict::Refused { rule, by });
+        if let Some(seal) = self.closed_without(header, id, &removals)? {
+            return refused(Rule::Closed, seal);
+        }
         let heads = heads_in(&header.lane(), &removals);
         if self.covered(&header.lane(), (header.seq, id), &heads)? {
             return Ok(Verdict::Accepted);
         }
-        let refused = |rule, by| Ok(Verdict::Refused { rule, by });
         let bound = |r: &&Arc<EffectiveRemoval>| {
             r.first_epoch
                 .is_some_and(|first| self.standing.descends(&header.epoch, &first))
@@ -195,13 +219,11 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
         if let Some(r) = removals.iter().find(bound) {
             return refused(Rule::Epoch, r.op);
         }
-        let listed = removals
-            .iter()
-            .any(|r| r.cut.iter().any(|cut| cut.scope == header.scope));
+        let listed = is_listed(&header.scope, &removals);
         if listed && strictest.late == LatePolicy::Reject {
             return refused(Rule::Policy, strictest.op);
         }
-        if listed && self.uncovered_before(header, id, &heads)? >= LANE_LATE_OPS_MAX {
+        if self.quota_is_spent(header, id, &removals, listed)? {
             return refused(Rule::Quota, strictest.op);
         }
         Ok(Verdict::Late(Late {
@@ -209,6 +231,27 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
             unverified: !listed,
             removal: strictest.op,
         }))
+    }
+
+    /// D3: the Seal that closed a removal in this scope and does not name the op. Before D1, for it
+    /// is final: no cut or attest that came later brings the op back.
+    fn closed_without(
+        &self,
+        header: &Header,
+        id: OpId,
+        removals: &[Arc<EffectiveRemoval>],
+    ) -> Result<Option<OpId>, StoreError> {
+        for closure in removals.iter().filter_map(|r| r.closure.as_ref()) {
+            let Some(scope) = closure.cut.iter().find(|c| c.scope == header.scope) else {
+                continue;
+            };
+            let of_device = scope.heads.iter().filter(|h| h.device == header.device);
+            let heads: Vec<CutHead> = of_device.copied().collect();
+            if !self.covered(&header.lane(), (header.seq, id), &heads)? {
+                return Ok(Some(closure.seal));
+            }
+        }
+        Ok(None)
     }
 
     /// D1: whether one of these heads ends a chain that this op is on.
@@ -221,34 +264,132 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
         Ok(false)
     }
 
-    /// Returns how many ops of the lane, by position and then id, stand before this one and are not covered.
-    fn uncovered_before(
+    /// A13: whether so many late ops of the same person stand before this one, by position, device and
+    /// id, that it is not accepted: in its scope, or in all open ones if nobody lists that.
+    fn quota_is_spent(
         &self,
         header: &Header,
         id: OpId,
-        heads: &[CutHead],
-    ) -> Result<u64, StoreError> {
-        let lane = header.lane();
-        if self.forks(&lane)?.is_empty() {
-            // Positions have no gaps (R1), and this op is behind every head.
-            let covered = heads.iter().map(|h| h.seq.saturating_add(1)).max();
-            return Ok(header.seq.saturating_sub(covered.unwrap_or(0)));
-        }
-        let mut before = Vec::new();
-        self.bodies
-            .lane(&lane, 0..header.seq.saturating_add(1), &mut |seq, other| {
-                if (seq, other) < (header.seq, id) {
-                    before.push((seq, other));
+        removals: &[Arc<EffectiveRemoval>],
+        listed: bool,
+    ) -> Result<bool, StoreError> {
+        let (scopes, max) = if listed {
+            (BTreeSet::from([header.scope]), SCOPE_LATE_OPS_MAX)
+        } else {
+            let channels = self.standing.channels().into_iter().map(Scope::Channel);
+            let open = channels.filter(|scope| !is_listed(scope, removals));
+            (open.chain([header.scope]).collect(), OPEN_LATE_OPS_MAX)
+        };
+        let mut devices = BTreeSet::from([header.device]);
+        devices.extend(self.standing.devices(&header.user));
+        let mut late: u64 = 0;
+        for device in devices {
+            for scope in &scopes {
+                let lane = Lane {
+                    device,
+                    scope: *scope,
+                };
+                let run = self.run(&lane, removals)?;
+                late = late.saturating_add(self.before(&lane, &run, (header, id))?);
+                if late >= max {
+                    return Ok(true);
                 }
-            })?;
-        let mut uncovered = 0;
-        for op in before {
-            uncovered += u64::from(!self.covered(&lane, op, heads)?);
-            if uncovered == LANE_LATE_OPS_MAX {
-                break;
             }
         }
-        Ok(uncovered)
+        Ok(false)
+    }
+
+    /// Returns how many of these late ops stand before this op.
+    fn before(
+        &self,
+        lane: &Lane,
+        run: &Run,
+        (header, id): (&Header, OpId),
+    ) -> Result<u64, StoreError> {
+        let at = (header.seq, header.device, id);
+        match run {
+            Run::Scattered(ops) => {
+                let before = ops.iter().filter(|(s, op)| (*s, lane.device, *op) < at);
+                Ok(u64::try_from(before.count()).unwrap_or(u64::MAX))
+            }
+            Run::Row(row) => {
+                let below = row.end.min(header.seq).saturating_sub(row.start);
+                if !row.contains(&header.seq) {
+                    return Ok(below);
+                }
+                let beside = self.op_at(lane, header.seq)?;
+                let is_before = beside.is_some_and(|op| (header.seq, lane.device, op) < at);
+                Ok(below + u64::from(is_before))
+            }
+        }
+    }
+
+    fn op_at(&self, lane: &Lane, seq: u64) -> Result<Option<OpId>, StoreError> {
+        let mut found = None;
+        self.bodies
+            .lane(lane, seq..seq.saturating_add(1), &mut |_, id| {
+                found.get_or_insert(id);
+            })?;
+        Ok(found)
+    }
+
+    fn run(&self, lane: &Lane, removals: &[Arc<EffectiveRemoval>]) -> Result<Arc<Run>, StoreError> {
+        let of_device = |r: &&Arc<EffectiveRemoval>| r.device.is_none_or(|d| d == lane.device);
+        let about: Vec<OpId> = removals.iter().filter(of_device).map(|r| r.op).collect();
+        let all: Vec<OpId> = removals.iter().map(|r| r.op).collect();
+        let key = (*lane, all);
+        if let Some(known) = self.runs.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let heads = heads_in(lane, removals);
+        let run = Arc::new(self.find_run(lane, &about, &heads)?);
+        self.runs.borrow_mut().insert(key, run.clone());
+        Ok(run)
+    }
+
+    fn find_run(&self, lane: &Lane, about: &[OpId], heads: &[CutHead]) -> Result<Run, StoreError> {
+        let unseen = |op: &OpId| -> Result<bool, StoreError> {
+            let Some(op) = self.bodies.op(op)? else {
+                return Ok(true);
+            };
+            let header = op.header();
+            Ok(!about.iter().all(|r| self.standing.saw(header, r)))
+        };
+        if !self.forks(lane)?.is_empty() {
+            let mut ops = Vec::new();
+            self.bodies
+                .lane(lane, 0..u64::MAX, &mut |seq, id| ops.push((seq, id)))?;
+            let mut late = Vec::new();
+            for (seq, id) in ops {
+                if u64::try_from(late.len()).is_ok_and(|n| n >= OPEN_LATE_OPS_MAX) {
+                    break;
+                }
+                if !self.covered(lane, (seq, id), heads)? && unseen(&id)? {
+                    late.push((seq, id));
+                }
+            }
+            return Ok(Run::Scattered(late));
+        }
+        let mut len = 0;
+        self.bodies
+            .lane(lane, 0..u64::MAX, &mut |seq, _| len = seq.saturating_add(1))?;
+        let covered = heads.iter().map(|h| h.seq.saturating_add(1)).max();
+        let start = covered.unwrap_or(0);
+        // A lane never forgets (R3), so those that had not seen all come first.
+        let (mut low, mut high) = (start, len.max(start));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let late = match self.op_at(lane, middle)? {
+                Some(op) => unseen(&op)?,
+                None => true,
+            };
+            if late {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(Run::Row(start..low))
     }
 
     /// Returns whether an op of the lane is on the chain that ends in this head, itself included.
@@ -316,13 +457,19 @@ impl<'a, B: Bodies + ?Sized, A: Standing + ?Sized> Judge<'a, B, A> {
 }
 
 fn is_before_own_leave(header: &Header, removal: &EffectiveRemoval) -> bool {
-    removal.by == header.user && header.hlc <= removal.hlc
+    removal.kind == RemovalKind::Leave && header.hlc <= removal.hlc
 }
 
+fn is_listed(scope: &Scope, removals: &[Arc<EffectiveRemoval>]) -> bool {
+    let mut cuts = removals.iter().flat_map(|r| &r.cut);
+    cuts.any(|cut| cut.scope == *scope)
+}
+
+/// What any of these removals names of a lane, or the Seal that closed it.
 fn heads_in(lane: &Lane, removals: &[Arc<EffectiveRemoval>]) -> Vec<CutHead> {
     removals
         .iter()
-        .flat_map(|r| &r.cut)
+        .flat_map(|r| r.cut.iter().chain(r.closure.iter().flat_map(|c| &c.cut)))
         .filter(|cut| cut.scope == lane.scope)
         .flat_map(|cut| &cut.heads)
         .filter(|head| head.device == lane.device)

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use oplog::authority::Rank;
 use oplog::payload::{LatePolicy, PurgeFrom, ScopeCut, Verb};
-use oplog::{DeviceId, EpochId, Header, Hlc, OpId, UserId};
+use oplog::{ChannelId, DeviceId, EpochId, Header, Hlc, OpId, UserId};
+
+use crate::authority::RemovalKind;
 
 /// The authority fold of everything known, as content ops are judged by it.
 ///
@@ -40,6 +42,12 @@ pub trait Standing {
     /// Returns whether this control op is in the op's past.
     fn saw(&self, op: &Header, control: &OpId) -> bool;
 
+    /// Returns every device that an effective op certified for this person, live or not.
+    fn devices(&self, user: &UserId) -> Vec<DeviceId>;
+
+    /// Returns every channel of the Space.
+    fn channels(&self) -> Vec<ChannelId>;
+
     /// A14: returns whether `ancestor` is `epoch` or an ancestor of it. Numbers take no part.
     fn descends(&self, epoch: &EpochId, ancestor: &EpochId) -> bool;
 
@@ -70,6 +78,10 @@ pub enum Sponsorship {
 pub struct EffectiveRemoval {
     /// The act.
     pub op: OpId,
+    /// What it takes out: a person in one of three ways, or a device.
+    pub kind: RemovalKind,
+    /// Of a revocation or proof, the only device whose ops it is about.
+    pub device: Option<DeviceId>,
     /// Whose act; the person themselves for a Leave.
     pub by: UserId,
     /// Its time. Counts only against the same person, in a Leave.
@@ -87,4 +99,15 @@ pub struct EffectiveRemoval {
     /// E1: the first epoch on the canonical chain whose commit has the act in its past; `None`
     /// until there is one.
     pub first_epoch: Option<EpochId>,
+    /// What closed it, if anything did.
+    pub closure: Option<Closed>,
+}
+
+/// A removal made final: what the Seal does not name in these scopes is refused for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The Seal.
+    pub seal: OpId,
+    /// What it names as seen.
+    pub cut: Vec<ScopeCut>,
 }

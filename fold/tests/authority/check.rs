@@ -21,7 +21,7 @@ pub(crate) fn tell(oracle: &mut Oracle, world: &World) {
         &seen,
         *id.as_bytes(),
         header.hlc.as_raw(),
-        *header.device.as_bytes(),
+        (world.devices[place], *header.device.as_bytes()),
     );
 }
 
@@ -36,20 +36,34 @@ pub(crate) fn check(world: &mut World, oracle: &mut Oracle) {
     }
     for p in (0..PEOPLE).map(P) {
         let user = p.user();
-        let told = format!("{world:?}");
         let expected = outcome.members.get(&p).map(|(weight, _)| *weight);
         assert_eq!(
             view.weight(&user).map(Weight::get),
             expected,
-            "{p:?} in {told}"
+            "{p:?} in {world:?}"
         );
         assert_eq!(
             view.ban(&user).is_some(),
             outcome.banned.contains(&p),
-            "{p:?} in {told}"
+            "{p:?} in {world:?}"
         );
+        for n in 0..3 {
+            let device = p.nth_device(n);
+            let revoked = outcome.revoked.contains(&(p, n));
+            assert_eq!(
+                view.is_device_revoked(&device),
+                revoked,
+                "{p:?} in {world:?}"
+            );
+            let live = outcome.since.contains_key(&(p, n)) && !revoked;
+            assert_eq!(
+                view.device_user(&device).is_some(),
+                live,
+                "{p:?} in {world:?}"
+            );
+        }
         let muted = view.mute_at_key(&user, None).is_some();
-        assert_eq!(muted, outcome.muted.contains(&p), "{p:?} in {told}");
+        assert_eq!(muted, outcome.muted.contains(&p), "{p:?} in {world:?}");
     }
     for (i, id) in world.ids.iter().enumerate() {
         let expected = outcome.uses.get(&i).copied().unwrap_or(0);
@@ -61,6 +75,9 @@ pub(crate) fn check(world: &mut World, oracle: &mut Oracle) {
     authority_holds_in_the_effective_past(oracle, &outcome, world);
     bans_yield_to_rank_alone(oracle, &outcome, world);
     leavers_are_silent(oracle, &outcome, world);
+    revoked_devices_are_silent(oracle, &outcome, world);
+    quorums_are_of_admins(oracle, &outcome, world);
+    proofs_agree(oracle, world);
     the_founder_stays(&outcome, world);
 }
 
@@ -82,8 +99,12 @@ fn ranks_compare_alike(world: &World, oracle: &Oracle) {
 /// A25: nobody acts with an authority that what counts in the act's own past did not give.
 fn authority_holds_in_the_effective_past(oracle: &Oracle, outcome: &Outcome, world: &World) {
     for (i, op) in oracle.ops.iter().enumerate() {
-        let exempt = matches!(op.what, Do::Found | Do::Leave | Do::Admit(..));
-        if exempt || outcome.counts & (1 << i) == 0 {
+        // What somebody says of their own devices needs no authority here.
+        let exempt = matches!(
+            op.what,
+            Do::Found | Do::Leave | Do::Admit(..) | Do::Revoke(..) | Do::Prove(..)
+        );
+        if exempt || op.quorum.is_some() || outcome.counts & (1 << i) == 0 {
             continue;
         }
         let held = oracle.authority_within(op.past, outcome.counts, op.who);
@@ -123,7 +144,9 @@ fn leavers_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World) {
             continue;
         }
         for (o, op) in oracle.ops.iter().enumerate() {
-            if op.who != leave.who || op.what == Do::Leave || outcome.counts & (1 << o) == 0 {
+            let of_own = matches!(op.what, Do::Leave | Do::Revoke(..) | Do::Prove(..))
+                || op.quorum.is_some();
+            if op.who != leave.who || of_own || outcome.counts & (1 << o) == 0 {
                 continue;
             }
             assert!(
@@ -151,6 +174,62 @@ fn leavers_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World) {
                 world
             );
         }
+    }
+}
+
+/// A25, A1: a device that its person revoked for good did nothing that the revoker had not seen,
+/// but to give up authority in its turn.
+fn revoked_devices_are_silent(oracle: &Oracle, outcome: &Outcome, world: &World) {
+    for (r, revoke) in oracle.ops.iter().enumerate() {
+        let Do::Revoke(n, _) = revoke.what else {
+            continue;
+        };
+        if outcome.counts & (1 << r) == 0 {
+            continue;
+        }
+        for (o, op) in oracle.ops.iter().enumerate() {
+            let gives_up = match op.what {
+                Do::Leave | Do::Revoke(..) | Do::Found | Do::Prove(..) => true,
+                Do::Role(p, _) => p == op.who,
+                _ => false,
+            };
+            let silent =
+                op.quorum.is_some() || op.who != revoke.who || op.device_no() != n || gives_up;
+            assert!(
+                silent || outcome.counts & (1 << o) == 0 || oracle.sees(r, o),
+                "op {o} by a device that {r} revoked, in {:?}",
+                world
+            );
+        }
+    }
+}
+
+/// A25: what admins did together, two of them at least were entitled to in the effective past.
+fn quorums_are_of_admins(oracle: &Oracle, outcome: &Outcome, world: &World) {
+    for (o, op) in oracle.ops.iter().enumerate() {
+        let Some((signers, _)) = op
+            .quorum
+            .as_ref()
+            .filter(|_| outcome.counts & (1 << o) != 0)
+        else {
+            continue;
+        };
+        let entitled = signers
+            .iter()
+            .filter(|p| oracle.authority_within(op.past, outcome.counts, **p) >= Some(50));
+        assert!(entitled.count() >= 2, "op {o} in {world:?}");
+    }
+}
+
+/// I15: who equivocates loses what no proof knew of, and nothing that any proof did: whatever one
+/// reporter leaves out, another's word keeps.
+fn proofs_agree(oracle: &Oracle, world: &mut World) {
+    for o in 0..oracle.ops.len() {
+        let exempt = matches!(oracle.ops[o].what, Do::Found | Do::Prove(..))
+            || oracle.ops[o].quorum.is_some();
+        let out =
+            !exempt && oracle.fixed_of(o).member && oracle.is_frozen_out(oracle.everything(), o);
+        assert_eq!(world.rule(o) == Some("B11"), out, "op {o} in {world:?}");
     }
 }
 

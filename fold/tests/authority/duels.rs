@@ -2,10 +2,10 @@
 
 use oplog::authority::View;
 use oplog::payload::{
-    ChannelCreate, ChannelKind, ChannelUpdate, DeviceAdd, History, LatePolicy, PolicySet, Verb,
-    Weight,
+    ChannelCreate, ChannelKind, ChannelUpdate, CutAttest, CutHead, DeviceAdd, DeviceRevoke,
+    History, LatePolicy, PolicySet, ScopeCut, Verb, Weight,
 };
-use oplog::{ChannelId, Digest, Features, Hlc, OpId, Payload};
+use oplog::{ChannelId, Digest, Features, Hlc, OpId, Payload, Scope};
 
 use fold::explain::{ChannelField, Key, PolicyField};
 
@@ -523,4 +523,277 @@ fn an_old_frontier_folds_again_after_its_snapshot_went() {
     assert_eq!(world.rule(last), Some("B4"));
     let all = world.all();
     assert_eq!(*all, world.fold.recompute(&world.dag, world.dag.heads()));
+}
+
+#[test]
+fn a_revoked_device_is_gone_whatever_it_did_meanwhile() {
+    let (mut world, base) = community();
+    let laptop = world.act(P(2), Do::Device(1), &[base]);
+    // The thief has seen a promotion that the owner of the devices has not.
+    let up = world.act(P(0), Do::Role(P(2), 100), &[laptop]);
+    let loot = world.act_on(1, P(2), Do::Ban(P(4)), &[up]);
+    let exit = world.act_on(1, P(2), Do::Leave, &[up]);
+    let before = world.act_on(1, P(2), Do::Invite(1), &[laptop]);
+    let revoke = world.act(P(2), Do::Revoke(1, false), &[before]);
+    assert!(world.counts(revoke) && world.counts(before));
+    assert_eq!(world.rule(loot), Some("A1"));
+    assert_eq!(world.rule(exit), Some("A1"));
+    assert_eq!((world.weight(2), world.weight(4)), (Some(100), Some(10)));
+    let all = world.all();
+    let device = P(2).nth_device(1);
+    assert!(all.is_device_revoked(&device) && all.device_user(&device).is_none());
+    assert_eq!(all.device_count(&P(2).user()), 1);
+    assert!(!all.authorised_devices().contains_key(&device));
+    let end = all.device(&device).expect("still shown").ended_by;
+    assert_eq!(end, Some(world.ids[revoke]));
+    assert!(!world.is_allowed(P(2), &Do::Device(1), &[revoke]));
+}
+
+#[test]
+fn of_two_devices_the_older_wins_and_the_identity_key_beats_both() {
+    let (mut world, base) = community();
+    let laptop = world.act(P(2), Do::Device(1), &[base]);
+    let by_younger = world.act_on(1, P(2), Do::Revoke(0, false), &[laptop]);
+    let by_older = world.act(P(2), Do::Revoke(1, false), &[laptop]);
+    assert_eq!(world.rule(by_younger), Some("A1"));
+    assert!(world.counts(by_older));
+    // The older one was the stolen one: a third device, which only the identity key knows.
+    let by_key = world.act_on(2, P(2), Do::Revoke(0, true), &[laptop]);
+    assert_eq!(world.rule(by_older), Some("A1"));
+    assert!(world.counts(by_key) && world.counts(by_younger));
+    let live = |world: &mut World, n| world.all().device_user(&P(2).nth_device(n)).is_some();
+    assert!(!live(&mut world, 0) && live(&mut world, 1));
+    // Of equals neither stops the other.
+    let (mut world, base) = community();
+    let laptop = world.act(P(2), Do::Device(1), &[base]);
+    let phone = world.act(P(2), Do::Device(2), &[laptop]);
+    let a = world.act_on(1, P(2), Do::Revoke(0, true), &[phone]);
+    let b = world.act(P(2), Do::Revoke(1, true), &[phone]);
+    assert!(world.counts(a) && world.counts(b));
+    assert!(!live(&mut world, 0) && !live(&mut world, 1) && live(&mut world, 2));
+}
+
+/// Else a kick that raced the revocation would bring a stolen device back with the person.
+#[test]
+fn a_kick_does_not_undo_the_revocation_of_a_device() {
+    let (mut world, base) = community();
+    let laptop = world.act(P(4), Do::Device(1), &[base]);
+    let revoke = world.act(P(4), Do::Revoke(1, false), &[laptop]);
+    let kick = world.act(P(1), Do::Kick(P(4)), &[laptop]);
+    assert!(world.counts(revoke) && world.counts(kick));
+    world.act(P(1), Do::Add(vec![(P(4), 10)]), &[kick]);
+    assert_eq!(world.weight(4), Some(10));
+    let all = world.all();
+    assert_eq!(all.device_user(&P(4).nth_device(1)), None);
+    assert_eq!(all.device_user(&P(4).device()), Some(P(4).user()));
+    // Nobody revokes for others, though they claim the key (acceptance refuses it).
+    let Payload::DeviceRevoke(theft) = world.payload(&Do::Revoke(0, true)) else {
+        return;
+    };
+    let theft = DeviceRevoke {
+        device: P(4).device(),
+        ..theft
+    };
+    world.say(P(1), 0, Payload::DeviceRevoke(theft), &[base]);
+    assert_eq!(
+        world.all().device_user(&P(4).device()),
+        Some(P(4).user()),
+        "only its person revokes a device"
+    );
+}
+
+#[test]
+fn a_revoked_device_says_what_becomes_of_its_late_posts() {
+    let (mut world, base) = community();
+    let laptop = world.act(P(4), Do::Device(1), &[base]);
+    let Payload::DeviceRevoke(lost) = world.payload_of(P(4), &Do::Revoke(1, false)) else {
+        return;
+    };
+    for (compromised, said, late) in [
+        (false, None, LatePolicy::Accept),
+        (true, None, LatePolicy::Reject),
+        (true, Some(LatePolicy::Quarantine), LatePolicy::Quarantine),
+    ] {
+        let mut world = world.clone();
+        let payload = DeviceRevoke {
+            compromised,
+            late: said,
+            ..lost.clone()
+        };
+        let op = world.say(P(4), 0, Payload::DeviceRevoke(payload), &[laptop]);
+        let all = world.all();
+        let ends = all.ends_of(&P(4).nth_device(1));
+        assert_eq!((ends[0].op, ends[0].late), (world.ids[op], late));
+        assert!(all.removals_of(&P(4).user()).is_empty());
+    }
+}
+
+#[test]
+fn a_device_that_equivocates_keeps_what_any_proof_knew_of() {
+    let (mut world, base) = community();
+    let seen = world.act(P(2), Do::Mute(P(4)), &[base]);
+    let named = world.act(P(2), Do::Mute(P(3)), &[base]);
+    let hidden = world.act(P(2), Do::Invite(3), &[base]);
+    let exit = world.act(P(2), Do::Leave, &[base]);
+    let low = world.act(P(4), Do::Prove(P(2), 0, None), &[base]);
+    for op in [seen, named, hidden, exit] {
+        assert_eq!(world.rule(op), Some("B11"));
+    }
+    assert_eq!(
+        world.weight(2),
+        Some(50),
+        "a clone cannot leave for its person"
+    );
+    let all = world.all();
+    let reason = all.verdict(&world.ids[hidden]).reason().expect("void");
+    assert_eq!(reason.deciding(), vec![world.ids[low]]);
+    // An honest proof keeps what it had seen and what it names, whatever the first one said.
+    world.act(P(3), Do::Prove(P(2), 0, Some(named)), &[seen]);
+    assert!(world.counts(seen) && world.counts(named));
+    assert_eq!(world.rule(hidden), Some("B11"));
+    let all = world.all();
+    assert!(all.is_device_revoked(&P(2).device()));
+    assert_eq!(all.device_user(&P(2).device()), None);
+    let ends = all.ends_of(&P(2).device());
+    assert_eq!(ends.len(), 2);
+    assert!(ends.iter().all(|end| end.late == LatePolicy::Reject));
+    // The reporter's own removal changes nothing.
+    world.act(P(0), Do::Ban(P(4)), &[base]);
+    assert!(world.counts(low));
+}
+
+/// A named op that this replica has beyond a frontier says nothing about that frontier.
+#[test]
+fn a_view_does_not_know_what_a_proof_names_beyond_it() {
+    let (mut world, base) = community();
+    let ban = world.act(P(2), Do::Ban(P(4)), &[base]);
+    let later = world.act(P(2), Do::Merge, &[ban]);
+    let proof = world.act(P(3), Do::Prove(P(2), 0, Some(later)), &[base]);
+    assert!(world.counts(ban));
+    let before = world.view(&[ban, proof]);
+    assert!(!before.verdict(&world.ids[ban]).is_effective());
+    let mut alone = world.replayed(&[0, 1, 2, 3, 4, ban, proof]);
+    assert_eq!(*before, *alone.all());
+}
+
+#[test]
+fn attests_add_to_a_cut_while_they_count() {
+    let (mut world, base) = community();
+    let kick = world.act(P(1), Do::Kick(P(4)), &[base]);
+    let channel = Scope::Channel(ChannelId::from_bytes([7; 16]));
+    let attest = |seqs: &[u64]| {
+        let heads = seqs.iter().map(|seq| CutHead {
+            device: P(4).device(),
+            seq: *seq,
+            op: OpId::from_bytes([*seq as u8; 32]),
+        });
+        Payload::CutAttest(CutAttest {
+            removal: world.ids[kick],
+            cut: vec![ScopeCut {
+                scope: channel,
+                heads: heads.collect(),
+            }],
+        })
+    };
+    let payloads = [attest(&[]), attest(&[3, 9]), attest(&[5])];
+    let seqs = |world: &mut World| {
+        let all = world.all();
+        let removals = all.removals_of(&P(4).user());
+        let cut = removals[0].cut.iter().find(|c| c.scope == channel);
+        cut.map(|c| c.heads.iter().map(|h| h.seq).collect::<Vec<u64>>())
+    };
+    assert_eq!(seqs(&mut world), None, "an open scope");
+    world.say(P(3), 0, payloads[0].clone(), &[kick]);
+    assert_eq!(seqs(&mut world), Some(vec![]), "synced, and nothing there");
+    world.say(P(2), 0, payloads[1].clone(), &[kick]);
+    let by_junior = world.say(P(3), 0, payloads[2].clone(), &[kick]);
+    assert_eq!(seqs(&mut world), Some(vec![3, 5, 9]));
+    world.act(P(1), Do::Kick(P(3)), &[kick]);
+    assert_eq!(world.rule(by_junior), Some("B4"));
+    assert_eq!(seqs(&mut world), Some(vec![3, 9]));
+}
+
+fn together(signers: &[u8], action: Do) -> Do {
+    Do::Quorum(signers.iter().map(|p| P(*p)).collect(), Box::new(action))
+}
+
+/// Owner 0 and admins 1 to 4, the senior first.
+fn council() -> (World, usize) {
+    let mut world = World::with(&[]);
+    let mut last = 0;
+    for p in 1..5 {
+        last = world.act(P(0), Do::Add(vec![(P(p), 50)]), &[last]);
+    }
+    (world, last)
+}
+
+/// I7 with a quorum: what a rogue senior admin does meanwhile is void.
+#[test]
+fn two_thirds_of_the_admins_outrank_the_senior_one() {
+    let (mut world, base) = council();
+    let purge = world.act(P(1), Do::Kick(P(2)), &[base]);
+    let quorum = world.act(P(3), together(&[2, 3], Do::Kick(P(1))), &[base]);
+    assert!(world.counts(quorum));
+    assert_eq!(world.rule(purge), Some("B4"));
+    assert_eq!((world.weight(1), world.weight(2)), (None, Some(50)));
+    let all = world.all();
+    let removals = all.removals_of(&P(1).user());
+    assert_eq!(removals[0].op, world.ids[quorum]);
+    // The owner is above it.
+    let rescue = world.act(P(0), Do::Role(P(1), 20), &[base]);
+    assert!(world.counts(rescue));
+    let mutiny = world.act(P(3), together(&[2, 3, 4], Do::Kick(P(0))), &[base]);
+    assert!(!world.is_allowed(P(3), &together(&[2, 3, 4], Do::Kick(P(0))), &[base]));
+    world.act(P(0), Do::Kick(P(2)), &[base]);
+    world.act(P(0), Do::Kick(P(3)), &[base]);
+    assert_eq!(world.rule(quorum), Some("A19"), "both signers gone");
+    assert_eq!(world.rule(mutiny), Some("A19"));
+}
+
+#[test]
+fn who_lost_the_right_to_sign_is_subtracted() {
+    let (mut world, base) = council();
+    // Two of three suffice; of three who signed one may go.
+    let quorum = world.act(P(4), together(&[2, 3, 4], Do::Role(P(1), 10)), &[base]);
+    let one = world.act(P(0), Do::Role(P(2), 20), &[base]);
+    assert!(world.counts(quorum));
+    // Neither a junior's word nor a self-demotion counts against a signer, but a stolen device does.
+    world.act(P(1), Do::Kick(P(3)), &[base]);
+    assert!(world.counts(quorum));
+    let two = world.act_on(1, P(3), Do::Revoke(0, true), &[base]);
+    assert_eq!(world.rule(quorum), Some("A19"));
+    let all = world.all();
+    let reason = all.verdict(&world.ids[quorum]).reason().expect("void");
+    let mut by = vec![world.ids[one], world.ids[two]];
+    by.sort_unstable();
+    assert_eq!(reason.deciding(), by);
+}
+
+#[test]
+fn a_role_from_admin_up_takes_all_of_them() {
+    let (mut world, base) = council();
+    let member = world.act(P(0), Do::Add(vec![(P(5), 10)]), &[base]);
+    let up = |signers: &[u8]| together(signers, Do::Role(P(5), 50));
+    assert!(!world.is_allowed(P(1), &up(&[1, 2, 3]), &[member]));
+    assert!(world.is_allowed(P(1), &up(&[1, 2, 3, 4]), &[member]));
+    let all = world.act(P(1), up(&[1, 2, 3, 4]), &[member]);
+    assert_eq!(world.weight(5), Some(50));
+    world.act(P(0), Do::Role(P(4), 20), &[member]);
+    assert_eq!(world.rule(all), Some("A19"));
+    assert_eq!(world.weight(5), Some(10));
+}
+
+#[test]
+fn signatures_are_used_once() {
+    let (mut world, base) = council();
+    let kick = together(&[2, 3], Do::Kick(P(1)));
+    let first = world.act(P(2), kick.clone(), &[base]);
+    let back = world.act(P(0), Do::Add(vec![(P(1), 50)]), &[first]);
+    // The proposer's own lane forked; nobody else may bring it.
+    let merge = world.act(P(4), Do::Merge, &[base]);
+    let second = world.act(P(2), kick.clone(), &[base, merge]);
+    let rules = [first, second].map(|op| world.rule(op));
+    assert_eq!(rules, [None, Some("A19")]);
+    assert_eq!(world.weight(1), Some(50));
+    assert!(world.counts(back));
 }

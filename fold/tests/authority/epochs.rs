@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use fold::EpochTree;
-use oplog::payload::{Commit, CommitClass, RosterDelta, RosterEntry};
-use oplog::{Digest, EpochId, OpId, Payload, SpaceId, UserId};
+use fold::{EpochTree, WonBy};
+use oplog::authority::{Authority, View};
+use oplog::payload::{
+    Closure, Commit, CommitClass, CommitComplaint, RosterDelta, RosterEntry, ScopeCut, Seal,
+};
+use oplog::{ChannelId, Digest, EpochId, OpId, Payload, Scope, SpaceId, UserId};
 use proptest::prelude::*;
 
 use crate::world::{Do, P, World};
@@ -67,6 +70,15 @@ fn tip(world: &mut World) -> EpochId {
         .expect("founded")
 }
 
+/// What decides for the first against the second; nothing decides the other way round.
+fn won_by(world: &mut World, winner: EpochId, loser: EpochId) -> WonBy {
+    let all = world.all();
+    let reverse = world.fold.won_by(&all, &loser, &winner, |_| true);
+    assert_eq!(reverse, None);
+    let why = world.fold.won_by(&all, &winner, &loser, |_| true);
+    why.expect("one of them counts")
+}
+
 #[test]
 fn the_first_epoch_comes_from_the_founding_header() {
     let (world, ..) = group();
@@ -113,6 +125,7 @@ fn rosters_follow_deltas_and_forks_are_kept() {
         removing,
         "a removal beats its target's race"
     );
+    assert_eq!(won_by(&mut world, removing, racing), WonBy::Class);
 
     let chain = world.fold.epochs().chain(&removing);
     assert_eq!(chain.len(), 3);
@@ -143,9 +156,15 @@ fn twice_the_support_outweighs_a_removal_but_the_removed_and_the_newly_added_giv
         &[base],
     );
     assert_eq!(tip(&mut world), end);
+    let support = WonBy::Support {
+        winner: 2,
+        loser: 1,
+    };
+    assert_eq!(won_by(&mut world, followed, removal), support);
     // The owner removes one of the two: one supporter each, and the class decides.
     world.act(P(0), Do::Kick(P(3)), &[a]);
     assert_eq!(tip(&mut world), removal);
+    assert_eq!(won_by(&mut world, removal, followed), WonBy::Class);
     // People added inside a branch do not carry it.
     let bloat = (ADD, delta(&[P(10), P(11), P(12)], &[]));
     let add = world.act(
@@ -177,8 +196,11 @@ fn nothing_in_a_commit_can_be_ground_for() {
         let keep = (UPDATE, delta(&[], &[]));
         let (_, a) = commit(&mut world, P(2), epoch, keep.clone(), salt, &[base]);
         let merge = world.act(P(3), Do::Mute(P(3)), &[base]);
-        commit(&mut world, P(3), epoch, keep, 7, &[merge]);
-        winners.insert(tip(&mut world) == a);
+        let (_, b) = commit(&mut world, P(3), epoch, keep, 7, &[merge]);
+        let first = tip(&mut world) == a;
+        winners.insert(first);
+        let (winner, loser) = if first { (a, b) } else { (b, a) };
+        assert_eq!(won_by(&mut world, winner, loser), WonBy::Chance);
     }
     assert_eq!(
         winners.len(),
@@ -309,5 +331,305 @@ fn ancestors_of_a_long_chain_are_found() {
         for (j, b) in epochs.iter().enumerate() {
             assert_eq!(tree.is_ancestor(a, b), i <= j);
         }
+    }
+}
+
+fn complain(world: &mut World, who: P, about: EpochId, seen: &[usize]) -> usize {
+    let complaint = Payload::CommitComplaint(CommitComplaint {
+        epoch: about,
+        key_package: vec![who.0].into(),
+        nonce: Digest::ZERO,
+    });
+    world.say(who, 0, complaint, seen)
+}
+
+fn keep() -> (CommitClass, RosterDelta) {
+    (UPDATE, delta(&[], &[]))
+}
+
+/// Owner 0 and six members, all in the group: three people are few.
+fn crowd() -> (World, usize, EpochId) {
+    let mut world = World::with(&[(1, 50), (2, 10), (3, 10), (4, 10), (5, 10), (6, 10)]);
+    let first = *world.fold.epochs().genesis().expect("founded");
+    let everyone = delta(&(1..7).map(P).collect::<Vec<_>>(), &[]);
+    let (op, epoch) = commit(&mut world, P(0), first, (ADD, everyone), 0, &[1]);
+    (world, op, epoch)
+}
+
+#[test]
+fn a_few_who_cannot_follow_take_a_lone_commit_out() {
+    let (mut world, base, epoch) = crowd();
+    let (bad, broken) = commit(&mut world, P(2), epoch, keep(), 0, &[base]);
+    for (complaints, tip_is) in [(0, broken), (1, broken), (2, broken), (3, epoch)] {
+        let mut world = world.clone();
+        for p in 0..complaints {
+            complain(&mut world, P(3 + p), broken, &[bad]);
+        }
+        assert_eq!(tip(&mut world), tip_is, "{complaints} complaints");
+    }
+    // Not the author's own, not twice by one, not by people who are no members any more.
+    for p in [2, 3, 3, 4] {
+        complain(&mut world, P(p), broken, &[bad]);
+    }
+    assert_eq!(tip(&mut world), broken);
+    let third = complain(&mut world, P(5), broken, &[bad]);
+    assert_eq!(tip(&mut world), epoch);
+    let (_, sibling) = commit(&mut world, P(6), epoch, keep(), 1, &[third]);
+    assert_eq!(tip(&mut world), sibling);
+    assert_eq!(won_by(&mut world, sibling, broken), WonBy::Complaints);
+    world.act(P(0), Do::Kick(P(5)), &[third]);
+    assert_ne!(tip(&mut world), epoch);
+}
+
+#[test]
+fn a_commit_that_others_follow_bears_as_many_complaints() {
+    let (mut world, base, epoch) = crowd();
+    let (mut at, first) = commit(&mut world, P(2), epoch, keep(), 0, &[base]);
+    let mut on = first;
+    for p in [0, 1, 3, 4, 6] {
+        (at, on) = commit(&mut world, P(p), on, keep(), p, &[at]);
+    }
+    // Five follow besides the author, so four complaints suffice and three do not.
+    for p in [3, 4, 5] {
+        complain(&mut world, P(p), first, &[base + 1]);
+    }
+    assert_eq!(tip(&mut world), on);
+    complain(&mut world, P(6), first, &[base + 1]);
+    assert_eq!(tip(&mut world), epoch);
+}
+
+#[test]
+fn one_person_counts_against_one_author_once_in_eight_epochs() {
+    let (mut world, base, epoch) = crowd();
+    let (mut at, mut on) = (base, epoch);
+    let mut epochs = vec![];
+    for i in 0..9 {
+        (at, on) = commit(&mut world, P(2), on, keep(), i, &[at]);
+        epochs.push((at, on));
+    }
+    for (op, about) in [epochs[1], epochs[8], epochs[7]] {
+        for p in [3, 4, 5] {
+            complain(&mut world, P(p), about, &[op]);
+        }
+    }
+    assert_eq!(tip(&mut world), epochs[0].1, "the lowest goes first");
+    // Without the one at number 3, the one at number 9 counts and that at 10 does not.
+    let (mut world, base, epoch) = crowd();
+    let (mut at, mut on) = (base, epoch);
+    let mut epochs = vec![];
+    for i in 0..9 {
+        (at, on) = commit(&mut world, P(2), on, keep(), i, &[at]);
+        epochs.push((at, on));
+    }
+    for (op, about) in [epochs[8], epochs[7]] {
+        for p in [3, 4, 5] {
+            complain(&mut world, P(p), about, &[op]);
+        }
+    }
+    assert_eq!(tip(&mut world), epochs[6].1);
+}
+
+fn seal(world: &mut World, who: P, epoch: EpochId, closes: &[usize], seen: &[usize]) -> usize {
+    let mut closures: Vec<Closure> = closes
+        .iter()
+        .map(|removal| Closure {
+            removal: world.ids[*removal],
+            cut: vec![ScopeCut {
+                scope: Scope::Channel(ChannelId::from_bytes([7; 16])),
+                heads: vec![],
+            }],
+        })
+        .collect();
+    closures.sort_by_key(|c| c.removal);
+    let seal = Seal {
+        epoch,
+        public_state: Digest::ZERO,
+        closures,
+        strata: None,
+    };
+    world.say(who, 0, Payload::Seal(seal), seen)
+}
+
+#[test]
+fn a_seal_ends_what_stood_beside_its_epoch() {
+    let (mut world, base, epoch) = group();
+    let (one, left) = commit(&mut world, P(2), epoch, keep(), 0, &[base]);
+    let sealed = seal(&mut world, P(1), left, &[], &[one]);
+    assert_eq!(tip(&mut world), left);
+    // Three people follow another branch, which they had kept to themselves.
+    let removes = (REMOVE, delta(&[], &[P(2)]));
+    let (mut at, mut on) = commit(&mut world, P(3), epoch, removes, 0, &[base]);
+    for p in [4, 0] {
+        (at, on) = commit(&mut world, P(p), on, keep(), p, &[at]);
+    }
+    assert_eq!(tip(&mut world), left, "it is final");
+    let all = world.all();
+    assert_eq!(all.seal(), Some((&left, world.ids[sealed])));
+    assert_eq!(all.sealed_epoch(), Some(left));
+    // The owner, who had not seen that Seal, seals the other: rank decides.
+    let above = seal(&mut world, P(0), on, &[], &[at]);
+    assert_eq!(tip(&mut world), on);
+    assert_eq!(world.rule(sealed), Some("B9"));
+    let all = world.all();
+    let reason = all.verdict(&world.ids[sealed]).reason().expect("void");
+    assert_eq!(reason.deciding(), vec![world.ids[above]]);
+    // And a Seal of somebody who is demoted at the same time counts for nothing.
+    world.act(P(1), Do::Role(P(1), 20), &[base]);
+    assert_eq!(world.rule(sealed), Some("A12"));
+}
+
+#[test]
+fn canonical_in_a_past_knows_nothing_else() {
+    let (mut world, base, epoch) = group();
+    let (one, left) = commit(&mut world, P(2), epoch, keep(), 0, &[base]);
+    let (two, right) = commit(&mut world, P(3), epoch, keep(), 0, &[base]);
+    let best = tip(&mut world);
+    for (heads, expected) in [
+        (vec![one], vec![left]),
+        (vec![two], vec![right]),
+        (vec![one, two], vec![best]),
+        (vec![base], vec![]),
+    ] {
+        let view = world.view(&heads);
+        let ids: Vec<OpId> = heads.iter().map(|at| world.ids[*at]).collect();
+        let past = world.dag.past_of(&ids);
+        for e in [left, right] {
+            let canonical = world.fold.is_canonical(&world.dag, &past, &view, &e);
+            assert_eq!(canonical, expected.contains(&e));
+        }
+        assert!(world.fold.is_canonical(&world.dag, &past, &view, &epoch));
+    }
+}
+
+#[test]
+fn of_two_seals_that_close_one_removal_the_higher_says_what_stays() {
+    let (mut world, base, epoch) = group();
+    let kick = world.act(P(1), Do::Kick(P(4)), &[base]);
+    let (at, on) = commit(
+        &mut world,
+        P(2),
+        epoch,
+        (REMOVE, delta(&[], &[P(4)])),
+        0,
+        &[kick],
+    );
+    let low = seal(&mut world, P(1), on, &[kick], &[at]);
+    let closed = |world: &mut World| {
+        let all = world.all();
+        assert!(all.is_closed(&world.ids[kick]));
+        let removals = all.removals_of(&P(4).user());
+        removals[0].closure.map(|(seal, _)| seal)
+    };
+    assert_eq!(closed(&mut world), Some(world.ids[low]));
+    let high = seal(&mut world, P(0), epoch, &[kick], &[at]);
+    assert!(world.counts(low) && world.counts(high), "both fit");
+    assert_eq!(closed(&mut world), Some(world.ids[high]));
+    assert_eq!(world.all().seals().count(), 2);
+    assert_eq!(tip(&mut world), on);
+}
+
+/// Whether an epoch is on the branch of another.
+fn fits(tree: &EpochTree, a: &EpochId, b: &EpochId) -> bool {
+    tree.is_ancestor(a, b) || tree.is_ancestor(b, a)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// I16: whoever seals what, wherever: the Seals that count are one chain, none of them yields
+    /// to a lower rank, and arrival plays no part.
+    #[test]
+    fn effective_seals_form_a_chain(
+        (mut world, epochs) in arb_tree(),
+        seals in proptest::collection::vec(
+            (0_u8..5, any::<prop::sample::Index>(), any::<prop::sample::Index>()), 1..8),
+        picks in proptest::collection::vec(any::<u8>(), 16),
+    ) {
+        let mut places = vec![];
+        for (who, at, seen) in seals {
+            let epoch = epochs[at.index(epochs.len())];
+            let commit = world.fold.epochs().epoch(&epoch).expect("known").commit;
+            let commit = world.ids.iter().position(|id| *id == commit).expect("own");
+            let mut parents = vec![commit];
+            if let Some(place) = places.get(seen.index(places.len() + 1)) {
+                parents.push(*place);
+            }
+            places.push(seal(&mut world, P(who), epoch, &[], &parents));
+        }
+        let all = world.all();
+        let tree = world.fold.epochs();
+        let chain: Vec<(EpochId, OpId)> = all.seals().collect();
+        for pair in chain.windows(2) {
+            prop_assert!(tree.is_ancestor(&pair[0].0, &pair[1].0));
+        }
+        let rank = |op: &OpId| world.fold.standing(op).map(|s| s.rank);
+        for place in &places {
+            let id = world.ids[*place];
+            let Some(reason) = all.verdict(&id).reason().filter(|r| r.rule() == "B9") else {
+                continue;
+            };
+            let by = reason.deciding()[0];
+            prop_assert!(rank(&by) >= rank(&id));
+            let of = |op: &OpId| match world.dag.node(op).map(|n| n.op.payload()) {
+                Some(Ok(Some(Payload::Seal(seal)))) => seal.epoch,
+                _ => EpochId::ZERO,
+            };
+            prop_assert!(!fits(tree, &of(&by), &of(&id)));
+        }
+        if let Some((last, _)) = chain.last() {
+            let tip = world.fold.canonical_tip(&world.dag, |_| true).expect("founded");
+            prop_assert!(world.fold.epochs().is_ancestor(last, &tip));
+        }
+        prop_assert_eq!(&*all, &world.fold.recompute(&world.dag, world.dag.heads()));
+        let parents: Vec<Vec<usize>> = (0..world.ids.len()).map(|i| {
+            let node = world.dag.node(&world.ids[i]).expect("own");
+            let place = |id: OpId| world.ids.iter().position(|other| *other == id);
+            node.op.header().refs().filter_map(place).collect()
+        }).collect();
+        let order = crate::random::some_order(&parents, &picks);
+        let mut other = world.replayed(&order);
+        prop_assert_eq!(all.state_hash(), other.all().state_hash());
+    }
+
+    /// I9: a target with one or two helpers, who withhold what they like and pretend not to have seen
+    /// the removal, is out of the group after two rounds of reconcile, whatever they show between.
+    #[test]
+    fn a_few_helpers_do_not_keep_the_target_in(
+        shown in proptest::collection::vec((0_u8..3, any::<prop::sample::Index>()), 0..12),
+        withheld in proptest::collection::vec((0_u8..3, any::<prop::sample::Index>()), 0..12),
+        helpers in 1_u8..3,
+    ) {
+        let (mut world, base, epoch) = crowd();
+        // Person 2 is the target, 3 and 4 may help; the rest is honest.
+        let kick = world.act(P(1), Do::Kick(P(2)), &[base]);
+        let gone = || (REMOVE, delta(&[], &[P(2)]));
+        let (_, first) = commit(&mut world, P(1), epoch, gone(), 0, &[kick]);
+        let mut theirs = vec![(base, epoch)];
+        let mut seen = kick;
+        let mut salt = 0;
+        let mut race = |world: &mut World, moves: &[(u8, prop::sample::Index)]| {
+            for (who, at) in moves {
+                let (op, parent) = theirs[at.index(theirs.len())];
+                salt += 1;
+                let who = P(2 + who % (helpers + 1));
+                theirs.push(commit(world, who, parent, keep(), salt, &[op]));
+            }
+        };
+        race(&mut world, &shown);
+        for (round, honest) in [(0, P(5)), (1, P(6))] {
+            if round == 1 {
+                race(&mut world, &withheld);
+            }
+            let at = tip(&mut world);
+            let roster = &world.fold.epochs().epoch(&at).expect("known").roster;
+            if roster.contains_key(&P(2).device()) {
+                let on = world.fold.epochs().epoch(&at).expect("known").commit;
+                let on = world.ids.iter().position(|id| *id == on).expect("own");
+                (seen, _) = commit(&mut world, honest, at, gone(), 0, &[seen, on]);
+            }
+        }
+        let at = tip(&mut world);
+        let roster = &world.fold.epochs().epoch(&at).expect("known").roster;
+        prop_assert!(!roster.contains_key(&P(2).device()), "{} {:?}", first, world);
     }
 }

@@ -20,8 +20,16 @@ pub(crate) struct Op {
     depth: i64,
     id: [u8; 32],
     hlc: u64,
-    device: [u8; 32],
+    device: (u8, [u8; 32]),
+    /// Of an act of several: who they are, and how many of them it takes. `what` is what they do.
+    pub(crate) quorum: Option<(Vec<P>, usize)>,
     fixed: Fixed,
+}
+
+impl Op {
+    pub(crate) fn device_no(&self) -> u8 {
+        self.device.0
+    }
 }
 
 /// What follows from the op's own past.
@@ -43,6 +51,9 @@ pub(crate) struct Outcome {
     pub(crate) banned: BTreeSet<P>,
     pub(crate) muted: BTreeSet<P>,
     pub(crate) uses: BTreeMap<usize, usize>,
+    /// When each device came in.
+    pub(crate) since: BTreeMap<(P, u8), (i64, [u8; 32])>,
+    pub(crate) revoked: BTreeSet<(P, u8)>,
 }
 
 #[derive(Clone, Default)]
@@ -82,7 +93,7 @@ impl Oracle {
         parents: &[usize],
         id: [u8; 32],
         hlc: u64,
-        device: [u8; 32],
+        device: (u8, [u8; 32]),
     ) {
         let past = parents
             .iter()
@@ -93,7 +104,34 @@ impl Oracle {
             .max()
             .unwrap_or(0);
         let at = self.fold(past);
-        let fixed = self.fixed(who, &what, past, &at);
+        let (quorum, what) = match what {
+            Do::Quorum(signers, action) => {
+                let target = match *action {
+                    Do::Kick(p) | Do::Ban(p) | Do::Role(p, _) => Some(p),
+                    _ => None,
+                };
+                let voters = at
+                    .members
+                    .iter()
+                    .filter(|(p, (w, _))| *w >= 50 && *w < 100 && Some(**p) != target);
+                let voters = voters.count();
+                let needs = match *action {
+                    Do::Role(_, 50..) => voters,
+                    _ => (2 * voters).div_ceil(3),
+                };
+                (Some((signers, needs.max(2))), *action)
+            }
+            what => (None, what),
+        };
+        let mut fixed = self.fixed((who, device.0), &what, past, &at);
+        if quorum.is_some() {
+            let mut not = id;
+            for byte in &mut not {
+                *byte = !*byte;
+            }
+            fixed.rank = (90, -depth, not, 0, 0);
+            fixed.needed = 50;
+        }
         self.ops.push(Op {
             who,
             what,
@@ -102,6 +140,7 @@ impl Oracle {
             id,
             hlc,
             device,
+            quorum,
             fixed,
         });
     }
@@ -122,13 +161,19 @@ impl Oracle {
         a != b && !self.sees(a, b) && !self.sees(b, a)
     }
 
-    fn fixed(&self, who: P, what: &Do, past: Set, at: &Outcome) -> Fixed {
+    fn fixed(&self, (who, device): (P, u8), what: &Do, past: Set, at: &Outcome) -> Fixed {
         let own = at.members.get(&who).copied();
         let weight = own.map_or(0, |(w, _)| w);
         let weight_of = |p: &P| at.members.get(p).map(|(w, _)| *w);
         let above = |p: &P| weight_of(p).map_or(0, |w| (w + 1).min(100));
         let needed = match what {
-            Do::Found | Do::Leave | Do::Merge => 1,
+            Do::Found
+            | Do::Leave
+            | Do::Merge
+            | Do::Device(_)
+            | Do::Revoke(..)
+            | Do::Prove(..)
+            | Do::Quorum(..) => 1,
             Do::Add(members) => {
                 let gives = |w: u8| if w > 10 { to_give(w) } else { w };
                 let most = members.iter().map(|(_, w)| gives(*w)).max();
@@ -143,11 +188,17 @@ impl Oracle {
             Do::Unmute(_) | Do::Invite(_) | Do::CloseInvite(_) => 20,
         };
         let rank = match what {
-            Do::Found => TOP,
+            Do::Found | Do::Prove(..) => TOP,
             Do::Admit(_, invite) if past & (1 << invite) != 0 => {
                 let (w, g, id, user, _) = self.ops[*invite].fixed.rank;
                 (w, g, id, user, -1)
             }
+            Do::Revoke(n, identity) => own.map_or(LOWEST, |(_, (w, g, id, user, _))| {
+                let since = |n: u8| at.since.get(&(who, n));
+                let older = since(device).zip(since(*n)).is_some_and(|(a, b)| a < b);
+                let sub = if *identity { 2 } else { i8::from(older) };
+                (w, g, id, user, sub)
+            }),
             _ => own.map_or(LOWEST, |(_, rank)| rank),
         };
         let (down, confirms) = match what {
@@ -176,11 +227,17 @@ impl Oracle {
             counts: set,
             ..Guess::default()
         };
-        for _ in 0..=2 * self.ops.len() {
-            low = self.step(set, &low);
-            high = self.step(set, &high);
+        for guess in [&mut low, &mut high] {
+            let mut steps = 0..=2 * self.ops.len();
+            loop {
+                let next = self.step(set, guess);
+                if next == *guess {
+                    break;
+                }
+                assert!(steps.next().is_some(), "no fixed point");
+                *guess = next;
+            }
         }
-        assert!(low == self.step(set, &low), "no fixed point");
         assert!(low == high, "more than one fixed point");
         let outcome = self.outcome(set, &low);
         self.known.insert(set, outcome.clone());
@@ -211,7 +268,16 @@ impl Oracle {
         if !op.fixed.member {
             return false;
         }
-        if matches!(op.what, Do::Found | Do::Leave) {
+        if matches!(op.what, Do::Found | Do::Prove(..)) {
+            return true;
+        }
+        if op.quorum.is_some() {
+            return self.quorum_holds(set, guess, o) && !self.is_barred_at_all(set, guess, o);
+        }
+        if self.device_is_gone(set, guess, o) || self.is_frozen_out(set, o) {
+            return false;
+        }
+        if matches!(op.what, Do::Leave | Do::Revoke(..)) {
             return true;
         }
         let revoked = self.within(set & guess.counts).any(|r| {
@@ -229,9 +295,15 @@ impl Oracle {
                 self.invite_is_open(set, guess, o, *invite)
                     && self.invite_has_room(set, guess, o, *invite, people.len())
             }
-            _ => self.has_grant(set, guess, o),
+            _ => self.has_grant(set, guess, o, op.who),
         };
-        let barred = match &op.what {
+        authority && !self.is_barred_at_all(set, guess, o)
+    }
+
+    /// A10: it would undo what stands and ranks higher.
+    fn is_barred_at_all(&self, set: Set, guess: &Guess, o: usize) -> bool {
+        let op = &self.ops[o];
+        match &op.what {
             Do::Unban(p) => self.is_barred(set, guess, o, *p, Facet::Member),
             Do::Role(p, _) => {
                 (!op.fixed.down && self.is_barred(set, guess, o, *p, Facet::Member))
@@ -249,19 +321,92 @@ impl Oracle {
                     })
             }),
             _ => false,
+        }
+    }
+
+    /// Its person revoked the device, and had not seen this op.
+    fn device_is_gone(&self, set: Set, guess: &Guess, o: usize) -> bool {
+        let op = &self.ops[o];
+        let gives_up = self.takes_from(o).is_some_and(|(p, _)| p == op.who)
+            || matches!(op.what, Do::Revoke(..));
+        self.within(set & guess.counts).any(|r| {
+            let other = &self.ops[r];
+            r != o
+                && other.who == op.who
+                && matches!(other.what, Do::Revoke(n, _) if n == op.device.0)
+                && !self.sees(r, o)
+                && (!gives_up || other.fixed.rank.4 > op.fixed.rank.4)
+        })
+    }
+
+    /// Someone proved that its device equivocates, and no proof knew of this op.
+    pub(crate) fn is_frozen_out(&self, set: Set, o: usize) -> bool {
+        let op = &self.ops[o];
+        let proofs: Vec<(usize, Option<usize>)> = self
+            .within(set)
+            .filter_map(|i| match self.ops[i].what {
+                Do::Prove(p, n, seen) if self.ops[i].fixed.member => {
+                    ((p, n) == (op.who, op.device.0)).then_some((i, seen))
+                }
+                _ => None,
+            })
+            .collect();
+        let known = proofs.iter().any(|(proof, seen)| {
+            self.sees(*proof, o)
+                || seen.is_some_and(|head| {
+                    let other = &self.ops[head];
+                    set & (1 << head) != 0
+                        && (other.who, other.device.0) == (op.who, op.device.0)
+                        && (head == o || self.sees(head, o))
+                })
+        });
+        !proofs.is_empty() && !known && !matches!(op.what, Do::Revoke(_, true))
+    }
+
+    /// Enough of those who signed still may, and nobody used their signatures beside it.
+    fn quorum_holds(&self, set: Set, guess: &Guess, o: usize) -> bool {
+        let op = &self.ops[o];
+        let Some((signers, needs)) = &op.quorum else {
+            return false;
         };
-        authority && !barred
+        let used = self.within(set & guess.counts).any(|other| {
+            let x = &self.ops[other];
+            let same = (x.who, x.device.0, &x.what) == (op.who, op.device.0, &op.what);
+            same && x.quorum.is_some() && self.apart(other, o) && self.goes_first(other, o)
+        });
+        let votes = signers.iter().filter(|p| {
+            let gone = self.within(set).any(|r| {
+                let x = &self.ops[r];
+                let ends = match x.what {
+                    Do::Revoke(0, _) => x.who == **p && guess.counts & (1 << r) != 0,
+                    Do::Prove(q, 0, _) => q == **p && x.fixed.member,
+                    _ => false,
+                };
+                ends && !self.sees(r, o)
+            });
+            let revoked = self.within(set & guess.counts).any(|r| {
+                self.apart(r, o)
+                    && self.goes_first(r, o)
+                    && self
+                        .takes_from(r)
+                        .is_some_and(|(q, left)| q == **p && left < 50)
+            });
+            !gone && !revoked && self.has_grant(set, guess, o, **p)
+        });
+        !used && votes.count() >= *needs
     }
 
     /// Whether `a` may have a say about `b`: higher rank, or giving up what is one's own.
     fn goes_first(&self, a: usize, b: usize) -> bool {
         let (x, y) = (&self.ops[a], &self.ops[b]);
         let own = |i: usize| {
-            self.takes_from(i)
-                .is_some_and(|(p, _)| p == self.ops[i].who)
+            let by_self = |(p, _)| p == self.ops[i].who && self.ops[i].quorum.is_none();
+            self.takes_from(i).is_some_and(by_self)
         };
-        matches!(x.what, Do::Found | Do::Leave)
-            || x.fixed.rank > y.fixed.rank
+        matches!(
+            x.what,
+            Do::Found | Do::Leave | Do::Revoke(..) | Do::Prove(..)
+        ) || x.fixed.rank > y.fixed.rank
             || (x.fixed.rank == y.fixed.rank && x.who == y.who && own(a) && !own(b))
     }
 
@@ -304,9 +449,8 @@ impl Oracle {
     }
 
     /// A9, by key: what the author was in the op's own past, as far as it was settled before.
-    fn has_grant(&self, set: Set, guess: &Guess, o: usize) -> bool {
+    fn has_grant(&self, set: Set, guess: &Guess, o: usize, p: P) -> bool {
         let op = &self.ops[o];
-        let p = op.who;
         let member = self.winner(self.within(set & op.past).filter(|w| {
             let effect = self.on_membership(*w, p);
             effect.is_some()
@@ -412,7 +556,7 @@ impl Oracle {
             let op = &self.ops[*w];
             let strict = match op.what {
                 Do::Ban(_) => 5,
-                Do::Kick(_) | Do::Leave => 4,
+                Do::Kick(_) | Do::Leave | Do::Revoke(..) => 4,
                 Do::Role(..) if op.fixed.down => 3,
                 Do::Mute(_) => 2,
                 _ => 0,
@@ -474,12 +618,50 @@ impl Oracle {
                 outcome.muted.insert(p);
             }
         }
+        self.devices(set, fixed, &mut outcome);
         for o in self.within(set & fixed.counts) {
             if let Do::Admit(people, invite) = &self.ops[o].what {
                 *outcome.uses.entry(*invite).or_default() += people.len();
             }
         }
         outcome
+    }
+
+    fn devices(&self, set: Set, fixed: &Guess, outcome: &mut Outcome) {
+        let certifies = |w: usize, p: P, n: u8| match &self.ops[w].what {
+            Do::Device(m) => self.ops[w].who == p && *m == n,
+            Do::Found | Do::Add(_) | Do::Admit(..) => {
+                n == 0
+                    && self.on_membership(w, p) == Some(true)
+                    && self.reaches(fixed, w, p, Facet::Member)
+            }
+            _ => false,
+        };
+        for o in self.within(set & fixed.counts) {
+            if let Do::Prove(p, n, _) = self.ops[o].what {
+                outcome.revoked.insert((p, n));
+            }
+        }
+        let people: BTreeSet<P> = self.within(set).flat_map(|o| self.subjects(o)).collect();
+        for p in people {
+            for n in 0..3 {
+                let certs: Vec<usize> = self
+                    .within(set & fixed.counts)
+                    .filter(|w| certifies(*w, p, n))
+                    .collect();
+                let first = |w: &usize| !certs.iter().any(|v| self.sees(*w, *v));
+                let first = self.winner(certs.iter().copied().filter(first));
+                let Some(first) = first else { continue };
+                let at = (self.ops[first].depth, self.ops[first].id);
+                outcome.since.insert((p, n), at);
+                let gone = self.within(set & fixed.counts).any(|r| {
+                    self.ops[r].who == p && matches!(self.ops[r].what, Do::Revoke(m, _) if m == n)
+                });
+                if gone {
+                    outcome.revoked.insert((p, n));
+                }
+            }
+        }
     }
 
     fn subjects(&self, o: usize) -> Vec<P> {
@@ -493,7 +675,13 @@ impl Oracle {
             | Do::Role(p, _)
             | Do::Mute(p)
             | Do::Unmute(p) => vec![*p],
-            Do::Invite(_) | Do::CloseInvite(_) | Do::Merge => vec![],
+            Do::Invite(_)
+            | Do::CloseInvite(_)
+            | Do::Merge
+            | Do::Device(_)
+            | Do::Revoke(..)
+            | Do::Prove(..)
+            | Do::Quorum(..) => vec![],
         }
     }
 

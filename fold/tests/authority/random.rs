@@ -35,13 +35,15 @@ fn told_by(choices: &[Choice]) -> (World, Oracle) {
         let all = picks.clone();
         picks.retain(|a| !all.iter().any(|b| oracle.sees(*b, *a)));
         let menu = menu(&world);
+        // Most people have one device, so that the rest of the menu is not crowded out.
+        let device = if action % 5 == 0 { seen[0] % 3 } else { 0 };
         let allowed: Vec<&Do> = menu
             .iter()
-            .filter(|what| world.is_allowed(P(*actor), what, &picks))
+            .filter(|what| world.is_allowed_on(device, P(*actor), what, &picks))
             .collect();
         if let Some(what) = allowed.get(usize::from(*action) % allowed.len().max(1)) {
             let what = (*what).clone();
-            world.act(P(*actor), what, &picks);
+            world.act_on(device, P(*actor), what, &picks);
         }
     }
     while oracle.ops.len() < world.ids.len() {
@@ -58,6 +60,9 @@ fn menu(world: &World) -> Vec<Do> {
         Do::Invite(2),
         Do::Add(vec![(P(4), 10), (P(5), 10), (P(6), 20)]),
     ];
+    for n in 0..3 {
+        menu.extend([Do::Device(n), Do::Revoke(n, false), Do::Revoke(n, true)]);
+    }
     for p in (0..PEOPLE).map(P) {
         menu.extend([
             Do::Kick(p),
@@ -73,6 +78,22 @@ fn menu(world: &World) -> Vec<Do> {
             Do::Role(p, 50),
         ]);
     }
+    let quorum = |signers: &[u8], action| {
+        Do::Quorum(signers.iter().map(|p| P(*p)).collect(), Box::new(action))
+    };
+    for signers in [&[1, 2][..], &[1, 2, 3], &[2, 3], &[1, 3]] {
+        menu.extend([1, 2, 3, 4].map(|p| quorum(signers, Do::Kick(P(p)))));
+        menu.extend([3, 4].map(|p| quorum(signers, Do::Ban(P(p)))));
+        menu.push(quorum(signers, Do::Unban(P(4))));
+        menu.push(quorum(signers, Do::Role(P(4), 50)));
+        menu.push(quorum(signers, Do::Role(P(1), 10)));
+    }
+    let last = world.ids.len() - 1;
+    for (p, n) in [(1, 0), (2, 0), (2, 1), (4, 0)] {
+        let device = |i: &usize| world.told[*i].0 == P(p) && world.devices[*i] == n;
+        let theirs = (0..=last).rev().find(device);
+        menu.extend([Do::Prove(P(p), n, None), Do::Prove(P(p), n, theirs)]);
+    }
     for (i, (_, what, _)) in world.told.iter().enumerate() {
         if matches!(what, Do::Invite(_)) {
             menu.push(Do::CloseInvite(i));
@@ -83,12 +104,12 @@ fn menu(world: &World) -> Vec<Do> {
 }
 
 /// Every op in an order in which parents come first, chosen by these numbers.
-fn some_order(world: &World, picks: &[u8]) -> Vec<usize> {
+pub(crate) fn some_order(parents: &[Vec<usize>], picks: &[u8]) -> Vec<usize> {
     let mut order: Vec<usize> = Vec::new();
     for pick in picks.iter().cycle() {
-        let ready: Vec<usize> = (0..world.told.len())
+        let ready: Vec<usize> = (0..parents.len())
             .filter(|i| !order.contains(i))
-            .filter(|i| world.told[*i].2.iter().all(|seen| order.contains(seen)))
+            .filter(|i| parents[*i].iter().all(|seen| order.contains(seen)))
             .collect();
         if ready.is_empty() {
             break;
@@ -111,7 +132,8 @@ proptest! {
         (mut world, _) in arb_history(14),
         picks in proptest::collection::vec(any::<u8>(), 16),
     ) {
-        let order = some_order(&world, &picks);
+        let parents: Vec<_> = world.told.iter().map(|(_, _, seen)| seen.clone()).collect();
+        let order = some_order(&parents, &picks);
         prop_assert_eq!(order.len(), world.ids.len());
         let mut other = world.replayed(&order);
         let (a, b) = (world.all(), other.all());

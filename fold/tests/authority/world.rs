@@ -1,18 +1,22 @@
 //! A small control plane to play with: people, their ops, and the fold of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use fold::{AuthorityFold, AuthorityView};
 use oplog::authority::{Authority, View};
 use oplog::dag::ControlDag;
 use oplog::payload::{
-    DeviceCert, Genesis, InviteCreate, InviteRevoke, Leave, MemberAdd, Mute, NewMember, Removal,
-    RoleSet, SpaceKind, Unban, Unmute, Weight,
+    CutHead, DeviceAdd, DeviceCert, DeviceRevoke, EquivocationProof, Genesis, InviteCreate,
+    InviteRevoke, Leave, MemberAdd, Mute, NewMember, QuorumAct, QuorumSigner, Removal, RoleSet,
+    ScopeCut, SignedHeader, SpaceKind, Unban, Unmute, Weight,
 };
 use oplog::{
     AcceptedOp, DeviceId, Digest, EpochId, Header, Hlc, OpId, Payload, Scope, SecretKey, Signature,
     SignedOp, SpaceId, Timestamp, UserId,
 };
+
+/// How many devices anybody has.
+const DEVICES: u8 = 4;
 
 /// A person, by number. Number 0 founds the Space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +39,14 @@ pub(crate) enum Do {
     Invite(u32),
     CloseInvite(usize),
     Merge,
+    /// Certifies the author's device of this number.
+    Device(u8),
+    /// Revokes it, with or without the identity key.
+    Revoke(u8, bool),
+    /// Proves that this device of somebody equivocates; the op at this place was seen.
+    Prove(P, u8, Option<usize>),
+    /// These admins do it together.
+    Quorum(Vec<P>, Box<Self>),
 }
 
 #[derive(Clone, Default)]
@@ -44,13 +56,16 @@ pub(crate) struct World {
     pub(crate) ids: Vec<OpId>,
     /// Author, action and parents of each op, for whoever wants to judge it independently.
     pub(crate) told: Vec<(P, Do, Vec<usize>)>,
+    /// With which device of theirs each author acted.
+    pub(crate) devices: Vec<u8>,
 }
 
 /// What was done, one line an op: a failure should fit on a screen.
 impl core::fmt::Debug for World {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         for (i, (who, what, seen)) in self.told.iter().enumerate() {
-            writeln!(f, "{i}: {who:?} {what:?} after {seen:?}")?;
+            let device = self.devices[i];
+            writeln!(f, "{i}: {who:?} on {device} {what:?} after {seen:?}")?;
         }
         Ok(())
     }
@@ -67,7 +82,13 @@ impl P {
 
     /// Devices sign, so they are keys; people never do here.
     pub(crate) fn nth_device(self, n: u8) -> DeviceId {
-        DeviceId::from_bytes(self.key(n).public())
+        // Every check names some, and a public key costs more than the rest of the check.
+        static NAMES: LazyLock<Vec<DeviceId>> = LazyLock::new(|| {
+            let all = (0..=u8::MAX).flat_map(|p| (0..DEVICES).map(move |n| (P(p), n)));
+            all.map(|(p, n)| DeviceId::from_bytes(p.key(n).public()))
+                .collect()
+        });
+        NAMES[usize::from(self.0) * usize::from(DEVICES) + usize::from(n)]
     }
 
     fn key(self, n: u8) -> SecretKey {
@@ -113,9 +134,15 @@ impl World {
 
     /// Someone acts, having seen the ops at these places. Returns the op's place.
     pub(crate) fn act(&mut self, who: P, what: Do, seen: &[usize]) -> usize {
-        let payload = self.payload(&what);
+        self.act_on(0, who, what, seen)
+    }
+
+    /// Someone acts with the device of this number.
+    pub(crate) fn act_on(&mut self, device: u8, who: P, what: Do, seen: &[usize]) -> usize {
+        let payload = self.payload_of(who, &what);
         self.told.push((who, what, seen.to_vec()));
-        self.say(who, 0, payload, seen)
+        self.devices.push(device);
+        self.say(who, device, payload, seen)
     }
 
     /// Someone says any payload from any device of theirs.
@@ -210,7 +237,60 @@ impl World {
     }
 
     pub(crate) fn payload(&self, what: &Do) -> Payload {
+        self.payload_of(P(0), what)
+    }
+
+    pub(crate) fn payload_of(&self, who: P, what: &Do) -> Payload {
         match what {
+            Do::Device(n) => Payload::DeviceAdd(DeviceAdd {
+                cert: who.cert(*n),
+                key_package: vec![who.0, *n].into(),
+                identity_sig: None,
+            }),
+            Do::Quorum(signers, action) => {
+                let action = self.payload_of(who, action);
+                Payload::QuorumAct(QuorumAct {
+                    frontier: vec![self.ids[0]],
+                    kind: action.kind().number(),
+                    action: action.encode().into(),
+                    nonce: Digest::ZERO,
+                    expires: Hlc::from_raw(u64::MAX),
+                    signers: signers
+                        .iter()
+                        .map(|p| QuorumSigner {
+                            user: p.user(),
+                            device: p.device(),
+                            sig: Signature::ZERO,
+                        })
+                        .collect(),
+                })
+            }
+            Do::Prove(p, n, seen) => {
+                let device = p.nth_device(*n);
+                let heads = seen.iter().map(|at| CutHead {
+                    device,
+                    seq: 0,
+                    op: self.ids[*at],
+                });
+                let cut = ScopeCut {
+                    scope: Scope::Control,
+                    heads: heads.collect(),
+                };
+                Payload::EquivocationProof(EquivocationProof {
+                    first: signed_header(device, 1),
+                    second: signed_header(device, 2),
+                    cut: vec![cut],
+                })
+            }
+            Do::Revoke(n, identity) => Payload::DeviceRevoke(DeviceRevoke {
+                device: who.nth_device(*n),
+                cut: Vec::new(),
+                late: None,
+                reason: String::new(),
+                purge: Vec::new(),
+                compromised: false,
+                identity_sig: identity.then_some(Signature::ZERO),
+            }),
             Do::Found => Payload::Genesis(Genesis {
                 name: "space".into(),
                 kind: SpaceKind::Community,
@@ -278,15 +358,27 @@ impl World {
 
     /// What acceptance would say (R4, R6, R9, A10, A17), by the op's own past.
     pub(crate) fn is_allowed(&mut self, who: P, what: &Do, seen: &[usize]) -> bool {
+        self.is_allowed_on(0, who, what, seen)
+    }
+
+    pub(crate) fn is_allowed_on(&mut self, device: u8, who: P, what: &Do, seen: &[usize]) -> bool {
         let at = self.view(seen);
         let user = who.user();
+        let holds = |n: u8| at.device_user(&who.nth_device(n)) == Some(user);
+        if !holds(device) && !matches!(what, Do::Revoke(_, true)) {
+            return false;
+        }
         let (Some(weight), Some(rank)) = (at.weight(&user), at.rank(&user)) else {
             return matches!(what, Do::Found);
         };
         let weight = weight.get();
         let outranks = |p: &P| at.rank(&p.user()).is_some_and(|r| r < rank);
         let undoes = |r: Option<oplog::authority::Restriction>| r.is_none_or(|r| rank >= r.rank);
-        let may_join = |p: &P| !at.is_member(&p.user()) && at.ban(&p.user()).is_none();
+        let may_join = |p: &P| {
+            !at.is_member(&p.user())
+                && at.ban(&p.user()).is_none()
+                && !at.is_device_revoked(&p.device())
+        };
         match what {
             Do::Found => false,
             Do::Add(members) => {
@@ -328,7 +420,66 @@ impl World {
             Do::Invite(_) => weight >= 20,
             Do::CloseInvite(invite) => weight >= 20 && at.invite(&self.ids[*invite]).is_some(),
             Do::Merge => seen.len() > 1,
+            Do::Device(n) => !holds(*n) && !at.is_device_revoked(&who.nth_device(*n)),
+            Do::Revoke(n, _) => holds(*n),
+            Do::Prove(..) => true,
+            Do::Quorum(signers, action) => {
+                let target = match &**action {
+                    Do::Kick(p) | Do::Ban(p) | Do::Role(p, _) => Some(*p),
+                    _ => None,
+                };
+                let mut admins = at.admins();
+                admins.retain(|admin| target.map(P::user) != Some(*admin));
+                let all = matches!(**action, Do::Role(_, 50..));
+                let share = if all {
+                    admins.len()
+                } else {
+                    (2 * admins.len()).div_ceil(3)
+                };
+                let holds = |p: &P| at.device_user(&p.device()) == Some(p.user());
+                let vote = |p: &P| holds(p) && admins.contains(&p.user());
+                let rank = |p: &P| at.weight(&p.user()).map(Weight::get);
+                signers.len() >= share.max(2)
+                    && signers.iter().all(vote)
+                    && match &**action {
+                        Do::Kick(p) => rank(p).is_some_and(|w| w < 90),
+                        Do::Ban(p) => rank(p).is_none_or(|w| w < 90) && at.ban(&p.user()).is_none(),
+                        Do::Unban(p) => at.ban(&p.user()).is_some_and(|b| b.rank.weight <= 90),
+                        Do::Role(p, w) => rank(p).is_some_and(|now| {
+                            now < 90
+                                && now != *w
+                                && *w < 100
+                                && (*w < now
+                                    || at.demotion(&p.user()).is_none_or(|d| d.rank.weight <= 90))
+                        }),
+                        _ => false,
+                    }
+            }
         }
+    }
+}
+
+/// A header of a device; the fold leaves signatures to acceptance.
+fn signed_header(device: DeviceId, wall: u64) -> SignedHeader {
+    let header = Header {
+        space: SpaceId::from_bytes([9; 32]),
+        kind: 1,
+        user: UserId::ZERO,
+        device,
+        scope: Scope::Control,
+        seq: 0,
+        back: None,
+        ctl: Vec::new(),
+        prev: Vec::new(),
+        epoch: EpochId::ZERO,
+        hlc: Hlc::from_raw(1),
+        wall: Timestamp::from_ms(wall),
+        payload_hash: Digest::ZERO,
+        payload_len: 0,
+    };
+    SignedHeader {
+        header: header.encode().into(),
+        sig: Signature::ZERO,
     }
 }
 

@@ -18,6 +18,7 @@ use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use fold::authority::RemovalKind;
 use fold::content::{
     Bodies, ContentView, Cursor, EffectiveRemoval, Include, Line, PostState, PostView, Sponsorship,
     Standing, index,
@@ -217,6 +218,8 @@ pub fn rank(weight: u8, seniority: u64) -> Rank {
 pub fn removal(op: OpId, late: LatePolicy) -> EffectiveRemoval {
     EffectiveRemoval {
         op,
+        kind: RemovalKind::Kick,
+        device: None,
         by: UserId::from_bytes([0xad; 32]),
         hlc: hlc(1_000_000),
         rank: rank(50, 1),
@@ -225,6 +228,7 @@ pub fn removal(op: OpId, late: LatePolicy) -> EffectiveRemoval {
         purge: vec![],
         reason: "spam".into(),
         first_epoch: None,
+        closure: None,
     }
 }
 
@@ -295,6 +299,7 @@ impl Standing for Fiat {
     fn removals(&self, op: &Header) -> Vec<Arc<EffectiveRemoval>> {
         let of_user = self.removals.iter().filter(|(user, _)| *user == op.user);
         of_user
+            .filter(|(_, r)| r.device.is_none_or(|device| device == op.device))
             .filter(|(_, r)| !self.saw(op, &r.op))
             .map(|(_, r)| r.clone())
             .collect()
@@ -319,6 +324,15 @@ impl Standing for Fiat {
 
     fn saw(&self, op: &Header, control: &OpId) -> bool {
         op.ctl.contains(control)
+    }
+
+    fn devices(&self, user: &UserId) -> Vec<DeviceId> {
+        let theirs = self.devices.iter().filter(|(_, holder)| *holder == user);
+        theirs.map(|(device, _)| *device).collect()
+    }
+
+    fn channels(&self) -> Vec<ChannelId> {
+        vec![CHANNEL, OTHER]
     }
 
     fn descends(&self, epoch: &EpochId, ancestor: &EpochId) -> bool {

@@ -137,6 +137,7 @@ impl Space {
                 channel.short()
             ),
             Key::Device(device) => format!("whose device {} is", device.short()),
+            Key::DeviceEnd(device) => format!("that device {} is revoked for good", device.short()),
             Key::Channel(id, field) => {
                 format!("{field:?} of channel {}", id.short()).to_lowercase()
             }
@@ -162,6 +163,13 @@ pub(crate) fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key>
         Payload::Mute(mute) => vec![Key::Mute(mute.target, mute.channel)],
         Payload::Unmute(unmute) => vec![Key::Mute(unmute.target, unmute.channel)],
         Payload::DeviceAdd(add) => vec![Key::Device(add.cert.device)],
+        Payload::DeviceRevoke(revoke) => vec![Key::DeviceEnd(revoke.device)],
+        Payload::QuorumAct(act) => act
+            .action()
+            .map_or_else(Vec::new, |action| keys_of(op, header, &action)),
+        Payload::EquivocationProof(proof) => {
+            proof.device().map(Key::DeviceEnd).into_iter().collect()
+        }
         Payload::InviteCreate(_) => vec![Key::Invite(*op)],
         Payload::InviteRevoke(revoke) => vec![Key::Invite(revoke.invite)],
         Payload::ChannelUpdate(update) => {
@@ -194,6 +202,9 @@ pub(crate) fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key>
         | Payload::ChannelCreate(_)
         | Payload::Commit(_)
         | Payload::ReaddRequest(_)
+        | Payload::CutAttest(_)
+        | Payload::CommitComplaint(_)
+        | Payload::Seal(_)
         | Payload::ThreadCreate(_)
         | Payload::ThreadUpdate(_)
         | Payload::Post(_)

@@ -48,6 +48,7 @@ const CERT: &[(&str, Shape)] = &[
     ("name", Leaf),
     ("sig", Leaf),
 ];
+const SIGNED_HEADER: &[(&str, Shape)] = &[("header", Leaf), ("sig", Leaf)];
 const NEW_MEMBER: Shape = Map(&[
     ("cert", Map(CERT)),
     ("key_package", Leaf),
@@ -57,6 +58,8 @@ const NEW_MEMBER: Shape = Map(&[
 const PERMISSION: Shape = Map(&[("verb", Leaf), ("least", Leaf)]);
 const CUT: Shape = Map(&[("scope", Leaf), ("heads", List(&HEAD))]);
 const HEAD: Shape = Map(&[("device", Leaf), ("seq", Leaf), ("op", Leaf)]);
+const CLOSURE: Shape = Map(&[("removal", Leaf), ("cut", List(&CUT))]);
+const SIGNER: Shape = Map(&[("user", Leaf), ("device", Leaf), ("sig", Leaf)]);
 const PURGE: Shape = Map(&[("device", Leaf), ("scope", Leaf), ("seq", Leaf)]);
 const ENTRY: Shape = Map(&[("device", Leaf), ("user", Leaf), ("key_package", Leaf)]);
 const FILE: Shape = Map(&[
@@ -135,6 +138,36 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
             ("key_package", Leaf),
             ("identity_sig", Leaf),
         ],
+        Kind::DeviceRevoke => &[
+            ("device", Leaf),
+            ("cut", List(&CUT)),
+            ("late", Leaf),
+            ("reason", Leaf),
+            ("purge", List(&PURGE)),
+            ("compromised", Leaf),
+            ("identity_sig", Leaf),
+        ],
+        Kind::EquivocationProof => &[
+            ("first", Map(SIGNED_HEADER)),
+            ("second", Map(SIGNED_HEADER)),
+            ("cut", List(&CUT)),
+        ],
+        Kind::CutAttest => &[("removal", Leaf), ("cut", List(&CUT))],
+        Kind::QuorumAct => &[
+            ("frontier", List(&Leaf)),
+            ("kind", Leaf),
+            ("action", Leaf),
+            ("nonce", Leaf),
+            ("expires", Leaf),
+            ("signers", List(&SIGNER)),
+        ],
+        Kind::CommitComplaint => &[("epoch", Leaf), ("key_package", Leaf), ("nonce", Leaf)],
+        Kind::Seal => &[
+            ("epoch", Leaf),
+            ("public_state", Leaf),
+            ("closures", List(&CLOSURE)),
+            ("strata", Leaf),
+        ],
         Kind::Commit => &[
             ("parent", Leaf),
             ("mls", Leaf),
@@ -171,12 +204,6 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
         | Kind::ModRestore
         | Kind::Pin
         | Kind::Unpin
-        | Kind::DeviceRevoke
-        | Kind::QuorumAct
-        | Kind::CommitComplaint
-        | Kind::CutAttest
-        | Kind::EquivocationProof
-        | Kind::Seal
         | Kind::ReadMarker => &[],
     }
 }

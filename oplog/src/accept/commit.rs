@@ -133,7 +133,8 @@ impl<A: Authority> Judge<'_, A> {
         let before = parent.roster.get(&leaf.device);
         let asked = |id: &OpId| {
             let kind = self.dag.node(id).and_then(|node| node.op.header().kind());
-            before.is_none() || kind == Some(Kind::ReaddRequest)
+            let asks = matches!(kind, Some(Kind::ReaddRequest | Kind::CommitComplaint));
+            before.is_none() || asks
         };
         let offered = self
             .view

@@ -1,11 +1,12 @@
 //! Control ops: the permission table (R6), what each kind demands (R8), and undoing (R9, A10).
 
 use crate::authority::{Authority, View};
+use crate::ids::OpId;
 use crate::keys;
 use crate::kind::Kind;
 use crate::payload::{
-    DeviceAdd, DeviceCert, InviteCreate, MemberAdd, Mute, NewMember, Payload, RoleSet, Unmute,
-    Verb, Weight,
+    CutHead, DeviceAdd, DeviceCert, DeviceRevoke, EquivocationProof, InviteCreate, MemberAdd, Mute,
+    NewMember, Payload, RoleSet, Unmute, Verb, Weight,
 };
 
 use super::{AcceptError, DEVICES_PER_USER_MAX, Judge, Passport, permission};
@@ -38,6 +39,17 @@ impl<A: Authority> Judge<'_, A> {
                         Ok(()) => Ok(Passport::Identity),
                         Err(_) => Err(AcceptError::BadProof),
                     }
+                }
+            },
+            Some(Payload::DeviceRevoke(revoke)) => match &revoke.identity_sig {
+                None => Ok(Passport::Group),
+                // The identity key vouches for the device that writes, whichever it is: somebody
+                // who lost all of theirs has none that may be added before one is revoked.
+                Some(sig) => {
+                    let message = DeviceRevoke::identity_message(&h.binding(), &revoke.device);
+                    keys::verify(h.user.as_bytes(), &message, sig)
+                        .map(|()| Passport::OwnCertificate)
+                        .map_err(|_which| AcceptError::BadProof)
                 }
             },
             _ => Ok(Passport::Group),
@@ -126,6 +138,21 @@ impl<A: Authority> Judge<'_, A> {
                 self.device_is_free(&add.cert)?;
                 self.changes_something(self.view.device_user(&add.cert.device).is_none())
             }
+            Payload::DeviceRevoke(revoke) => {
+                let device = revoke.device;
+                if self.view.device_user(&device) == Some(user) {
+                    Ok(())
+                } else if self.view.is_device_revoked(&device) {
+                    Err(AcceptError::DeviceRevoked { device })
+                } else {
+                    Err(AcceptError::NotOwnDevice { device })
+                }
+            }
+            Payload::EquivocationProof(proof) => self.equivocation(proof),
+            Payload::QuorumAct(act) => self.quorum_act(act),
+            Payload::CommitComplaint(complaint) => self.complaint(complaint),
+            Payload::Seal(seal) => self.seal(seal, weight),
+            Payload::CutAttest(attest) => self.removal_seen(&attest.removal),
             Payload::Genesis(_)
             | Payload::Merge
             | Payload::ChannelCreate(_)
@@ -208,7 +235,7 @@ impl<A: Authority> Judge<'_, A> {
     /// R6, R8 and A17: the invite lives, has not expired and has room in this past.
     fn live_invite(
         &self,
-        id: &crate::ids::OpId,
+        id: &OpId,
         coming: usize,
         weight: Weight,
     ) -> Result<InviteCreate, AcceptError> {
@@ -232,7 +259,7 @@ impl<A: Authority> Judge<'_, A> {
         let Some(current) = self.view.weight(&set.target) else {
             return Err(AcceptError::TargetNotMember { target: set.target });
         };
-        if set.target == self.op.header().user {
+        if set.target == self.op.header().user && self.quorum.is_none() {
             // Only down; a role one has already, given again, would cost seniority for nothing.
             if set.weight > current {
                 return Err(AcceptError::GrantTooHigh { weight: set.weight });
@@ -241,10 +268,15 @@ impl<A: Authority> Judge<'_, A> {
             return self.an_owner_stays(weight);
         }
         self.outranks(&set.target)?;
-        if weight < permission::least_to_give(set.weight) {
+        // From admin up a quorum is all of them, and then what matters is that they may at all.
+        let may_give = if self.quorum.is_some() {
+            set.weight < Weight::OWNER || self.view.owner_removable()
+        } else {
+            weight >= permission::least_to_give(set.weight) && set.weight <= weight
+        };
+        if !may_give {
             return Err(AcceptError::GrantTooHigh { weight: set.weight });
         }
-        self.may_give_at_most(weight, set.weight)?;
         self.changes_something(set.weight != current)?;
         match self.view.demotion(&set.target) {
             Some(demotion) if set.weight > current => self.may_undo(demotion),
@@ -296,6 +328,50 @@ impl<A: Authority> Judge<'_, A> {
                 Err(AcceptError::TooManyDevices { user })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// B11: both headers stand on their own (S0), and no honest device signs both.
+    fn equivocation(&self, proof: &EquivocationProof) -> Result<(), AcceptError> {
+        let h = self.op.header();
+        let wrong = |detail| Err(AcceptError::NotEquivocation { detail });
+        let (Some(a), Some(b)) = (proof.first.verify(), proof.second.verify()) else {
+            return wrong("a header is none that its device signed");
+        };
+        if a.space != h.space || b.space != h.space {
+            return wrong("a header is of another space");
+        }
+        if a.lane() != b.lane() || a.seq != b.seq {
+            return wrong("the headers stand at different places");
+        }
+        let of_device = |head: &CutHead| head.device == a.device;
+        if !proof.cut.iter().flat_map(|c| &c.heads).all(of_device) {
+            return wrong("the cut names another device");
+        }
+        // One cut a person: that is all the word that anybody has in this.
+        let earlier = self.records.proofs(&h.user, &a.device);
+        self.changes_something(!earlier.iter().any(|id| self.dag.in_past(id, self.past)))
+    }
+
+    /// R8: what an attest adds to is in its past, and takes somebody out.
+    fn removal_seen(&self, removal: &OpId) -> Result<(), AcceptError> {
+        let node = self.dag.node(removal);
+        let kind = node.and_then(|node| node.op.header().kind());
+        let by_quorum = || match node.and_then(|node| node.op.payload().ok().flatten()) {
+            Some(Payload::QuorumAct(act)) => {
+                matches!(act.action(), Some(Payload::Kick(_) | Payload::Ban(_)))
+            }
+            _ => false,
+        };
+        let takes_out = match kind {
+            Some(Kind::Kick | Kind::Ban | Kind::DeviceRevoke | Kind::EquivocationProof) => true,
+            Some(Kind::QuorumAct) => by_quorum(),
+            _ => false,
+        };
+        if takes_out && self.dag.in_past(removal, self.past) {
+            Ok(())
+        } else {
+            Err(AcceptError::NotRemoval { op: *removal })
         }
     }
 

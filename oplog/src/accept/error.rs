@@ -123,6 +123,14 @@ pub enum AcceptError {
         /// What was given.
         weight: Weight,
     },
+    /// R6. Too few admins signed.
+    #[error("{has} of {needs} signatures")]
+    NoQuorum {
+        /// How many did.
+        has: usize,
+        /// How many must.
+        needs: usize,
+    },
     /// R6. Only an owner may do this.
     #[error("only an owner may do this")]
     OwnersOnly,
@@ -226,6 +234,30 @@ pub enum AcceptError {
         /// The device.
         device: DeviceId,
     },
+    /// R8. Only one's own devices are revoked.
+    #[error("device {device} is not the author's")]
+    NotOwnDevice {
+        /// The device.
+        device: DeviceId,
+    },
+    /// R8. Two headers that prove nothing.
+    #[error("no proof of equivocation: {detail}")]
+    NotEquivocation {
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// R8. What it adds to takes nobody out, or is not in its past.
+    #[error("{op} is no removal that it has seen")]
+    NotRemoval {
+        /// What it names.
+        op: OpId,
+    },
+    /// R8. The signatures of a quorum do not hold for this op.
+    #[error("no act of a quorum: {detail}")]
+    BadQuorum {
+        /// What is wrong with it.
+        detail: &'static str,
+    },
     /// R8. Eight live devices are enough.
     #[error("{user} has too many devices")]
     TooManyDevices {
@@ -322,6 +354,35 @@ pub enum AcceptError {
     /// K6. Too many new devices in a day.
     #[error("more than 4 new devices in 24 hours")]
     TooManyNewDevices,
+    /// K7. It is not about a commit that its device could have followed.
+    #[error("no complaint: {detail}")]
+    WrongComplaint {
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// K7. The person complained about this commit before.
+    #[error("second complaint about one commit, after {first}")]
+    SecondComplaint {
+        /// The first one.
+        first: OpId,
+    },
+    /// K8. The epoch is not on the canonical branch as far as the op has seen.
+    #[error("epoch {epoch} is not canonical in its past")]
+    NotCanonical {
+        /// The epoch.
+        epoch: EpochId,
+    },
+    /// K8. The Seal would make nothing final that is not.
+    #[error("it seals nothing new")]
+    NothingSealed,
+    /// K8. A removal that cannot be closed, or not like this.
+    #[error("removal {removal} cannot be closed: {detail}")]
+    BadClosure {
+        /// The removal.
+        removal: OpId,
+        /// Why.
+        detail: &'static str,
+    },
     /// A18. No owner switched on the feature that this kind needs.
     #[error("kind {kind} is not switched on")]
     FeatureOff {
@@ -360,6 +421,7 @@ impl AcceptError {
             Self::NotPermitted { .. }
             | Self::RankTooLow { .. }
             | Self::GrantTooHigh { .. }
+            | Self::NoQuorum { .. }
             | Self::OwnersOnly
             | Self::LastOwner
             | Self::Muted { .. }
@@ -379,6 +441,10 @@ impl AcceptError {
             | Self::BadProof
             | Self::DeviceTaken { .. }
             | Self::DeviceRevoked { .. }
+            | Self::NotOwnDevice { .. }
+            | Self::NotEquivocation { .. }
+            | Self::NotRemoval { .. }
+            | Self::BadQuorum { .. }
             | Self::TooManyDevices { .. }
             | Self::AlreadyMember { .. }
             | Self::TargetNotMember { .. }
@@ -395,6 +461,8 @@ impl AcceptError {
             | Self::TooManyBytes
             | Self::ReaddTooSoon { .. }
             | Self::TooManyNewDevices => Rule::K6,
+            Self::WrongComplaint { .. } | Self::SecondComplaint { .. } => Rule::K7,
+            Self::NotCanonical { .. } | Self::NothingSealed | Self::BadClosure { .. } => Rule::K8,
             Self::FeatureOff { .. } => Rule::A18,
             Self::Store(_) => return None,
         })
@@ -421,6 +489,7 @@ impl AcceptError {
             | Self::NotPermitted { .. }
             | Self::RankTooLow { .. }
             | Self::GrantTooHigh { .. }
+            | Self::NoQuorum { .. }
             | Self::OwnersOnly
             | Self::LastOwner
             | Self::Muted { .. }
@@ -440,6 +509,10 @@ impl AcceptError {
             | Self::BadProof
             | Self::DeviceTaken { .. }
             | Self::DeviceRevoked { .. }
+            | Self::NotOwnDevice { .. }
+            | Self::NotEquivocation { .. }
+            | Self::NotRemoval { .. }
+            | Self::BadQuorum { .. }
             | Self::TooManyDevices { .. }
             | Self::AlreadyMember { .. }
             | Self::TargetNotMember { .. }
@@ -457,6 +530,11 @@ impl AcceptError {
             | Self::TooManyBytes
             | Self::ReaddTooSoon { .. }
             | Self::TooManyNewDevices
+            | Self::WrongComplaint { .. }
+            | Self::SecondComplaint { .. }
+            | Self::NotCanonical { .. }
+            | Self::NothingSealed
+            | Self::BadClosure { .. }
             | Self::FeatureOff { .. } => Fault::Author,
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hlc::Hlc;
-use crate::ids::{DeviceId, EpochId, OpId, UserId};
+use crate::ids::{DeviceId, Digest, EpochId, OpId, UserId};
 use crate::kind::Kind;
 use crate::op::SignedOp;
 use crate::payload::{DeviceCert, Payload};
@@ -18,6 +18,14 @@ pub(crate) struct ControlRecords {
     lanes: BTreeMap<OpId, LaneNode>,
     device_adds: BTreeMap<UserId, Vec<(Hlc, OpId)>>,
     commits: BTreeMap<(DeviceId, EpochId), Vec<OpId>>,
+    /// By what was decided and who brought it.
+    quorums: BTreeMap<Digest, Vec<OpId>>,
+    /// Every commit, in the order of arrival.
+    all_commits: Vec<OpId>,
+    /// By who complained about which epoch.
+    complaints: BTreeMap<(UserId, EpochId), Vec<OpId>>,
+    /// By who proved it of which device.
+    proofs: BTreeMap<(UserId, DeviceId), Vec<OpId>>,
     /// Everybody who was ever let in by anybody, effective or not.
     users: BTreeSet<UserId>,
     devices: BTreeSet<DeviceId>,
@@ -44,11 +52,25 @@ impl ControlRecords {
             Ok(Some(Payload::MemberAdd(add))) => {
                 add.members.iter().for_each(|m| self.note_cert(&m.cert));
             }
+            Ok(Some(Payload::QuorumAct(act))) => {
+                let digest = act.digest(&h.space, &h.device);
+                self.quorums.entry(digest).or_default().push(id);
+            }
+            Ok(Some(Payload::CommitComplaint(complaint))) => {
+                let key = (h.user, complaint.epoch);
+                self.complaints.entry(key).or_default().push(id);
+            }
+            Ok(Some(Payload::EquivocationProof(proof))) => {
+                if let Some(device) = proof.device() {
+                    self.proofs.entry((h.user, device)).or_default().push(id);
+                }
+            }
             _ => {}
         }
         if commit {
             let key = (h.device, h.epoch);
             self.commits.entry(key).or_default().push(id);
+            self.all_commits.push(id);
         }
         if h.kind() == Some(Kind::DeviceAdd) {
             self.device_adds
@@ -62,7 +84,9 @@ impl ControlRecords {
     /// ops with keys of their own, and views are what costs.
     pub(crate) fn is_stranger(&self, op: &SignedOp) -> bool {
         let h = op.header();
-        let device = self.devices.contains(&h.device) || h.kind() == Some(Kind::DeviceAdd);
+        // These may come from a device that nothing certified yet (A1).
+        let self_vouching = matches!(h.kind(), Some(Kind::DeviceAdd | Kind::DeviceRevoke));
+        let device = self.devices.contains(&h.device) || self_vouching;
         !device || !self.users.contains(&h.user)
     }
 
@@ -99,6 +123,28 @@ impl ControlRecords {
     pub(crate) fn commits(&self, device: &DeviceId, parent: &EpochId) -> &[OpId] {
         let key = (*device, *parent);
         self.commits.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the acts of a quorum by these signatures, whatever their causality.
+    pub(crate) fn quorums(&self, digest: &Digest) -> &[OpId] {
+        self.quorums.get(digest).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns every commit, whatever its causality.
+    pub(crate) fn all_commits(&self) -> &[OpId] {
+        &self.all_commits
+    }
+
+    /// Returns the complaints of a person about an epoch, whatever their causality.
+    pub(crate) fn complaints(&self, by: &UserId, epoch: &EpochId) -> &[OpId] {
+        let key = (*by, *epoch);
+        self.complaints.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the proofs by which this person froze a device, whatever their causality.
+    pub(crate) fn proofs(&self, by: &UserId, device: &DeviceId) -> &[OpId] {
+        let key = (*by, *device);
+        self.proofs.get(&key).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the nearest op at or before `from` for which `done` holds; once it holds, it holds

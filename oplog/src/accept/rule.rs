@@ -39,6 +39,10 @@ pub enum Rule {
     K5,
     /// Floods of the control plane.
     K6,
+    /// A complaint is about a commit that its device could have followed.
+    K7,
+    /// A Seal fixes what is canonical and closes what is ripe.
+    K8,
     /// New kinds need a feature that an owner switched on.
     A18,
 }
@@ -64,6 +68,8 @@ impl Rule {
         Self::K4,
         Self::K5,
         Self::K6,
+        Self::K7,
+        Self::K8,
     ];
 
     /// Returns its id, as in `docs/protocol.md`.
@@ -87,6 +93,8 @@ impl Rule {
             Self::K4 => "K4",
             Self::K5 => "K5",
             Self::K6 => "K6",
+            Self::K7 => "K7",
+            Self::K8 => "K8",
             Self::A18 => "A18",
         }
     }
@@ -114,6 +122,8 @@ impl Rule {
             Self::K4 => "a device commits once on each epoch",
             Self::K5 => "key updates of one person are 8 epochs or 6 hours apart",
             Self::K6 => "a day holds at most 32 commits, 8 MiB and 4 new devices",
+            Self::K7 => "a complaint is about a commit that its device could have followed",
+            Self::K8 => "a seal fixes what is canonical and closes what is ripe",
             Self::A18 => "a new kind needs a feature that an owner switched on",
         }
     }

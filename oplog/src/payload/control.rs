@@ -6,14 +6,15 @@ use minicbor::{Decode, Encode};
 use super::member::{NAME_BYTES_MAX, Weight};
 use super::{Limit, limit};
 use crate::codec::is_sorted_set;
+use crate::hash::H;
 use crate::hlc::Hlc;
-use crate::ids::{ChannelId, DeviceId, Digest, EpochId, OpId, Scope, UserId};
+use crate::ids::{ChannelId, DeviceId, Digest, EpochId, OpId, Scope, Signature, UserId};
 use crate::kind::Features;
 
 /// Longest reason or channel topic, in bytes of UTF-8.
 const REASON_BYTES_MAX: usize = 1024;
 /// Most lanes that one removal's cut lists: 500 scopes of 8 devices.
-const CUT_HEADS_MAX: usize = 4_000;
+pub(super) const CUT_HEADS_MAX: usize = 4_000;
 /// Most overrides in one ChannelUpdate: every verb once.
 const PERMISSIONS_MAX: usize = 32;
 
@@ -388,28 +389,108 @@ impl Removal {
             self.reason.len() <= REASON_BYTES_MAX,
             "the reason is too long",
         )?;
-        limit(
-            self.cut.is_sorted_by(|a, b| a.scope < b.scope),
-            "the cut is not sorted",
-        )?;
-        limit(
-            self.cut.iter().map(|c| c.heads.len() + 1).sum::<usize>() <= CUT_HEADS_MAX,
-            "the cut is too long",
-        )?;
+        check_cut(&self.cut)?;
         for scope in &self.cut {
-            limit(
-                scope.scope != Scope::Control,
-                "the cut names the control plane",
-            )?;
+            check_content_scope(scope)?;
             limit(
                 scope.heads.is_sorted_by(|a, b| a.device < b.device),
                 "the cut's heads are not sorted",
             )?;
         }
+        check_purge(&self.purge)
+    }
+}
+
+/// What every cut keeps to: sorted, each head once, not too long.
+pub(super) fn check_cut(cut: &[ScopeCut]) -> Limit {
+    limit(
+        cut.is_sorted_by(|a, b| a.scope < b.scope),
+        "the cut is not sorted",
+    )?;
+    limit(
+        cut.iter().map(|c| c.heads.len() + 1).sum::<usize>() <= CUT_HEADS_MAX,
+        "the cut is too long",
+    )?;
+    limit(
+        cut.iter().all(|scope| is_sorted_set(&scope.heads)),
+        "the cut's heads are not sorted",
+    )
+}
+
+pub(super) fn check_content_scope(cut: &ScopeCut) -> Limit {
+    limit(
+        cut.scope != Scope::Control,
+        "the cut names the control plane",
+    )
+}
+
+fn check_purge(purge: &[PurgeFrom]) -> Limit {
+    limit(
+        purge.len() <= CUT_HEADS_MAX && is_sorted_set(purge),
+        "the purge is not sorted",
+    )
+}
+
+/// Revokes a device of the author, for good (A1).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct DeviceRevoke {
+    /// Which.
+    #[n(0)]
+    pub device: DeviceId,
+    /// What of its content the author had seen, sorted by scope; one head a scope at most.
+    #[n(1)]
+    pub cut: Vec<ScopeCut>,
+    /// What becomes of the rest; absent: rejected if compromised, else accepted.
+    #[n(2)]
+    pub late: Option<LatePolicy>,
+    /// Why, for the audit log.
+    #[n(3)]
+    pub reason: String,
+    /// Lanes of it to tombstone in bulk, sorted.
+    #[n(4)]
+    pub purge: Vec<PurgeFrom>,
+    /// Whether somebody else may have had it, rather than that it was lost or is not used any more.
+    #[n(5)]
+    pub compromised: bool,
+    /// The identity key's signature over [`DeviceRevoke::identity_message`]. With it the author's
+    /// device need not be known, and the op outranks what the devices themselves say.
+    #[n(6)]
+    pub identity_sig: Option<Signature>,
+}
+
+impl DeviceRevoke {
+    /// Returns what the identity key signs, for an op with this binding that revokes this device.
+    ///
+    /// It names the device, because the binding does not cover the payload: whoever steals the
+    /// author's device later could else turn the signature against another one.
+    #[must_use]
+    pub fn identity_message(binding: &Digest, device: &DeviceId) -> Vec<u8> {
+        let digest = H::new("device-revoke")
+            .field(binding.as_bytes())
+            .field(device.as_bytes())
+            .finish();
+        [b"decent revoke v1".as_slice(), &digest].concat()
+    }
+
+    pub(super) fn check_limits(&self) -> Limit {
         limit(
-            self.purge.len() <= CUT_HEADS_MAX && is_sorted_set(&self.purge),
-            "the purge is not sorted",
-        )
+            self.reason.len() <= REASON_BYTES_MAX,
+            "the reason is too long",
+        )?;
+        check_cut(&self.cut)?;
+        for scope in &self.cut {
+            check_content_scope(scope)?;
+            limit(
+                scope.heads.len() <= 1 && scope.heads.iter().all(|h| h.device == self.device),
+                "the cut names another device, or one twice",
+            )?;
+        }
+        limit(
+            self.purge.iter().all(|p| p.device == self.device),
+            "the purge names another device",
+        )?;
+        check_purge(&self.purge)
     }
 }
 

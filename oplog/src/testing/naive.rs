@@ -8,19 +8,20 @@ use std::sync::Arc;
 
 use crate::accept::{default_least, least_to_give, verb};
 use crate::authority::{Authority, EpochRecord, Rank, Restriction, View};
-use crate::dag::ControlDag;
+use crate::dag::{ControlDag, Past};
+use crate::hash::H;
 use crate::hlc::{Hlc, Timestamp};
-use crate::ids::{ChannelId, DeviceId, Digest, EpochId, OpId, UserId};
+use crate::ids::{ChannelId, DeviceId, Digest, EpochId, OpId, Scope, UserId};
 use crate::kind::Features;
 use crate::op::AcceptedOp;
-use crate::payload::{ChannelKind, CommitClass, InviteCreate, Payload, RosterDelta, Verb, Weight};
+use crate::payload::{
+    ChannelKind, CommitClass, CutHead, EquivocationProof, InviteCreate, Payload, RosterDelta,
+    ScopeCut, Verb, Weight,
+};
 
 /// The reference fold. Cost: about n² for a view, n³ for the first view over n control ops.
 #[derive(Clone, Debug, Default)]
 pub struct NaiveAuthority {
-    /// Devices that every view made from now on calls revoked. No op of this version revokes one:
-    /// this stands in for the feature.
-    pub revoked: BTreeSet<DeviceId>,
     epochs: BTreeMap<EpochId, EpochRecord>,
     acts: BTreeMap<OpId, Arc<Act>>,
     views: BTreeMap<Vec<OpId>, Arc<NaiveView>>,
@@ -51,8 +52,18 @@ pub struct NaiveView {
     pub key_packages: BTreeMap<DeviceId, Vec<(Digest, OpId)>>,
     /// The ops of this past that are void.
     pub void: BTreeSet<OpId>,
-    /// Revoked devices: see [`NaiveAuthority::revoked`].
+    /// Devices that never come back (A1).
     pub revoked: BTreeSet<DeviceId>,
+    /// What Genesis says of it.
+    pub owner_removable: bool,
+    /// The epochs of effective Seals, the last of them last.
+    pub seals: Vec<EpochId>,
+    /// Removals that an effective Seal closed.
+    pub closed: BTreeSet<OpId>,
+    /// What each effective removal named as seen, united with what attests add.
+    pub cuts: BTreeMap<OpId, Vec<ScopeCut>>,
+    /// Where each certified device came in: depth and op.
+    pub certified: BTreeMap<DeviceId, (u64, OpId)>,
 }
 
 /// One control op with what its own past says about it.
@@ -65,6 +76,8 @@ struct Act {
     needed: Weight,
     /// Of a RoleSet: whether it lowers.
     lowers: bool,
+    /// Whether admins did it together; who of them lost the right meanwhile plays no part here.
+    quorum: bool,
     depth: u64,
 }
 
@@ -80,13 +93,31 @@ impl NaiveAuthority {
             return Some(Arc::clone(act));
         }
         let node = dag.node(id)?;
-        let payload = node.op.payload().ok()??;
+        let mut payload = node.op.payload().ok()??;
+        let action = match &payload {
+            Payload::QuorumAct(act) => act.action(),
+            _ => None,
+        };
+        let quorum = action.is_some();
+        if let Some(action) = action {
+            payload = action;
+        }
+        let together = Rank {
+            weight: Weight::QUORUM.get(),
+            seniority: Reverse((node.depth, *id, UserId::ZERO)),
+            sub: 0,
+        };
         let frontier: Vec<OpId> = node.op.header().refs().collect();
         let before = self.view(dag, &frontier);
-        let user = node.op.header().user;
+        let (user, device) = (node.op.header().user, node.op.header().device);
         let act = Arc::new(Act {
             op: Arc::clone(&node.op),
-            rank: rank_of(&payload, &user, &before),
+            rank: if quorum {
+                together
+            } else {
+                rank_of(&payload, &user, &device, &before)
+            },
+            quorum,
             needed: needed(&payload, &user, &before),
             lowers: matches!(&payload, Payload::RoleSet(set)
                 if before.weight(&set.target).is_some_and(|now| set.weight < now)),
@@ -114,9 +145,7 @@ impl Authority for NaiveAuthority {
             .collect();
         // Parents first, so that judging an act finds the views before it done: no deep recursion.
         let acts: Vec<Arc<Act>> = ids.iter().filter_map(|id| self.act(dag, id)).collect();
-        let mut view = Fold::new(dag, acts).view();
-        view.revoked.clone_from(&self.revoked);
-        let view = Arc::new(view);
+        let view = Arc::new(Fold::new(dag, acts).view());
         self.views.insert(frontier, Arc::clone(&view));
         view
     }
@@ -166,13 +195,74 @@ impl Authority for NaiveAuthority {
         self.epochs.insert(record.id, record);
     }
 
+    /// Complaints play no part here, nor do weights.
+    fn is_canonical(
+        &self,
+        dag: &ControlDag,
+        past: &Past,
+        view: &NaiveView,
+        epoch: &EpochId,
+    ) -> bool {
+        let known = |r: &&EpochRecord| dag.in_past(&r.commit, past);
+        let kids = |of: Option<EpochId>| {
+            let known = self.epochs.values().filter(known);
+            known.filter(move |r| r.parent == of)
+        };
+        let mut at = view.sealed_epoch();
+        while at != Some(*epoch) {
+            let users: BTreeSet<UserId> = at
+                .and_then(|at| self.epochs.get(&at))
+                .into_iter()
+                .flat_map(|r| r.roster.values().map(|(user, _)| *user))
+                .filter(|user| view.members.contains_key(user))
+                .collect();
+            let support = |kid: &EpochRecord| {
+                let mut below = vec![(kid.id, kid.user)];
+                let mut authors = BTreeSet::new();
+                while let Some((at, user)) = below.pop() {
+                    authors.insert(user);
+                    below.extend(kids(Some(at)).map(|r| (r.id, r.user)));
+                }
+                authors.intersection(&users).count()
+            };
+            let best = kids(at).max_by_key(|kid| {
+                let chance = H::new("rank")
+                    .field(at.unwrap_or(EpochId::ZERO).as_bytes())
+                    .field(kid.device.as_bytes())
+                    .finish();
+                let support = support(kid);
+                let last = Reverse((chance, kid.commit));
+                (support.max(1).ilog2(), kid.class, support, last)
+            });
+            match best {
+                Some(best) => at = Some(best.id),
+                None => return false,
+            }
+        }
+        true
+    }
+
     fn epoch(&self, epoch: &EpochId) -> Option<&EpochRecord> {
         self.epochs.get(epoch)
     }
 }
 
-fn rank_of(payload: &Payload, user: &UserId, before: &NaiveView) -> Rank {
+fn rank_of(payload: &Payload, user: &UserId, device: &DeviceId, before: &NaiveView) -> Rank {
     match payload {
+        Payload::DeviceRevoke(revoke) => {
+            let since = |device| before.certified.get(device);
+            let older = since(device)
+                .zip(since(&revoke.device))
+                .is_some_and(|(own, other)| own < other);
+            Rank {
+                sub: if revoke.identity_sig.is_some() {
+                    2
+                } else {
+                    i8::from(older)
+                },
+                ..before.rank(user).unwrap_or(LEAST)
+            }
+        }
         Payload::Genesis(_) => Rank::TOP,
         Payload::MemberAdd(add) => match add.invite.and_then(|id| before.invites.get(&id)) {
             Some((_, rank, _)) => rank.just_below(),
@@ -236,9 +326,15 @@ impl<'a> Fold<'a> {
         };
         let mut order = fold.acts.clone();
         order.sort_by_key(|act| {
-            // Self-revocations first among equals (A12), then parents before children.
+            // What devices say of each other comes first, then who goes; self-revocations are
+            // first among equals (A12), then parents before children.
+            let stage = match act.payload {
+                Payload::DeviceRevoke(_) => (0, Reverse(act.rank.sub)),
+                Payload::Leave(_) => (1, Reverse(0)),
+                _ => (2, Reverse(0)),
+            };
             let later = !act.revokes_author();
-            (Reverse(act.rank), later, act.depth, act.id())
+            (stage, Reverse(act.rank), later, act.depth, act.id())
         });
         for act in order {
             let effective = fold.decide(&act);
@@ -251,10 +347,57 @@ impl<'a> Fold<'a> {
         match &act.payload {
             // Commits are facts about keys, never void (K2); a Merge says nothing.
             Payload::Genesis(_) | Payload::Commit(_) | Payload::Merge => true,
+            Payload::EquivocationProof(_) => true,
+            _ if act.quorum => true,
+            _ if self.device_is_revoked(act) || self.device_is_frozen(act) => false,
+            Payload::DeviceRevoke(_) | Payload::Leave(_) => true,
             // By an invite: its authority is the invite's (A17).
             Payload::MemberAdd(add) if let Some(invite) = add.invite => self.counts(&invite),
             _ => self.has_live_grant(act) && !self.is_voided(act),
         }
+    }
+
+    /// A1: its person revoked the device without having seen this, or though it had seen that.
+    fn device_is_revoked(&self, act: &Act) -> bool {
+        let h = act.op.header();
+        let gives_up = act.revokes_author() || act.revoked_device().is_some();
+        self.acts.iter().any(|r| {
+            r.revoked_device() == Some(h.device)
+                && r.op.header().user == h.user
+                && r.id() != act.id()
+                && self.counts(&r.id())
+                && !self.dag.precedes(&act.id(), &r.id())
+                && !(gives_up && r.rank.sub <= act.rank.sub)
+        })
+    }
+
+    /// B11: its device signed two ops for one place, and no proof of that had seen this one.
+    fn device_is_frozen(&self, act: &Act) -> bool {
+        let h = act.op.header();
+        let proofs: Vec<&EquivocationProof> = self
+            .acts
+            .iter()
+            .filter_map(|p| match &p.payload {
+                Payload::EquivocationProof(proof) if proof.device() == Some(h.device) => {
+                    Some(proof)
+                }
+                _ => None,
+            })
+            .collect();
+        let seen = self.acts.iter().any(|p| {
+            let proves = matches!(&p.payload, Payload::EquivocationProof(proof)
+                if proof.device() == Some(h.device));
+            proves && self.dag.precedes(&act.id(), &p.id())
+        });
+        let named = proofs.iter().any(|proof| {
+            let heads = proof.cut.iter().flat_map(|c| &c.heads);
+            heads.map(|head| head.op).any(|head| {
+                let here = self.acts.iter().any(|other| other.id() == head);
+                here && (head == act.id() || self.dag.precedes(&act.id(), &head))
+            })
+        });
+        let by_identity = act.revoked_device().is_some() && act.rank.sub == 2;
+        !proofs.is_empty() && !seen && !named && !by_identity
     }
 
     /// A9: a grant of what was needed, of higher rank, that no revocation came between.
@@ -346,9 +489,13 @@ impl<'a> Fold<'a> {
             self.fold_user(user, &mut view);
         }
         self.fold_devices(&mut view);
+        self.fold_evidence(&mut view);
         self.fold_channels(&mut view);
         self.fold_invites(&mut view);
         for act in self.acts.iter().filter(|act| self.counts(&act.id())) {
+            if let Payload::Genesis(genesis) = &act.payload {
+                view.owner_removable = genesis.owner_removable;
+            }
             if let Payload::PolicySet(set) = &act.payload {
                 view.features = view.features.union(set.features());
             }
@@ -432,6 +579,9 @@ impl<'a> Fold<'a> {
     fn fold_devices(&self, view: &mut NaiveView) {
         let mut devices = BTreeSet::new();
         for act in &self.acts {
+            if let Payload::EquivocationProof(proof) = &act.payload {
+                view.revoked.extend(proof.device());
+            }
             devices.extend(act.certifies().into_iter().map(|(device, _)| device));
             if self.counts(&act.id()) {
                 for (device, digest) in act.offers() {
@@ -448,9 +598,55 @@ impl<'a> Fold<'a> {
                 let certs = act.certifies();
                 certs.into_iter().find(|(d, _)| *d == device).map(|c| c.1)
             });
-            if let Some((_, user)) = owner {
+            let Some((_, user)) = owner else { continue };
+            let counted = || self.acts.iter().filter(|act| self.counts(&act.id()));
+            let certs = counted().filter(|act| act.certifies().contains(&(device, user)));
+            if let Some(first) = certs.map(|act| (act.depth, act.id())).min() {
+                view.certified.insert(device, first);
+            }
+            let revokes =
+                |act: &Act| act.revoked_device() == Some(device) && act.op.header().user == user;
+            if counted().any(|act| revokes(act)) {
+                view.revoked.insert(device);
+            } else if !view.revoked.contains(&device) {
                 view.devices.insert(device, user);
             }
+        }
+    }
+
+    fn fold_evidence(&self, view: &mut NaiveView) {
+        let mut counted: Vec<&Arc<Act>> = self
+            .acts
+            .iter()
+            .filter(|act| self.counts(&act.id()))
+            .collect();
+        counted.sort_by_key(|act| (act.depth, act.id()));
+        let mut cuts: BTreeMap<OpId, BTreeMap<Scope, BTreeSet<CutHead>>> = BTreeMap::new();
+        for act in counted {
+            let (removal, cut) = match &act.payload {
+                Payload::Kick(p) | Payload::Ban(p) => (act.id(), &p.cut),
+                Payload::DeviceRevoke(p) => (act.id(), &p.cut),
+                Payload::EquivocationProof(p) => (act.id(), &p.cut),
+                Payload::CutAttest(p) => (p.removal, &p.cut),
+                Payload::Seal(p) => {
+                    view.seals.push(p.epoch);
+                    view.closed.extend(p.closures.iter().map(|c| c.removal));
+                    continue;
+                }
+                _ => continue,
+            };
+            let united = cuts.entry(removal).or_default();
+            for scope in cut {
+                united.entry(scope.scope).or_default().extend(&scope.heads);
+            }
+        }
+        for (removal, united) in cuts {
+            let cut = |(scope, heads): (Scope, BTreeSet<CutHead>)| ScopeCut {
+                scope,
+                heads: heads.into_iter().collect(),
+            };
+            view.cuts
+                .insert(removal, united.into_iter().map(cut).collect());
         }
     }
 
@@ -590,7 +786,14 @@ impl Act {
     /// Whether its author takes from themself: by leaving or stepping down (A12).
     fn revokes_author(&self) -> bool {
         let own = self.role_of() == Some(self.op.header().user) && self.lowers;
-        own || matches!(self.payload, Payload::Leave(_))
+        (own && !self.quorum) || matches!(self.payload, Payload::Leave(_))
+    }
+
+    fn revoked_device(&self) -> Option<DeviceId> {
+        match &self.payload {
+            Payload::DeviceRevoke(p) => Some(p.device),
+            _ => None,
+        }
     }
 
     fn certifies(&self) -> Vec<(DeviceId, UserId)> {
@@ -610,6 +813,9 @@ impl Act {
         match &self.payload {
             Payload::DeviceAdd(p) => vec![(p.cert.device, hash(&p.key_package))],
             Payload::ReaddRequest(p) => vec![(self.op.header().device, hash(&p.key_package))],
+            Payload::CommitComplaint(p) => {
+                vec![(self.op.header().device, hash(&p.key_package))]
+            }
             Payload::MemberAdd(p) => {
                 let members = p.members.iter();
                 members
@@ -716,6 +922,30 @@ impl View for NaiveView {
         live.filter(|(_, user)| self.members.contains_key(*user))
             .map(|(device, user)| (*device, *user))
             .collect()
+    }
+
+    fn admins(&self) -> Vec<UserId> {
+        let members = self.members.iter();
+        members
+            .filter(|(_, (weight, _))| *weight >= Weight::ADMIN && *weight < Weight::OWNER)
+            .map(|(user, _)| *user)
+            .collect()
+    }
+
+    fn owner_removable(&self) -> bool {
+        self.owner_removable
+    }
+
+    fn sealed_epoch(&self) -> Option<EpochId> {
+        self.seals.last().copied()
+    }
+
+    fn is_closed(&self, removal: &OpId) -> bool {
+        self.closed.contains(removal)
+    }
+
+    fn removal_cut(&self, removal: &OpId) -> Option<Vec<ScopeCut>> {
+        self.cuts.get(removal).cloned()
     }
 
     fn key_packages(&self, device: &DeviceId) -> Vec<(Digest, OpId)> {

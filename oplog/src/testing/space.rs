@@ -10,8 +10,8 @@ use crate::ids::{ChannelId, DeviceId, Digest, EpochId, Lane, OpId, Scope, SpaceI
 use crate::keys::SecretKey;
 use crate::op::SignedOp;
 use crate::payload::{
-    ChannelCreate, ChannelKind, Commit, CommitClass, DeviceAdd, Genesis, History, InviteCreate,
-    MemberAdd, NewMember, Payload, Post, RosterDelta, RosterEntry, SpaceKind, Weight,
+    ChannelCreate, ChannelKind, Commit, CommitClass, DeviceAdd, DeviceRevoke, Genesis, History,
+    InviteCreate, MemberAdd, NewMember, Payload, Post, RosterDelta, RosterEntry, SpaceKind, Weight,
 };
 
 use super::{Device, Person, START, digest};
@@ -334,7 +334,7 @@ impl Draft<'_> {
         self
     }
 
-    /// Of a DeviceAdd: has the identity key sign too (A1).
+    /// Of a DeviceAdd or DeviceRevoke: has the identity key sign too (A1).
     #[must_use]
     pub const fn identity_signed(mut self) -> Self {
         self.sign_identity = true;
@@ -371,6 +371,10 @@ impl<'a> Draft<'a> {
         if let (true, Payload::DeviceAdd(add)) = (self.sign_identity, &mut self.payload) {
             let message = DeviceAdd::identity_message(&header.binding());
             add.identity_sig = Some(self.device.identity().sign(&message));
+        }
+        if let (true, Payload::DeviceRevoke(revoke)) = (self.sign_identity, &mut self.payload) {
+            let message = DeviceRevoke::identity_message(&header.binding(), &revoke.device);
+            revoke.identity_sig = Some(self.device.identity().sign(&message));
         }
         let bytes = self.bytes.unwrap_or_else(|| self.payload.encode());
         let op = SignedOp::sign_raw(header, bytes, self.device.key());

@@ -158,6 +158,93 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
             key_package: d.vec(300).into(),
             identity_sig: d.maybe(|d| Signature::from_bytes(d.bytes())),
         }),
+        Kind::DeviceRevoke => {
+            let (device, channel) = (device(d), Scope::Channel(channel(d)));
+            Payload::DeviceRevoke(DeviceRevoke {
+                device,
+                cut: vec![ScopeCut {
+                    scope: channel,
+                    heads: d
+                        .maybe(|d| CutHead {
+                            device,
+                            seq: d.number(),
+                            op: op(d),
+                        })
+                        .into_iter()
+                        .collect(),
+                }],
+                late: d.maybe(late),
+                reason: d.text(0, 99),
+                purge: d.sorted(1, |d| PurgeFrom {
+                    device,
+                    scope: channel,
+                    seq: d.number(),
+                }),
+                compromised: d.up_to(1) == 1,
+                identity_sig: d.maybe(|d| Signature::from_bytes(d.bytes())),
+            })
+        }
+        Kind::EquivocationProof => {
+            let header = |d: &mut Dice, first: u8| SignedHeader {
+                header: [vec![first], d.vec(400)].concat().into(),
+                sig: Signature::from_bytes(d.bytes()),
+            };
+            Payload::EquivocationProof(EquivocationProof {
+                first: header(d, 1),
+                second: header(d, 2),
+                cut: cut(d),
+            })
+        }
+        Kind::CutAttest => Payload::CutAttest(CutAttest {
+            removal: op(d),
+            cut: vec![ScopeCut {
+                scope: Scope::Channel(channel(d)),
+                heads: heads(d),
+            }],
+        }),
+        Kind::QuorumAct => {
+            let removal = removal(d);
+            let action = Payload::Kick(removal);
+            let frontier: std::collections::BTreeSet<OpId> = [op(d), op(d)].into();
+            let signers: std::collections::BTreeSet<UserId> = [user(d), user(d)].into();
+            Payload::QuorumAct(QuorumAct {
+                frontier: frontier.into_iter().collect(),
+                kind: Kind::Kick.number(),
+                action: action.encode().into(),
+                nonce: digest(d),
+                expires: Hlc::from_raw(d.number()),
+                signers: signers
+                    .into_iter()
+                    .map(|user| QuorumSigner {
+                        user,
+                        device: device(d),
+                        sig: Signature::from_bytes(d.bytes()),
+                    })
+                    .collect(),
+            })
+        }
+        Kind::CommitComplaint => Payload::CommitComplaint(CommitComplaint {
+            epoch: EpochId::from_bytes(d.bytes()),
+            key_package: d.vec(300).into(),
+            nonce: digest(d),
+        }),
+        Kind::Seal => {
+            let removals = d.sorted(3, op);
+            let closures = removals.into_iter().map(|removal| Closure {
+                removal,
+                cut: vec![ScopeCut {
+                    scope: Scope::Channel(channel(d)),
+                    heads: heads(d),
+                }],
+            });
+            let closures = closures.collect();
+            Payload::Seal(Seal {
+                epoch: EpochId::from_bytes(d.bytes()),
+                public_state: digest(d),
+                closures,
+                strata: None,
+            })
+        }
         Kind::Commit => Payload::Commit(Commit {
             parent: EpochId::from_bytes(d.bytes()),
             mls: d.vec(400).into(),
@@ -215,13 +302,7 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
         Kind::ModRestore => Payload::ModRestore,
         Kind::Pin => Payload::Pin,
         Kind::Unpin => Payload::Unpin,
-        Kind::DeviceRevoke
-        | Kind::QuorumAct
-        | Kind::CommitComplaint
-        | Kind::CutAttest
-        | Kind::EquivocationProof
-        | Kind::Seal
-        | Kind::ReadMarker => return None,
+        Kind::ReadMarker => return None,
     })
 }
 
@@ -263,6 +344,29 @@ fn cert(d: &mut Dice) -> DeviceCert {
         name: d.text(1, 64),
         sig: Signature::from_bytes(d.bytes()),
     }
+}
+
+fn heads(d: &mut Dice) -> Vec<CutHead> {
+    d.sorted(3, |d| CutHead {
+        device: device(d),
+        seq: d.number(),
+        op: op(d),
+    })
+}
+
+fn cut(d: &mut Dice) -> Vec<ScopeCut> {
+    let control = ScopeCut {
+        scope: Scope::Control,
+        heads: heads(d),
+    };
+    let channels = d.sorted(2, channel).into_iter();
+    let channels: Vec<ScopeCut> = channels
+        .map(|channel| ScopeCut {
+            scope: Scope::Channel(channel),
+            heads: heads(d),
+        })
+        .collect();
+    [vec![control], channels].concat()
 }
 
 fn removal(d: &mut Dice) -> Removal {

@@ -6,7 +6,10 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::id::{Bytes, Channel, Id};
+use super::cbor::Cbor;
+use super::crypto::hash;
+use super::form;
+use super::id::{Bytes, Channel, Id, unhex};
 
 /// Names of kinds by number, as `docs/format.md` lists them.
 const KINDS: &[(u16, &str)] = &[
@@ -51,10 +54,6 @@ const KINDS: &[(u16, &str)] = &[
 /// The bits of the features that reserved kinds need (A18); `None` for kinds of this version.
 pub(super) const fn feature(kind: u16) -> Option<u64> {
     match kind {
-        16 => Some(1 << 0),
-        17 => Some(1 << 1),
-        20..=22 => Some(1 << 2),
-        23 => Some(1 << 3),
         75 => Some(1 << 4),
         _ => None,
     }
@@ -87,8 +86,14 @@ pub(super) enum Act {
     Mute(Mute),
     Unmute(Unmute),
     DeviceAdd(DeviceAdd),
+    DeviceRevoke(DeviceRevoke),
+    Quorum(QuorumAct),
     Commit(Commit),
     ReaddRequest(ReaddRequest),
+    Complaint(Complaint),
+    Attest(Attest),
+    Proof(Proof),
+    Seal(Seal),
     ThreadCreate(Text),
     ThreadUpdate(Text),
     Post(Text),
@@ -117,6 +122,7 @@ pub(super) struct Genesis {
     pub(super) name: String,
     pub(super) kind: u8,
     pub(super) cert: Cert,
+    pub(super) owner_removable: bool,
     pub(super) leaf: Id,
 }
 
@@ -177,7 +183,7 @@ pub(super) struct MemberAdd {
     pub(super) invite: Option<Id>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 pub(super) struct Head {
     pub(super) device: Id,
     pub(super) seq: u64,
@@ -186,7 +192,9 @@ pub(super) struct Head {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Cut {
-    pub(super) scope: Channel,
+    /// `None`: the control plane.
+    #[serde(deserialize_with = "scope")]
+    pub(super) scope: Option<Channel>,
     pub(super) heads: Vec<Head>,
 }
 
@@ -233,6 +241,77 @@ pub(super) struct DeviceAdd {
     pub(super) cert: Cert,
     pub(super) key_package: String,
     pub(super) identity_sig: Option<Bytes<64>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct DeviceRevoke {
+    pub(super) device: Id,
+    pub(super) cut: Vec<Cut>,
+    pub(super) late: Option<u8>,
+    pub(super) reason: String,
+    pub(super) purge: Vec<Purge>,
+    pub(super) compromised: bool,
+    pub(super) identity_sig: Option<Bytes<64>>,
+}
+
+/// What admins do together; `action` is what the payload inside says.
+#[derive(Clone, Debug)]
+pub(super) struct QuorumAct {
+    pub(super) frontier: Vec<Id>,
+    pub(super) action: Box<Act>,
+    pub(super) expires: u64,
+    pub(super) signers: Vec<Signer>,
+    /// The fields that are signed, as they stand in the payload.
+    kind: u16,
+    raw: Vec<u8>,
+    nonce: Id,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Signer {
+    pub(super) user: Id,
+    pub(super) device: Id,
+    pub(super) sig: Bytes<64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Complaint {
+    pub(super) epoch: Id,
+    pub(super) key_package: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Attest {
+    pub(super) removal: Id,
+    pub(super) cut: Vec<Cut>,
+}
+
+/// Two headers for one place.
+#[derive(Clone, Debug)]
+pub(super) struct Proof {
+    pub(super) first: Signed,
+    pub(super) second: Signed,
+    /// Whose device signed both, as the first header tells.
+    pub(super) device: Id,
+    pub(super) cut: Vec<Cut>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Signed {
+    pub(super) header: Vec<u8>,
+    pub(super) sig: Vec<u8>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Closure {
+    pub(super) removal: Id,
+    pub(super) cut: Vec<Cut>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Seal {
+    pub(super) epoch: Id,
+    pub(super) closures: Vec<Closure>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -318,8 +397,14 @@ pub(super) fn act(kind: u16, payload: &Value) -> Option<Act> {
         13 => Act::Mute(of(payload)?),
         14 => Act::Unmute(of(payload)?),
         15 => Act::DeviceAdd(of(payload)?),
+        16 => Act::DeviceRevoke(of(payload)?),
+        17 => Act::Quorum(QuorumAct::read(payload)?),
         18 => Act::Commit(of(payload)?),
         19 => Act::ReaddRequest(of(payload)?),
+        20 => Act::Complaint(of(payload)?),
+        21 => Act::Attest(of(payload)?),
+        22 => Act::Proof(Proof::read(payload)?),
+        23 => Act::Seal(of(payload)?),
         64 => Act::ThreadCreate(of(payload)?),
         65 => Act::ThreadUpdate(of(payload)?),
         66 => Act::Post(of(payload)?),
@@ -339,6 +424,105 @@ pub(super) fn act(kind: u16, payload: &Value) -> Option<Act> {
         74 => Act::Unpin,
         _ => return None,
     })
+}
+
+impl QuorumAct {
+    /// `None` also where no quorum does this, or its payload does not follow the format.
+    fn read(payload: &Value) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Fields {
+            frontier: Vec<Id>,
+            kind: u16,
+            action: String,
+            nonce: Id,
+            #[serde(deserialize_with = "clock")]
+            expires: u64,
+            signers: Vec<Signer>,
+        }
+        let fields = Fields::deserialize(payload).ok()?;
+        let raw = unhex(&fields.action)?;
+        let fit = matches!(fields.kind, 3 | 4 | 6 | 8 | 9 | 10 | 12 | 13 | 14);
+        let action = fit.then(|| form::strict(fields.kind, &raw)).flatten()?;
+        Some(Self {
+            frontier: fields.frontier,
+            action: Box::new(act(fields.kind, &action)?),
+            expires: fields.expires,
+            signers: fields.signers,
+            kind: fields.kind,
+            raw,
+            nonce: fields.nonce,
+        })
+    }
+
+    /// What each of them signs, and what may be used once: the device that brings it is named.
+    pub(super) fn digest(&self, space: &Id, proposer: &Id) -> Id {
+        let frontier = self.frontier.iter().map(|id| Cbor::Bytes(id.0.to_vec()));
+        let fields: [&[u8]; 7] = [
+            &space.0,
+            &proposer.0,
+            &Cbor::List(frontier.collect()).write(),
+            &self.kind.to_be_bytes(),
+            &self.raw,
+            &self.nonce.0,
+            &self.expires.to_be_bytes(),
+        ];
+        hash("quorum", &fields)
+    }
+
+    /// Whom it is about, who has no vote in it.
+    pub(super) fn target(&self) -> Option<Id> {
+        match &*self.action {
+            Act::Kick(removal) | Act::Ban(removal) => Some(removal.target),
+            Act::RoleSet(role) => Some(role.target),
+            Act::Mute(mute) => Some(mute.target),
+            _ => None,
+        }
+    }
+
+    /// How many of so many admins suffice: two thirds, at least two; to give a role from admin up
+    /// all of them.
+    pub(super) fn needs(&self, admins: usize) -> usize {
+        let all = matches!(&*self.action, Act::RoleSet(role) if role.weight >= 50);
+        let share = if all {
+            admins
+        } else {
+            (2 * admins).div_ceil(3)
+        };
+        share.max(2)
+    }
+}
+
+impl Proof {
+    fn read(payload: &Value) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Half {
+            header: String,
+            sig: String,
+        }
+        #[derive(Deserialize)]
+        struct Fields {
+            first: Half,
+            second: Half,
+            cut: Vec<Cut>,
+        }
+        let fields = Fields::deserialize(payload).ok()?;
+        let signed = |half: Half| {
+            Some(Signed {
+                header: unhex(&half.header)?,
+                sig: unhex(&half.sig)?,
+            })
+        };
+        let (first, second) = (signed(fields.first)?, signed(fields.second)?);
+        let header = Cbor::read(&first.header);
+        let device = header.as_ref().and_then(|header| header.get(5)?.bytes());
+        Some(Self {
+            // Of bytes that are no header nobody's device is frozen; R8 refuses them.
+            device: device.and_then(Id::take).unwrap_or(Bytes([0; 32])),
+            first,
+            second,
+            cut: fields.cut,
+        })
+    }
 }
 
 impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
@@ -368,7 +552,7 @@ fn clock_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::E
         .transpose()
 }
 
-/// 0 is the control plane, which purges do not touch.
+/// 0 is the control plane.
 fn scope<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Channel>, D::Error> {
     match Value::deserialize(d)? {
         Value::String(text) => Channel::parse(&text)

@@ -3,7 +3,7 @@
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::act::{self, Act, Removal, Text};
+use super::act::{self, Act, Head, Purge, Text};
 use super::authority::{Authority, Facet, Rank};
 use super::epoch::Epochs;
 use super::graph::Graph;
@@ -81,8 +81,9 @@ pub(super) struct PostState<'a> {
     pub(super) outcome: Outcome,
 }
 
-/// Most uncovered ops of a lane in a listed scope (D3).
+/// Most late ops of a person in a listed scope, and in all open ones together (D3).
 const QUOTA: usize = 512;
+const OPEN_QUOTA: usize = 2048;
 const QUARANTINE: u8 = 1;
 const REJECT: u8 = 2;
 
@@ -166,25 +167,27 @@ impl<'s, 'a> Content<'s, 'a> {
         (!counts(device)).then_some(device.id)
     }
 
-    /// The effective removals of the author that the op had not seen. What a leaver dated before
-    /// the own departure counts as having seen it.
+    /// The effective removals of the author, and of the device, that the op had not seen. What a
+    /// leaver dated before the own departure counts as having seen it.
     fn removals(&self, o: &Op) -> Vec<&'a Op> {
         let mut removals = self.all.removals(&o.user);
+        removals.extend(self.all.ends(&o.device));
         removals.retain(|r| !self.graph.sees(&o.id, &r.id));
-        removals.retain(|r| cut(r).is_some() || o.hlc > r.hlc);
+        removals.retain(|r| !matches!(r.deed(), Some(Act::Leave)) || o.hlc > r.hlc);
         removals
     }
 
-    /// D1: the position is not behind that of a head which some removal names for the lane; from
-    /// the first fork of the lane on, the op is on the chain that ends in the named head.
-    fn is_covered(&self, o: &Op, removals: &[&Op]) -> bool {
-        let cuts = removals.iter().filter_map(|r| cut(r));
-        let scopes = cuts.flat_map(|r| &r.cut);
-        let heads = scopes
-            .filter(|scope| Some(scope.scope) == o.channel)
-            .flat_map(|scope| &scope.heads);
+    /// Whether some removal of these lists a scope, so that it is not open.
+    fn is_listed(&self, scope: Option<Channel>, removals: &[&Op]) -> bool {
+        let mut cuts = removals.iter().filter_map(|r| self.all.cut(r));
+        cuts.any(|cut| cut.contains_key(&scope))
+    }
+
+    /// Whether an op is on the chain that one of these heads ends.
+    fn is_on_chain(&self, o: &Op, heads: &BTreeSet<Head>) -> bool {
         let forked = self.graph.first_fork(o).is_some_and(|fork| fork <= o.seq);
         heads
+            .iter()
             .filter(|head| head.device == o.device && o.seq <= head.seq)
             .any(|head| {
                 let end = self.graph.op(&head.op);
@@ -193,6 +196,56 @@ impl<'s, 'a> Content<'s, 'a> {
                         end.seq == head.seq && self.graph.lane(end).any(|op| op.id == o.id)
                     })
             })
+    }
+
+    /// D1: the position is not behind that of a head which some removal names for the lane, or the
+    /// Seal that closed it; from the first fork of the lane on, the op is on the chain that ends in
+    /// the named head.
+    fn is_covered(&self, o: &Op, removals: &[&Op]) -> bool {
+        let mut heads = BTreeSet::new();
+        for r in removals {
+            let cut = self.all.cut(r).unwrap_or_default();
+            heads.extend(cut.get(&o.channel).into_iter().flatten().copied());
+            heads.extend(
+                self.closed(o, r)
+                    .map(|(_, heads)| heads)
+                    .unwrap_or_default(),
+            );
+        }
+        self.is_on_chain(o, &heads)
+    }
+
+    /// The Seal that closed a removal in the scope of an op, and what that names there.
+    fn closed(&self, o: &Op, removal: &Op) -> Option<(Id, BTreeSet<Head>)> {
+        let (seal, cut) = self.all.closure(&removal.id)?;
+        let scope = cut.iter().find(|cut| cut.scope == o.channel)?;
+        Some((seal, scope.heads.iter().copied().collect()))
+    }
+
+    /// D3, A13: whether so many late ops of the person stand before this one.
+    fn quota_is_spent(&self, o: &Op, removals: &[&Op], listed: bool) -> bool {
+        let mut devices = self.all.all_devices(&o.user);
+        devices.insert(o.device);
+        let about = |r: &Op, device: &Id| match r.deed() {
+            Some(Act::Proof(proof)) => proof.device == *device,
+            Some(Act::DeviceRevoke(revoke)) => revoke.device == *device,
+            _ => true,
+        };
+        let unseen = |x: &Op| {
+            let mut about = removals.iter().filter(|r| about(r, &x.device));
+            about.any(|r| !self.graph.sees(&x.id, &r.id))
+        };
+        let here =
+            |x: &Op| x.channel == o.channel || (!listed && !self.is_listed(x.channel, removals));
+        let before = self.graph.ops().filter(|x| {
+            !x.is_control()
+                && devices.contains(&x.device)
+                && (x.seq, x.device, x.id) < (o.seq, o.device, o.id)
+                && unseen(x)
+                && here(x)
+                && !self.is_covered(x, removals)
+        });
+        before.count() >= if listed { QUOTA } else { OPEN_QUOTA }
     }
 
     /// D1–D3: `None` when the op is like any other.
@@ -208,6 +261,15 @@ impl<'s, 'a> Content<'s, 'a> {
         let strictest = removals
             .iter()
             .max_by_key(|r| (self.policy(r), self.authority.rank(r), r.id))?;
+        let depth = |r: &&&Op| (self.graph.depth(&r.id), r.id);
+        let left_out = |r: &&&Op| {
+            let closed = self.closed(o, r);
+            closed.is_some_and(|(_, heads)| !self.is_on_chain(o, &heads))
+        };
+        if let Some(r) = removals.iter().filter(left_out).min_by_key(depth) {
+            let by = self.closed(o, r).map_or(r.id, |(seal, _)| seal);
+            return Some(Outcome::Refused { rule: "D3", by });
+        }
         if self.is_covered(o, &removals) {
             return None;
         }
@@ -215,25 +277,13 @@ impl<'s, 'a> Content<'s, 'a> {
             let first = self.epochs.first_seeing(self.graph, &self.tip, &r.id);
             first.is_some_and(|(_, epoch)| self.epochs.descends(&o.epoch, &epoch))
         };
-        let depth = |r: &&&Op| (self.graph.depth(&r.id), r.id);
         if let Some(r) = removals.iter().filter(seen_by).min_by_key(depth) {
             return refused(r);
         }
-        let lists = |r: &&&Op| {
-            cut(r).is_some_and(|removal| {
-                let mut scopes = removal.cut.iter();
-                scopes.any(|scope| Some(scope.scope) == o.channel)
-            })
-        };
-        let listed = removals.iter().any(|r| lists(&r));
+        let listed = self.is_listed(o.channel, &removals);
         let policy = self.policy(strictest);
-        let before = self.graph.ops().filter(|x| {
-            x.device == o.device
-                && x.channel == o.channel
-                && (x.seq, x.id) < (o.seq, o.id)
-                && !self.is_covered(x, &removals)
-        });
-        if listed && (policy == REJECT || before.count() >= QUOTA) {
+        let rejected = listed && policy == REJECT;
+        if rejected || self.quota_is_spent(o, &removals, listed) {
             return refused(strictest);
         }
         Some(Outcome::Late {
@@ -245,9 +295,14 @@ impl<'s, 'a> Content<'s, 'a> {
 
     /// What a removal says of late posts, or the Space now where it says nothing.
     fn policy(&self, removal: &Op) -> u8 {
-        match &removal.act {
+        match removal.deed() {
             Some(Act::Kick(r)) => r.late.unwrap_or_else(|| self.all.late_policy(false)),
             Some(Act::Ban(r)) => r.late.unwrap_or_else(|| self.all.late_policy(true)),
+            Some(Act::DeviceRevoke(r)) => {
+                let default = if r.compromised { REJECT } else { 0 };
+                r.late.unwrap_or(default)
+            }
+            Some(Act::Proof(_)) => REJECT,
             _ => 0,
         }
     }
@@ -357,20 +412,21 @@ impl<'s, 'a> Content<'s, 'a> {
             })
         };
         let removals = self.all.removals(&target.user).into_iter();
+        let removals = removals.chain(self.all.ends(&target.device));
         let purges = removals
             .filter(|r| !self.graph.sees(&target.id, &r.id) && !restored(r))
-            .filter_map(|op| Some((op, cut(op)?)))
-            .filter(|(_, r)| {
-                r.purge.iter().any(|p| {
+            .filter_map(|op| Some((op, purge(op)?)))
+            .filter(|(_, (purge, _))| {
+                purge.iter().any(|p| {
                     let lane = p.device == target.device && p.scope == target.channel;
                     lane && p.seq <= target.seq
                 })
             });
-        let (op, removal) = purges.max_by_key(|(op, _)| (self.authority.rank(op), op.id))?;
+        let (op, (_, reason)) = purges.max_by_key(|(op, _)| (self.authority.rank(op), op.id))?;
         Some(Outcome::Hidden {
             by: op.id,
             moderator: op.user,
-            reason: removal.reason.clone(),
+            reason: reason.to_owned(),
             purge: true,
         })
     }
@@ -522,10 +578,11 @@ impl<'s, 'a> Content<'s, 'a> {
     }
 }
 
-/// Kick or Ban.
-const fn cut(op: &Op) -> Option<&Removal> {
-    match &op.act {
-        Some(Act::Kick(removal) | Act::Ban(removal)) => Some(removal),
+/// What a removal tombstones in bulk, and why.
+fn purge(op: &Op) -> Option<(&[Purge], &str)> {
+    match op.deed() {
+        Some(Act::Kick(r) | Act::Ban(r)) => Some((&r.purge, &r.reason)),
+        Some(Act::DeviceRevoke(r)) => Some((&r.purge, &r.reason)),
         _ => None,
     }
 }

@@ -81,6 +81,24 @@ const CUT: Form = Form::Map(&[
     Field("scope", Must, Bytes(16)),
     Field("heads", Must, Set(0, MANY, &HEAD)),
 ]);
+/// With the control plane.
+const WIDE_CUT: Form = Form::Map(&[
+    Field("scope", Must, Scope),
+    Field("heads", Must, Set(0, MANY, &HEAD)),
+]);
+const CLOSURE: Form = Form::Map(&[
+    Field("removal", Must, ID),
+    Field("cut", Must, Set(1, MANY, &CUT)),
+]);
+const SIGNED_HEADER: Form = Form::Map(&[
+    Field("header", Must, Blob(2048)),
+    Field("sig", Must, Bytes(64)),
+]);
+const SIGNER: Form = Form::Map(&[
+    Field("user", Must, ID),
+    Field("device", Must, ID),
+    Field("sig", Must, Bytes(64)),
+]);
 const PURGE: Form = Form::Map(&[
     Field("device", Must, ID),
     Field("scope", Must, Scope),
@@ -186,6 +204,23 @@ const fn form(kind: u16) -> Option<Form> {
             Field("key_package", Must, KEY_PACKAGE),
             Field("identity_sig", May, Bytes(64)),
         ],
+        16 => &[
+            Field("device", Must, ID),
+            Field("cut", Must, Set(0, MANY, &CUT)),
+            Field("late", May, LATE),
+            Field("reason", Must, REASON),
+            Field("purge", Must, Set(0, 4000, &PURGE)),
+            Field("compromised", Must, Bool),
+            Field("identity_sig", May, Bytes(64)),
+        ],
+        17 => &[
+            Field("frontier", Must, Set(1, 16, &ID)),
+            Field("kind", Must, OneOf(&[3, 4, 6, 8, 9, 10, 12, 13, 14])),
+            Field("action", Must, Blob(MANY)),
+            Field("nonce", Must, ID),
+            Field("expires", Must, Clock),
+            Field("signers", Must, Set(2, 100, &SIGNER)),
+        ],
         18 => &[
             Field("parent", Must, ID),
             Field("mls", Must, Blob(MANY)),
@@ -199,6 +234,26 @@ const fn form(kind: u16) -> Option<Form> {
         19 => &[
             Field("key_package", Must, KEY_PACKAGE),
             Field("nonce", Must, ID),
+        ],
+        20 => &[
+            Field("epoch", Must, ID),
+            Field("key_package", Must, KEY_PACKAGE),
+            Field("nonce", Must, ID),
+        ],
+        21 => &[
+            Field("removal", Must, ID),
+            Field("cut", Must, Set(1, MANY, &CUT)),
+        ],
+        22 => &[
+            Field("first", Must, SIGNED_HEADER),
+            Field("second", Must, SIGNED_HEADER),
+            Field("cut", Must, Set(0, MANY, &WIDE_CUT)),
+        ],
+        23 => &[
+            Field("epoch", Must, ID),
+            Field("public_state", Must, ID),
+            Field("closures", Must, Set(0, 4000, &CLOSURE)),
+            Field("strata", May, ID),
         ],
         64 => &[
             Field("title", Must, Text(1, 256)),
@@ -242,28 +297,63 @@ pub(super) fn loose(kind: u16, payload: &[u8]) -> Option<Value> {
 
 /// What the table cannot say.
 fn also(kind: u16, value: &Value) -> bool {
-    let len = |name: &str| {
-        value
-            .get(name)
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len)
-    };
+    let len = |name: &str| items(value, name).len();
+    let cut = items(value, "cut");
+    let is_device = |item: &Value| item.get("device") == value.get("device");
     match kind {
-        // Heads and scopes together.
         8 | 9 => {
-            let cut = value.get("cut").and_then(Value::as_array);
-            let heads = cut.into_iter().flatten().map(|scope| {
-                1 + scope
-                    .get("heads")
-                    .and_then(Value::as_array)
-                    .map_or(0, Vec::len)
-            });
-            heads.sum::<usize>() <= 4000
+            let once = cut.iter().all(|c| differ(items(c, "heads"), "device"));
+            is_cut(cut) && once
+        }
+        16 => {
+            let lone = |scope: &Value| {
+                let heads = items(scope, "heads");
+                heads.len() <= 1 && heads.iter().all(is_device)
+            };
+            is_cut(cut) && cut.iter().all(lone) && items(value, "purge").iter().all(is_device)
+        }
+        17 => differ(items(value, "signers"), "user"),
+        21 => is_cut(cut),
+        22 => {
+            let header = |which: &str| value.get(which)?.get("header")?.as_str();
+            is_cut(cut) && header("first") < header("second")
+        }
+        // Bundled history is not built.
+        23 => {
+            let closures = items(value, "closures");
+            let cuts = closures.iter().map(|closure| items(closure, "cut"));
+            differ(closures, "removal")
+                && cuts.clone().all(is_cut)
+                && cuts.map(cut_len).sum::<usize>() <= 4000
+                && value.get("strata").is_none_or(Value::is_null)
         }
         // A body or an attachment.
         66 => len("attachments") > 0 || value.get("body").is_some_and(|b| b != ""),
         _ => true,
     }
+}
+
+fn items<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    let items = value.get(name).and_then(Value::as_array);
+    items.map_or(&[], Vec::as_slice)
+}
+
+/// Whether no two of these, which are sorted, agree in their first field.
+fn differ(items: &[Value], field: &str) -> bool {
+    items
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if a.get(field) != b.get(field)))
+}
+
+/// Heads and scopes together.
+fn cut_len(cut: &[Value]) -> usize {
+    cut.iter()
+        .map(|scope| 1 + items(scope, "heads").len())
+        .sum()
+}
+
+fn is_cut(cut: &[Value]) -> bool {
+    differ(cut, "scope") && cut_len(cut) <= 4000
 }
 
 fn value(form: &Form, cbor: &Cbor, strict: bool) -> Option<Value> {

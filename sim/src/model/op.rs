@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::act::{self, Act, kind_name};
+use super::act::{self, Act, QuorumAct, kind_name};
 use super::cbor::Cbor;
 use super::crypto::{Signatures, hash};
 use super::form;
@@ -48,6 +48,22 @@ impl Op {
         self.back.iter().chain(&self.ctl).chain(&self.prev)
     }
 
+    /// What it does, or of the act of a quorum what that does.
+    pub(super) fn deed(&self) -> Option<&Act> {
+        match &self.act {
+            Some(Act::Quorum(quorum)) => Some(&quorum.action),
+            act => act.as_ref(),
+        }
+    }
+
+    /// The admins behind it, if it is the act of a quorum.
+    pub(super) const fn quorum(&self) -> Option<&QuorumAct> {
+        match &self.act {
+            Some(Act::Quorum(quorum)) => Some(quorum),
+            _ => None,
+        }
+    }
+
     /// A post, or a thread with its first post.
     pub(super) const fn is_post(&self) -> bool {
         matches!(self.kind, act::POST | act::THREAD_CREATE)
@@ -83,9 +99,7 @@ impl Op {
             _ => return Err("the payload is neither bytes nor null"),
         };
         let header = Cbor::read(header_bytes).ok_or("the header is not the one CBOR form")?;
-        let mut op = Self::header(&header, header_bytes).ok_or("the header lacks a field")?;
-        let sig = Bytes::take(sig).ok_or("the signature is not 64 bytes")?;
-        op.signed = signatures.signed(&op.device, "decent op v1", &op.id, &sig);
+        let mut op = Self::signed_header(header_bytes, sig, signatures)?;
         if let Some(payload) = &payload {
             let hash = hash("payload", &[payload]);
             let named = header.get(14).and_then(Cbor::bytes);
@@ -96,6 +110,19 @@ impl Op {
             op.act = named.and_then(|named| act::act(op.kind, &named));
         }
         op.payload = payload;
+        Ok(op)
+    }
+
+    /// Reads the part of an op that is signed.
+    pub(super) fn signed_header(
+        bytes: &[u8],
+        sig: &[u8],
+        signatures: Signatures,
+    ) -> Result<Self, &'static str> {
+        let header = Cbor::read(bytes).ok_or("the header is not the one CBOR form")?;
+        let mut op = Self::header(&header, bytes).ok_or("the header lacks a field")?;
+        let sig = Bytes::take(sig).ok_or("the signature is not 64 bytes")?;
+        op.signed = signatures.signed(&op.device, "decent op v1", &op.id, &sig);
         Ok(op)
     }
 

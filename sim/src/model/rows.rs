@@ -70,7 +70,7 @@ impl<'a> Rows<'_, '_, 'a> {
             ("name", Value::from(self.all.name())),
         ];
         compare(end, &expected, "dump-end", found);
-        let tip = epochs.tip(self.all.authority, self.all);
+        let tip = epochs.tip(self.all);
         if id_at(end, "epoch") != tip {
             let said = end.get("epoch").unwrap_or(&Value::Null);
             let tip = tip.map_or_else(|| "none".to_owned(), |tip| tip.to_string());

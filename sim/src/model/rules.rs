@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::act::{Act, Cert, Commit, DeviceAdd, InviteCreate, MemberAdd, NewMember, feature};
+use super::act::{
+    Act, Cert, Closure, Commit, Complaint, DeviceAdd, DeviceRevoke, Head, InviteCreate, MemberAdd,
+    NewMember, Proof, QuorumAct, ReaddRequest, Signed, feature,
+};
 use super::authority::{Authority, Facet, Rank};
 use super::cbor::Cbor;
 use super::crypto::{Signatures, cert_message, hash};
@@ -30,6 +33,14 @@ pub(super) struct Judge<'s, 'a> {
 }
 
 type Verdict = Result<(), &'static str>;
+
+/// By whose right something is done.
+struct Hand {
+    /// `None`: a quorum's, which is nobody.
+    user: Option<Id>,
+    weight: Option<u8>,
+    rank: Option<Rank>,
+}
 
 /// Devices, each with the hash of a key package.
 type Offers = BTreeSet<(Id, Id)>;
@@ -77,6 +88,7 @@ impl<'s, 'a> Judge<'s, 'a> {
             broken.extend([self.r5(o), self.r6(o, &view), self.r7(o)]);
             broken.extend([self.r8(o, &view), self.r9(o, &view)]);
             broken.extend(self.commit(o, &view));
+            broken.extend([self.k7(o), self.k8(o, &view)]);
             broken.push(self.k6(o));
         }
         broken.into_iter().filter_map(Result::err).collect()
@@ -170,10 +182,24 @@ impl<'s, 'a> Judge<'s, 'a> {
         })
     }
 
-    /// A DeviceAdd of the device that signs it, with the identity key's fresh signature (A1).
+    /// A DeviceAdd of the device that signs it, with the identity key's fresh signature (A1); or a
+    /// DeviceRevoke with one, from whatever device.
     fn brings_itself(&self, o: &Op) -> bool {
-        matches!(&o.act, Some(Act::DeviceAdd(add))
-            if add.cert.device == o.device && self.identity_signed(o, add))
+        match &o.act {
+            Some(Act::DeviceAdd(add)) => {
+                add.cert.device == o.device && self.identity_signed(o, add)
+            }
+            Some(Act::DeviceRevoke(revoke)) => self.identity_revoked(o, revoke),
+            _ => false,
+        }
+    }
+
+    fn identity_revoked(&self, o: &Op, revoke: &DeviceRevoke) -> bool {
+        let message = hash("device-revoke", &[&o.binding.0, &revoke.device.0]);
+        revoke.identity_sig.is_some_and(|sig| {
+            self.signatures
+                .signed(&o.user, "decent revoke v1", &message, &sig)
+        })
     }
 
     fn identity_signed(&self, o: &Op, add: &DeviceAdd) -> bool {
@@ -187,6 +213,7 @@ impl<'s, 'a> Judge<'s, 'a> {
         let exempt = match &o.act {
             Some(Act::ReaddRequest(_)) => true,
             Some(Act::DeviceAdd(add)) => self.identity_signed(o, add),
+            Some(Act::DeviceRevoke(revoke)) => self.identity_revoked(o, revoke),
             _ => false,
         };
         if exempt {
@@ -204,9 +231,6 @@ impl<'s, 'a> Judge<'s, 'a> {
             self.r6_channel(o, channel, view)?;
         }
         let weight = view.weight(&o.user);
-        let rank = view.rank(&o.user);
-        let outranks = |target: &Id| *target != o.user && view.rank(target) < rank;
-        let exists = |c: &Option<Channel>| c.as_ref().is_none_or(|c| view.channel(c).is_some());
         if let Some(Act::MemberAdd(MemberAdd {
             invite: Some(invite),
             members,
@@ -217,24 +241,75 @@ impl<'s, 'a> Judge<'s, 'a> {
             must(members.iter().all(|m| m.weight == terms.weight), "R6")?;
         }
         must(weight >= Some(verb::needed(o, view)), "R6")?;
-        match &o.act {
+        if let Some(quorum) = o.quorum() {
+            let admins = view.admins(quorum.target());
+            must(quorum.signers.len() >= quorum.needs(admins.len()), "R6")?;
+            self.r6_owner_stays(quorum, view)?;
+        }
+        self.r6_act(o, &self.hand(o, view), view)
+    }
+
+    /// Who acts: the author, or a quorum with its own rank.
+    fn hand(&self, o: &Op, view: &State<'_, 'a>) -> Hand {
+        if o.quorum().is_some() {
+            Hand {
+                user: None,
+                weight: Some(90),
+                rank: self.authority.rank(o),
+            }
+        } else {
+            Hand {
+                user: Some(o.user),
+                weight: view.weight(&o.user),
+                rank: view.rank(&o.user),
+            }
+        }
+    }
+
+    /// A quorum that takes an owner away leaves another one with a live device.
+    fn r6_owner_stays(&self, quorum: &QuorumAct, view: &State<'_, 'a>) -> Verdict {
+        let takes = !matches!(*quorum.action, Act::Mute(_));
+        let owner = quorum
+            .target()
+            .filter(|user| view.weight(user) == Some(100));
+        match owner {
+            Some(owner) if takes => must(Self::other_owner(&owner, view), "R6"),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the rule asks of acts on targets.
+    fn r6_act(&self, o: &Op, by: &Hand, view: &State<'_, 'a>) -> Verdict {
+        let weight = by.weight;
+        let all_reach = by.user.is_none() && view.owner_removable();
+        let outranks =
+            |target: &Id| Some(*target) != by.user && (all_reach || view.rank(target) < by.rank);
+        let exists = |c: &Option<Channel>| c.as_ref().is_none_or(|c| view.channel(c).is_some());
+        match o.deed() {
+            Some(Act::PolicySet(policy)) if policy.features.is_some() => {
+                must(weight == Some(100), "R6")
+            }
             Some(Act::Kick(r) | Act::Ban(r)) => must(outranks(&r.target), "R6"),
             Some(Act::Unban { target }) => must(outranks(target), "R6"),
             Some(Act::Mute(m)) => must(outranks(&m.target) && exists(&m.channel), "R6"),
             Some(Act::Unmute(m)) => must(outranks(&m.target), "R6"),
             Some(Act::RoleSet(role)) => {
-                must(weight >= Some(role.weight), "R6")?;
-                if role.target == o.user {
+                let may = by.user.is_none() && (role.weight < 100 || all_reach);
+                must(may || weight >= Some(role.weight), "R6")?;
+                if Some(role.target) == by.user {
                     let down = weight > Some(role.weight);
                     must(
-                        !down || weight != Some(100) || self.other_owner(o, view),
+                        !down || weight != Some(100) || Self::other_owner(&o.user, view),
                         "R6",
                     )
                 } else {
                     must(outranks(&role.target), "R6")
                 }
             }
-            Some(Act::Leave) => must(weight != Some(100) || self.other_owner(o, view), "R6"),
+            Some(Act::Leave) => must(
+                weight != Some(100) || Self::other_owner(&o.user, view),
+                "R6",
+            ),
             Some(Act::MemberAdd(add)) => {
                 let known = |m: &NewMember| matches!(m.weight, 5 | 10 | 20 | 50 | 100);
                 let may = |m: &NewMember| add.invite.is_some() || weight >= Some(m.weight);
@@ -266,9 +341,9 @@ impl<'s, 'a> Judge<'s, 'a> {
     }
 
     /// Another owner who is a member with a live device.
-    fn other_owner(&self, o: &Op, view: &State<'_, 'a>) -> bool {
+    fn other_owner(than: &Id, view: &State<'_, 'a>) -> bool {
         view.people().iter().any(|user| {
-            *user != o.user && view.weight(user) == Some(100) && !view.devices(user).is_empty()
+            user != than && view.weight(user) == Some(100) && !view.devices(user).is_empty()
         })
     }
 
@@ -292,11 +367,30 @@ impl<'s, 'a> Judge<'s, 'a> {
                 .all(|(cert, message)| self.is_signed(cert, message)),
             "R8",
         )?;
-        match &o.act {
+        if let Some(quorum) = o.quorum() {
+            self.r8_quorum(o, quorum, view)?;
+        }
+        match o.deed() {
             Some(Act::MemberAdd(add)) => self.r8_members(o, add, view),
+            Some(Act::DeviceRevoke(revoke)) => {
+                let own = view.device_user(&revoke.device) == Some(o.user);
+                let proof = revoke.identity_sig.is_none() || self.identity_revoked(o, revoke);
+                must(own && proof, "R8")
+            }
+            Some(Act::Proof(proof)) => self.r8_proof(o, proof),
+            Some(Act::Attest(attest)) => {
+                let seen = self.graph.sees(&o.id, &attest.removal);
+                let removal = self.graph.op(&attest.removal).and_then(Op::deed);
+                let takes_out = matches!(
+                    removal,
+                    Some(Act::Kick(_) | Act::Ban(_) | Act::DeviceRevoke(_) | Act::Proof(_))
+                );
+                must(seen && takes_out, "R8")
+            }
             Some(Act::DeviceAdd(add)) => {
                 let mine = add.cert.user == o.user;
-                let new = view.device_user(&add.cert.device).is_none();
+                let new = view.device_user(&add.cert.device).is_none()
+                    && view.ends(&add.cert.device).is_empty();
                 let room = view.devices(&o.user).len() < 8;
                 let proof = add.identity_sig.is_none() || self.identity_signed(o, add);
                 must(mine && new && room && proof, "R8")
@@ -344,7 +438,8 @@ impl<'s, 'a> Judge<'s, 'a> {
         let mut named = BTreeSet::new();
         for m in &add.members {
             let owner = view.device_user(&m.cert.device);
-            let free = owner.is_none_or(|user| user == m.cert.user);
+            let free = owner.is_none_or(|user| user == m.cert.user)
+                && view.ends(&m.cert.device).is_empty();
             let devices = view.devices(&m.cert.user);
             let room = devices.contains(&m.cert.device) || devices.len() < 8;
             let once = named.insert(m.cert.device);
@@ -360,6 +455,124 @@ impl<'s, 'a> Judge<'s, 'a> {
         must(uses <= terms.max_uses, "R8")
     }
 
+    /// A19: the signatures hold, for this act and once.
+    fn r8_quorum(&self, o: &Op, quorum: &QuorumAct, view: &State<'_, 'a>) -> Verdict {
+        let past = self.graph.past(&o.id);
+        let digest = quorum.digest(&o.space, &o.device);
+        let same = |op: &Op| {
+            let other = op.quorum().map(|q| q.digest(&op.space, &op.device));
+            other == Some(digest)
+        };
+        let mut earlier = past.iter().filter_map(|id| self.graph.op(id));
+        let admins = view.admins(quorum.target());
+        let signed = quorum.signers.iter().all(|signer| {
+            admins.contains(&signer.user)
+                && view.device_user(&signer.device) == Some(signer.user)
+                && self
+                    .signatures
+                    .signed(&signer.device, "decent quorum v1", &digest, &signer.sig)
+        });
+        let seen = quorum.frontier.iter().all(|id| past.contains(id));
+        must(
+            seen && signed && o.hlc < quorum.expires && !earlier.any(same),
+            "R8",
+        )
+    }
+
+    /// B11: two headers of this Space for one place, signed by their device; one proof a person.
+    fn r8_proof(&self, o: &Op, proof: &Proof) -> Verdict {
+        let read = |half: &Signed| {
+            let header = Op::signed_header(&half.header, &half.sig, self.signatures).ok();
+            header.filter(|header| header.signed && header.space == o.space)
+        };
+        let (Some(a), Some(b)) = (read(&proof.first), read(&proof.second)) else {
+            return Err("R8");
+        };
+        let place = |op: &Op| (op.device, op.channel, op.seq);
+        let mut heads = proof.cut.iter().flat_map(|cut| &cut.heads);
+        let own_cut = heads.all(|head| head.device == a.device);
+        let past = self.graph.past(&o.id);
+        let again = past.iter().filter_map(|id| self.graph.op(id)).any(|op| {
+            op.user == o.user && matches!(&op.act, Some(Act::Proof(p)) if p.device == a.device)
+        });
+        must(place(&a) == place(&b) && own_cut && !again, "R8")
+    }
+
+    /// K7.
+    fn k7(&self, o: &Op) -> Verdict {
+        let Some(Act::Complaint(complaint)) = &o.act else {
+            return Ok(());
+        };
+        let epoch = self.epochs.get(&complaint.epoch).ok_or("K7")?;
+        let author = self.graph.op(&epoch.commit).map(|op| op.user);
+        let past = self.graph.past(&o.id);
+        let again = past.iter().filter_map(|id| self.graph.op(id)).any(|op| {
+            op.user == o.user
+                && matches!(&op.act, Some(Act::Complaint(c)) if c.epoch == complaint.epoch)
+        });
+        let about = past.contains(&epoch.commit)
+            && epoch.parent == Some(o.epoch)
+            && author != Some(o.user)
+            && epoch.roster.contains_key(&o.device);
+        must(about && !again, "K7")
+    }
+
+    /// K8.
+    fn k8(&self, o: &Op, view: &State<'_, 'a>) -> Verdict {
+        let Some(Act::Seal(seal)) = &o.act else {
+            return Ok(());
+        };
+        let tip = self.epochs.tip(view).ok_or("K8")?;
+        let sealed = view.sealed_epoch();
+        let behind = sealed.is_none_or(|sealed| self.epochs.descends(&seal.epoch, &sealed));
+        must(self.epochs.descends(&tip, &seal.epoch) && behind, "K8")?;
+        must(
+            !seal.closures.is_empty() || sealed != Some(seal.epoch),
+            "K8",
+        )?;
+        let closes = |closure: &Closure| self.k8_closes(o, closure, view);
+        must(seal.closures.iter().all(closes), "K8")
+    }
+
+    fn k8_closes(&self, o: &Op, closure: &Closure, view: &State<'_, 'a>) -> bool {
+        let r = view.ops().find(|op| op.id == closure.removal);
+        let Some((r, known)) = r.and_then(|r| Some((r, view.cut(r)?))) else {
+            return false;
+        };
+        let stands = match r.deed() {
+            Some(Act::Kick(removal) | Act::Ban(removal)) => view
+                .removals(&removal.target)
+                .iter()
+                .any(|op| op.id == r.id),
+            Some(Act::DeviceRevoke(revoke)) => {
+                view.ends(&revoke.device).iter().any(|op| op.id == r.id)
+            }
+            _ => true,
+        };
+        let named: BTreeMap<_, BTreeSet<Head>> = closure
+            .cut
+            .iter()
+            .map(|cut| (cut.scope, cut.heads.iter().copied().collect()))
+            .collect();
+        let all_named = known.len() == named.len()
+            && known
+                .iter()
+                .all(|(scope, heads)| named.get(scope).is_some_and(|named| heads.is_subset(named)));
+        let ripe = |since: u64| o.hlc >= since.saturating_add(secs(72 * 3600));
+        let past = self.graph.past(&o.id);
+        let mut seen = past.iter().filter_map(|id| self.graph.op(id));
+        let witnessed = seen.any(|c| {
+            c.kind == 18
+                && c.user != o.user
+                && c.user != r.user
+                && self.graph.sees(&c.id, &r.id)
+                && ripe(c.hlc)
+        });
+        let owner = view.weight(&o.user) == Some(100);
+        let open = view.closure(&r.id).is_none();
+        stands && open && all_named && ripe(r.hlc) && (owner || witnessed)
+    }
+
     fn proofs_hold(&self, o: &Op, add: &MemberAdd, terms: &InviteCreate) -> bool {
         let certs = raw_certs(o);
         add.members.iter().zip(certs).all(|(m, cert)| {
@@ -373,9 +586,9 @@ impl<'s, 'a> Judge<'s, 'a> {
     }
 
     fn r9(&self, o: &Op, view: &State<'_, 'a>) -> Verdict {
-        let rank: Option<Rank> = view.rank(&o.user);
+        let rank: Option<Rank> = self.hand(o, view).rank;
         let enough = |standing: Vec<Id>| must(rank >= view.bar(&standing), "R9");
-        match &o.act {
+        match o.deed() {
             Some(Act::Unban { target }) => enough(view.banned(target)),
             Some(Act::Unmute(m)) => enough(view.mutes(&m.target, m.channel)),
             Some(Act::RoleSet(role)) if view.weight(&role.target) < Some(role.weight) => {
@@ -474,8 +687,11 @@ impl<'s, 'a> Judge<'s, 'a> {
                 Some(Act::DeviceAdd(add)) => {
                     offered.insert((add.cert.device, digest(&add.key_package)));
                 }
-                Some(Act::ReaddRequest(request)) => {
-                    let offer = (op.device, digest(&request.key_package));
+                Some(
+                    Act::ReaddRequest(ReaddRequest { key_package })
+                    | Act::Complaint(Complaint { key_package, .. }),
+                ) => {
+                    let offer = (op.device, digest(key_package));
                     offered.insert(offer);
                     asked.insert(offer);
                 }

@@ -5,8 +5,8 @@ use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::act::{Act, Cert, ChannelCreate, InviteCreate};
-use super::authority::{Authority, Facet, Fold, MuteKey, Rank};
+use super::act::{Act, Cert, ChannelCreate, Cut, Head, InviteCreate, Seal};
+use super::authority::{Authority, Facet, Fold, MuteKey, Rank, revokes};
 use super::graph::Set;
 use super::id::{Bytes, Channel, Id};
 use super::op::Op;
@@ -73,7 +73,7 @@ impl<'s, 'a> State<'s, 'a> {
     /// The op that let somebody in, also below a promotion that confirmed them.
     pub(super) fn admission(&self, user: &Id) -> Option<&'a Op> {
         self.winner(|op| {
-            matches!(op.act, Some(Act::Genesis(_) | Act::MemberAdd(_)))
+            matches!(op.deed(), Some(Act::Genesis(_) | Act::MemberAdd(_)))
                 && self.speaks(op, user, Facet::Member)
         })
     }
@@ -98,11 +98,73 @@ impl<'s, 'a> State<'s, 'a> {
         Some((u16::from(weight), Reverse((depth, grant.id, *user)), 0))
     }
 
+    /// The admins, without one person: those who decide together (A19).
+    pub(super) fn admins(&self, without: Option<Id>) -> BTreeSet<Id> {
+        let mut admins = self.people();
+        admins.retain(|user| {
+            let weight = self.weight(user).unwrap_or(0);
+            (50..100).contains(&weight) && Some(*user) != without
+        });
+        admins
+    }
+
+    /// Whether a quorum makes and removes owners.
+    pub(super) fn owner_removable(&self) -> bool {
+        self.ops()
+            .any(|op| matches!(op.deed(), Some(Act::Genesis(genesis)) if genesis.owner_removable))
+    }
+
+    /// The epoch from which the tip is sought: that of the last Seal that counts.
+    pub(super) fn sealed_epoch(&self) -> Option<Id> {
+        self.seal_of(self.fold.seals.last()?).map(|seal| seal.epoch)
+    }
+
+    fn seal_of(&self, op: &Id) -> Option<&'a Seal> {
+        match self.authority.graph.op(op)?.deed() {
+            Some(Act::Seal(seal)) => Some(seal),
+            _ => None,
+        }
+    }
+
+    /// The Seal that closed a removal, with what it names: the greatest of those that count, of
+    /// equals the earlier.
+    pub(super) fn closure(&self, removal: &Id) -> Option<(Id, &'a [Cut])> {
+        let closures = self.fold.seals.iter().filter_map(|op| {
+            let closures = self.seal_of(op)?.closures.iter();
+            let mut of_removal = closures.filter(|closure| closure.removal == *removal);
+            Some((*op, of_removal.next()?.cut.as_slice()))
+        });
+        closures.max_by_key(|(op, _)| {
+            let depth = self.authority.graph.depth(op);
+            (self.rank_of(op), Reverse((depth, *op)))
+        })
+    }
+
+    /// What a removal's author had seen, by scope, and what effective attests add; `None` of what has
+    /// no cut.
+    pub(super) fn cut(&self, removal: &Op) -> Option<BTreeMap<Option<Channel>, BTreeSet<Head>>> {
+        let own = match removal.deed() {
+            Some(Act::Kick(r) | Act::Ban(r)) => &r.cut,
+            Some(Act::DeviceRevoke(revoke)) => &revoke.cut,
+            Some(Act::Proof(proof)) => &proof.cut,
+            _ => return None,
+        };
+        let attests = self.ops().filter_map(|op| match op.deed() {
+            Some(Act::Attest(attest)) if attest.removal == removal.id => Some(&attest.cut),
+            _ => None,
+        });
+        let mut cut: BTreeMap<Option<Channel>, BTreeSet<Head>> = BTreeMap::new();
+        for scope in core::iter::once(own).chain(attests).flatten() {
+            cut.entry(scope.scope).or_default().extend(&scope.heads);
+        }
+        Some(cut)
+    }
+
     /// Everybody about whose membership an op that counts says something.
     pub(super) fn people(&self) -> BTreeSet<Id> {
         let mut people = BTreeSet::new();
         for op in self.ops() {
-            match &op.act {
+            match op.deed() {
                 Some(Act::Genesis(_) | Act::Leave) => {
                     people.insert(op.user);
                 }
@@ -138,9 +200,19 @@ impl<'s, 'a> State<'s, 'a> {
         removals.filter(|r| !overridden(r)).collect()
     }
 
+    /// The effective ops that ended a device for good: its person's, and proofs.
+    pub(super) fn ends(&self, device: &Id) -> Vec<&'a Op> {
+        let holder = self.certificate(device).map(|(_, cert)| cert.user);
+        let ends = |op: &Op| match op.deed() {
+            Some(Act::Proof(proof)) => proof.device == *device,
+            _ => revokes(op, device) && Some(op.user) == holder,
+        };
+        self.ops().filter(|op| ends(op)).collect()
+    }
+
     /// The certificates that an op brings.
     pub(super) fn certs(op: &Op) -> Vec<&Cert> {
-        match &op.act {
+        match op.deed() {
             Some(Act::Genesis(genesis)) => vec![&genesis.cert],
             Some(Act::MemberAdd(add)) => add.members.iter().map(|m| &m.cert).collect(),
             Some(Act::DeviceAdd(add)) => vec![&add.cert],
@@ -159,15 +231,23 @@ impl<'s, 'a> State<'s, 'a> {
             .collect()
     }
 
-    /// The op that certifies a device now, with the certificate. Whose it is, the first claims
-    /// say: a certificate does not prove that the device agreed.
-    pub(super) fn certificate(&self, device: &Id) -> Option<(&'a Op, &'a Cert)> {
+    /// The claim that says whose a device is: the greatest of the causally first. A certificate does
+    /// not prove that the device agreed.
+    pub(super) fn first_claim(&self, device: &Id) -> Option<&'a Op> {
         let graph = self.authority.graph;
         let claims = self.claims(device);
         let first = claims
             .iter()
-            .filter(|(a, _)| !claims.iter().any(|(b, _)| graph.sees(&a.id, &b.id)));
-        let (_, first) = first.max_by_key(|(op, _)| self.authority.order(op))?;
+            .map(|(op, _)| *op)
+            .filter(|a| !claims.iter().any(|(b, _)| graph.sees(&a.id, &b.id)));
+        first.max_by_key(|op| self.authority.order(op))
+    }
+
+    /// The op that certifies a device now or did at last, with the certificate.
+    pub(super) fn certificate(&self, device: &Id) -> Option<(&'a Op, &'a Cert)> {
+        let claims = self.claims(device);
+        let first = self.first_claim(device)?;
+        let (_, first) = claims.iter().find(|(op, _)| op.id == first.id)?;
         let own: Vec<&Op> = claims
             .iter()
             .filter(|(_, cert)| cert.user == first.user)
@@ -177,22 +257,36 @@ impl<'s, 'a> State<'s, 'a> {
         claims.into_iter().find(|(op, _)| op.id == newest.id)
     }
 
+    /// Whose a device is; nobody's once it was ended.
     pub(super) fn device_user(&self, device: &Id) -> Option<Id> {
-        self.certificate(device).map(|(_, cert)| cert.user)
+        let (_, cert) = self.certificate(device)?;
+        self.ends(device).is_empty().then_some(cert.user)
     }
 
-    /// The certified devices of a person.
+    /// The live devices of a person.
     pub(super) fn devices(&self, user: &Id) -> BTreeSet<Id> {
-        let certs = self.ops().flat_map(State::certs);
-        let all: BTreeSet<Id> = certs.map(|cert| cert.device).collect();
-        let own = all.into_iter();
-        own.filter(|d| self.device_user(d) == Some(*user)).collect()
+        let mut own = self.all_devices(user);
+        own.retain(|device| self.ends(device).is_empty());
+        own
     }
 
-    /// The name in somebody's newest certificate.
+    /// Every device that is a person's or was.
+    pub(super) fn all_devices(&self, user: &Id) -> BTreeSet<Id> {
+        let certs = self.ops().flat_map(State::certs);
+        let mut all: BTreeSet<Id> = certs.map(|cert| cert.device).collect();
+        all.retain(|d| self.certificate(d).map(|(_, cert)| cert.user) == Some(*user));
+        all
+    }
+
+    /// The name in somebody's newest certificate, of a live device if they have one.
     pub(super) fn name_of(&self, user: &Id) -> Option<String> {
-        let devices = self.devices(user).into_iter();
-        let certs = devices.filter_map(|d| Some((self.certificate(&d)?.1, d)));
+        let mut devices = self.devices(user);
+        if devices.is_empty() {
+            devices = self.all_devices(user);
+        }
+        let certs = devices
+            .into_iter()
+            .filter_map(|d| Some((self.certificate(&d)?.1, d)));
         let newest = certs.max_by_key(|(cert, device)| (cert.created, *device));
         newest.map(|(cert, _)| cert.name.clone())
     }
@@ -228,9 +322,9 @@ impl<'s, 'a> State<'s, 'a> {
     /// Bans that nothing of sufficient rank lifted: an Unban, an admission, a confirmation.
     pub(super) fn bans(&self, user: &Id) -> Vec<Id> {
         self.standing(
-            |op| matches!(&op.act, Some(Act::Ban(r)) if r.target == *user),
+            |op| matches!(op.deed(), Some(Act::Ban(r)) if r.target == *user),
             |op, _| {
-                let unbans = matches!(&op.act, Some(Act::Unban { target }) if target == user);
+                let unbans = matches!(op.deed(), Some(Act::Unban { target }) if target == user);
                 unbans
                     || (self.authority.says(op, user, Facet::Member) == Some(1)
                         && self.fold.reaches(&op.id, user, Facet::Member))
@@ -250,19 +344,19 @@ impl<'s, 'a> State<'s, 'a> {
     /// Mutes under a key that nothing of sufficient rank lifted.
     pub(super) fn unlifted_mutes(&self, user: &Id, key: MuteKey) -> Vec<Id> {
         self.standing(
-            |op| matches!(&op.act, Some(Act::Mute(m)) if m.target == *user && m.channel == key),
-            |op, _| matches!(&op.act, Some(Act::Unmute(m)) if m.target == *user && m.channel == key),
+            |op| matches!(op.deed(), Some(Act::Mute(m)) if m.target == *user && m.channel == key),
+            |op, _| matches!(op.deed(), Some(Act::Unmute(m)) if m.target == *user && m.channel == key),
         )
     }
 
     /// Mutes that stand under a key; none where an Unmute decides it.
     pub(super) fn mutes(&self, user: &Id, key: MuteKey) -> Vec<Id> {
-        let decides = self.winner(|op| match &op.act {
+        let decides = self.winner(|op| match op.deed() {
             Some(Act::Mute(m)) => m.target == *user && m.channel == key,
             Some(Act::Unmute(m)) => m.target == *user && m.channel == key,
             _ => false,
         });
-        match decides.map(|op| &op.act) {
+        match decides.map(|op| op.deed()) {
             Some(Some(Act::Mute(_))) => self.unlifted_mutes(user, key),
             _ => Vec::new(),
         }
@@ -293,7 +387,7 @@ impl<'s, 'a> State<'s, 'a> {
 
     /// When a mute ends; `u64::MAX` when never.
     pub(super) fn mute_end(&self, mute: &Id) -> u64 {
-        match self.authority.graph.op(mute).map(|op| &op.act) {
+        match self.authority.graph.op(mute).map(|op| op.deed()) {
             Some(Some(Act::Mute(mute))) => mute.expires.unwrap_or(u64::MAX),
             _ => 0,
         }
@@ -314,8 +408,8 @@ impl<'s, 'a> State<'s, 'a> {
     pub(super) fn invite(&self, invite: &Id) -> Option<&'a InviteCreate> {
         let closed = self
             .ops()
-            .any(|op| matches!(&op.act, Some(Act::InviteRevoke { invite: i }) if i == invite));
-        match self.ops().find(|op| op.id == *invite).map(|op| &op.act) {
+            .any(|op| matches!(op.deed(), Some(Act::InviteRevoke { invite: i }) if i == invite));
+        match self.ops().find(|op| op.id == *invite).map(|op| op.deed()) {
             Some(Some(Act::InviteCreate(terms))) if !closed => Some(terms),
             _ => None,
         }
@@ -323,7 +417,7 @@ impl<'s, 'a> State<'s, 'a> {
 
     /// How many people an invite let in.
     pub(super) fn invite_uses(&self, invite: &Id) -> u64 {
-        let uses = self.ops().map(|op| match &op.act {
+        let uses = self.ops().map(|op| match op.deed() {
             Some(Act::MemberAdd(add)) if add.invite == Some(*invite) => add.members.len() as u64,
             _ => 0,
         });
@@ -332,7 +426,7 @@ impl<'s, 'a> State<'s, 'a> {
 
     /// The features that owners switched on.
     pub(super) fn features(&self) -> u64 {
-        self.ops().fold(0, |all, op| match &op.act {
+        self.ops().fold(0, |all, op| match op.deed() {
             Some(Act::PolicySet(policy)) if self.authority.rank(op).map(|r| r.0) == Some(100) => {
                 all | policy.features.unwrap_or(0)
             }
@@ -356,7 +450,7 @@ impl<'s, 'a> State<'s, 'a> {
     }
 
     fn created(&self, channel: &Channel) -> Option<(&'a Op, &'a ChannelCreate)> {
-        self.ops().find_map(|op| match &op.act {
+        self.ops().find_map(|op| match op.deed() {
             Some(Act::ChannelCreate(create)) if channel_of(&op.id) == *channel => {
                 Some((op, create))
             }
@@ -366,7 +460,7 @@ impl<'s, 'a> State<'s, 'a> {
 
     pub(super) fn channel(&self, id: &Channel) -> Option<ChannelState> {
         let (op, create) = self.created(id)?;
-        let update = |op: &'a Op| match &op.act {
+        let update = |op: &'a Op| match op.deed() {
             Some(Act::ChannelUpdate(update)) if update.channel == *id => Some(update),
             _ => None,
         };
@@ -399,7 +493,7 @@ impl<'s, 'a> State<'s, 'a> {
     pub(super) fn channels(&self) -> Vec<ChannelState> {
         let mut channels: Vec<ChannelState> = self
             .ops()
-            .filter(|op| matches!(op.act, Some(Act::ChannelCreate(_))))
+            .filter(|op| matches!(op.deed(), Some(Act::ChannelCreate(_))))
             .filter_map(|op| self.channel(&channel_of(&op.id)))
             .collect();
         channels.sort_by_key(|channel| channel.created);
@@ -411,7 +505,7 @@ impl<'s, 'a> State<'s, 'a> {
         let Some(channel) = channel else {
             return verb.default_least();
         };
-        let set = self.field(|op| match &op.act {
+        let set = self.field(|op| match op.deed() {
             Some(Act::ChannelUpdate(update)) if update.channel == *channel => update
                 .permissions
                 .iter()
@@ -431,7 +525,7 @@ impl<'s, 'a> State<'s, 'a> {
 
     /// The late policy of the Space for kicks (0) or bans (1).
     pub(super) fn late_policy(&self, ban: bool) -> u8 {
-        let set = self.field(|op| match &op.act {
+        let set = self.field(|op| match op.deed() {
             Some(Act::PolicySet(policy)) if ban => policy.ban_late,
             Some(Act::PolicySet(policy)) => policy.kick_late,
             _ => None,
@@ -441,7 +535,7 @@ impl<'s, 'a> State<'s, 'a> {
 
     /// The name of the Space.
     pub(super) fn name(&self) -> Option<String> {
-        self.field(|op| match &op.act {
+        self.field(|op| match op.deed() {
             Some(Act::Genesis(genesis)) => Some(genesis.name.clone()),
             Some(Act::PolicySet(policy)) => policy.name.clone(),
             _ => None,

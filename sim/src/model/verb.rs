@@ -38,9 +38,9 @@ impl Verb {
 /// The verb of a kind; `None` for Genesis.
 pub(super) const fn of(kind: u16) -> Option<Verb> {
     Some(match kind {
-        1 | 11 | 15 | 18 | 19 => Verb::Upkeep,
+        1 | 11 | 15..=20 | 22 => Verb::Upkeep,
         2 | 3 => Verb::Channels,
-        4 => Verb::Policy,
+        4 | 23 => Verb::Policy,
         5..=7 => Verb::Invite,
         8 => Verb::Kick,
         9 | 10 => Verb::Ban,
@@ -50,7 +50,7 @@ pub(super) const fn of(kind: u16) -> Option<Verb> {
         66 => Verb::Post,
         67 | 70 => Verb::Own,
         68 | 69 => Verb::React,
-        71 | 72 => Verb::Tombstone,
+        21 | 71 | 72 => Verb::Tombstone,
         73 | 74 => Verb::Pin,
         _ => return None,
     })
@@ -69,7 +69,11 @@ pub(super) const fn to_admit_as(weight: u8) -> u8 {
 /// R6: the weight that an op needs, in the view of its past. Of content: by its kind alone.
 pub(super) fn needed(o: &Op, view: &State<'_, '_>) -> u8 {
     let Some(verb) = of(o.kind) else { return 100 };
-    match &o.act {
+    // Anybody brings what others decided.
+    if o.quorum().is_some() {
+        return 1;
+    }
+    match o.deed() {
         // Stepping down needs nobody's leave.
         Some(Act::RoleSet(role)) if role.target == o.user => 1,
         Some(Act::RoleSet(role)) => view.least(verb, None).max(to_give(role.weight)),
@@ -94,8 +98,12 @@ pub(super) fn needed(o: &Op, view: &State<'_, '_>) -> u8 {
 /// and one more than its target's; but never more than the author had, since what one was
 /// allowed by seniority alone needs all of one's weight.
 pub(super) fn stood_on(o: &Op, view: &State<'_, '_>) -> u8 {
+    // Of each of its signers.
+    if o.quorum().is_some() {
+        return 50;
+    }
     let above = |target: &crate::model::id::Id| view.weight(target).map_or(0, |w| w + 1);
-    let also = match &o.act {
+    let also = match o.deed() {
         Some(Act::Kick(r) | Act::Ban(r)) => above(&r.target),
         Some(Act::Mute(m)) => above(&m.target),
         // Giving up needs no more than what is kept.

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oplog::authority::View;
 use oplog::payload::{
-    ChannelUpdate, InviteRevoke, LatePolicy, Leave, Mute, Payload, PolicySet, PurgeFrom,
-    ReaddRequest, RoleSet, ThreadUpdate, Unban, Unmute, Verb, Weight,
+    ChannelUpdate, Closure, CommitComplaint, CutAttest, CutHead, DeviceRevoke, EquivocationProof,
+    InviteRevoke, LatePolicy, Leave, Mute, Payload, PolicySet, PurgeFrom, QuorumAct, QuorumSigner,
+    ReaddRequest, RoleSet, ScopeCut, Seal, SignedHeader, ThreadUpdate, Unban, Unmute, Verb, Weight,
 };
 use oplog::testing::{START, member_add};
-use oplog::{DeviceId, Digest, Hlc, Kind, OpId, Scope, SignedOp, UserId};
+use oplog::{DeviceId, Digest, EpochId, Hlc, Kind, OpId, Scope, SignedOp, UserId};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
@@ -54,9 +55,10 @@ fn history(mood: Mood, steps: &[Step]) -> World {
             world.space.now = world.space.now.plus_ms(7 * 3_600_000);
         }
         let choice = match mood {
-            Mood::Authority => what % 24,
+            // The last ones are about devices, seals and quorums.
+            Mood::Authority => [what % 24, EVIDENCE + what / 4 % 8][usize::from(what % 4 == 3)],
             Mood::Content => 24 + what % 16,
-            Mood::Both => what % 40,
+            Mood::Both => what % 48,
         };
         // Most of what comes to mind nobody may do: try others, and on others.
         for other in 0..5 {
@@ -247,8 +249,264 @@ fn saying(world: &mut World, who: usize, what: u8, target: u8, a: u8, b: u8) -> 
             };
             Some(Saying::new(post(Some(thread), None, &format!("reply {b}"))).on(scope, &prev))
         }
+        EVIDENCE.. => evidence(world, who, what, target, a, b),
         _ => acting(world, who, what, target, a, b),
     }
+}
+
+/// From here on the choices are what devices, witnesses and several people say.
+const EVIDENCE: u8 = 40;
+
+/// Revocations, proofs, attests, complaints, seals and what admins do together.
+fn evidence(world: &mut World, who: usize, what: u8, target: u8, a: u8, b: u8) -> Option<Saying> {
+    let person = usize::from(target) % PEOPLE;
+    let user = world.devices[person].user();
+    match what - EVIDENCE {
+        0 => {
+            let own = world.devices[who].user();
+            let siblings = (0..PEOPLE).filter(|i| world.devices[*i].user() == own);
+            let siblings: Vec<usize> = siblings.collect();
+            let device = world.devices[siblings[usize::from(a) % siblings.len()]].id();
+            let like = a_removal(world, who, own, a / 2, b);
+            let mut saying = Saying::new(Payload::DeviceRevoke(DeviceRevoke {
+                device,
+                cut: of_device(like.cut, device),
+                late: like.late,
+                reason: "lost".to_owned(),
+                purge: like
+                    .purge
+                    .into_iter()
+                    .filter(|p| p.device == device)
+                    .collect(),
+                compromised: b.is_multiple_of(4),
+                identity_sig: None,
+            }));
+            saying.identity = b.is_multiple_of(3);
+            Some(saying)
+        }
+        1 => Some(Saying::new(proof(world, who, person, a, b))),
+        2 => {
+            let removals = world.known(who, |op| {
+                let kind = op.header().kind();
+                matches!(
+                    kind,
+                    Some(Kind::Kick | Kind::Ban | Kind::DeviceRevoke | Kind::EquivocationProof)
+                ) || (b.is_multiple_of(16) && kind == Some(Kind::Leave))
+            });
+            let removal = *removals.get(usize::from(a) % removals.len().max(1))?;
+            let mut cut = world.cut(who, &target_of(world, &removal)?, &[world.chat, world.news]);
+            if b.is_multiple_of(2) {
+                cut.pop();
+            }
+            Some(Saying::new(Payload::CutAttest(CutAttest { removal, cut })))
+        }
+        3 => {
+            let commits = world.known(who, |op| op.header().kind() == Some(Kind::Commit));
+            // The newest, mostly.
+            let mut commits: Vec<OpId> = commits;
+            commits.sort_by_key(|id| world.ops[id].header().hlc);
+            let back = usize::from(a % 3) + 1;
+            let commit = *commits.get(commits.len().checked_sub(back)?)?;
+            let device = world.devices[who].clone().renewed();
+            let key_package = device.key_package().into();
+            world.devices[who] = device;
+            let complaint = CommitComplaint {
+                epoch: EpochId::of_commit(&commit),
+                key_package,
+                nonce: Digest::from_bytes([b; 32]),
+            };
+            let mut saying = Saying::new(Payload::CommitComplaint(complaint));
+            if !b.is_multiple_of(16) {
+                saying.epoch = Some(world.ops[&commit].header().epoch);
+            }
+            Some(saying)
+        }
+        4 | 5 => Some(seal(world, who, a, b)),
+        _ => quorum(world, who, user, a, b),
+    }
+}
+
+fn of_device(mut cut: Vec<ScopeCut>, device: DeviceId) -> Vec<ScopeCut> {
+    for scope in &mut cut {
+        scope.heads.retain(|head| head.device == device);
+    }
+    cut
+}
+
+/// Whom a removal is about.
+fn target_of(world: &World, removal: &OpId) -> Option<UserId> {
+    let op = &world.ops[removal];
+    match op.payload().ok().flatten()? {
+        Payload::Kick(removal) | Payload::Ban(removal) => Some(removal.target),
+        Payload::EquivocationProof(proof) => {
+            let device = proof.device()?;
+            world
+                .devices
+                .iter()
+                .find(|d| d.id() == device)
+                .map(oplog::testing::Device::user)
+        }
+        _ => Some(op.header().user),
+    }
+}
+
+/// A proof out of a fork that somebody knows; else out of two headers that nobody ever sent.
+fn proof(world: &mut World, who: usize, person: usize, a: u8, b: u8) -> Payload {
+    let mut places: BTreeMap<(DeviceId, Scope, u64), Vec<OpId>> = BTreeMap::new();
+    for id in world.known(who, |_| true) {
+        let h = world.ops[&id].header();
+        places
+            .entry((h.device, h.scope, h.seq))
+            .or_default()
+            .push(id);
+    }
+    places.retain(|_, ops| ops.len() > 1);
+    let forks: Vec<Vec<OpId>> = places.into_values().collect();
+    let pair = match forks.get(usize::from(a) % forks.len().max(1)) {
+        Some(fork) => fork
+            .iter()
+            .take(2)
+            .map(|id| world.ops[id].clone())
+            .collect(),
+        None => {
+            let device = world.devices[person].clone();
+            let chat = world.chat;
+            let mut header = |text| world.space.post(&device, chat, text).forge();
+            vec![header("one"), header("another")]
+        }
+    };
+    let device = pair[0].header().device;
+    let mut halves: Vec<SignedHeader> = pair
+        .iter()
+        .map(|op: &SignedOp| SignedHeader {
+            header: op.header_bytes().to_vec().into(),
+            sig: *op.signature(),
+        })
+        .collect();
+    halves.sort();
+    let user = pair[0].header().user;
+    let mut cut = of_device(world.cut(who, &user, &[world.chat]), device);
+    let control = world.known(who, |op| {
+        op.header().is_control() && op.header().device == device
+    });
+    if b.is_multiple_of(2)
+        && let Some(op) = control.get(usize::from(b) % control.len().max(1))
+    {
+        let head = CutHead {
+            device,
+            seq: world.ops[op].header().seq,
+            op: *op,
+        };
+        let control = ScopeCut {
+            scope: Scope::Control,
+            heads: vec![head],
+        };
+        cut.insert(0, control);
+    }
+    if b.is_multiple_of(5) {
+        cut.pop();
+    }
+    Payload::EquivocationProof(EquivocationProof {
+        first: halves[0].clone(),
+        second: halves[1].clone(),
+        cut,
+    })
+}
+
+/// Some epoch, and the removals that are known, days later.
+fn seal(world: &mut World, who: usize, a: u8, b: u8) -> Saying {
+    let view = world.view(who);
+    let removals = world.known(who, |op| {
+        matches!(
+            op.header().kind(),
+            Some(Kind::Kick | Kind::Ban | Kind::DeviceRevoke | Kind::EquivocationProof)
+        )
+    });
+    let mut closures: Vec<Closure> = removals
+        .into_iter()
+        .filter(|removal| !view.is_closed(removal))
+        .filter_map(|removal| {
+            let cut = view.removal_cut(&removal)?;
+            let content = cut.iter().all(|c| c.scope != Scope::Control);
+            (content && !cut.is_empty()).then_some(Closure { removal, cut })
+        })
+        .collect();
+    closures.truncate(usize::from(b % 3));
+    let mut saying = Saying::new(Payload::Seal(Seal {
+        epoch: world.epoch_of(who, usize::from(a % 3)),
+        public_state: Digest::from_bytes([a; 32]),
+        closures,
+        strata: None,
+    }));
+    if !b.is_multiple_of(7) {
+        saying.hlc = Some(Hlc::from_wall(world.space.now).plus_secs(80 * 3_600));
+    }
+    saying
+}
+
+/// What the admins that somebody knows do together, one of them missing at times.
+fn quorum(world: &mut World, who: usize, target: UserId, a: u8, b: u8) -> Option<Saying> {
+    let view = world.view(who);
+    let admins = view.admins();
+    let mut signers: Vec<usize> = (0..PEOPLE)
+        .filter(|i| {
+            let device = &world.devices[*i];
+            let user = device.user();
+            admins.contains(&user)
+                && (user != target || b.is_multiple_of(16))
+                && view.device_user(&device.id()) == Some(user)
+        })
+        .collect();
+    signers.dedup_by_key(|i| world.devices[*i].user());
+    if b.is_multiple_of(5) {
+        signers.pop();
+    }
+    let reason = String::new();
+    let removal = removal(target, world.cut(who, &target, &[world.chat]), None, vec![]);
+    let action = match a % 8 {
+        0 | 1 => Payload::Kick(removal),
+        2 => Payload::Ban(removal),
+        3 => Payload::Unban(Unban { target }),
+        4 | 5 => Payload::RoleSet(RoleSet {
+            target,
+            weight: Weight::new([10, 20, 50, 100][usize::from(b / 4) % 4]),
+            reason,
+        }),
+        6 => Payload::Mute(Mute {
+            target,
+            channel: None,
+            expires: None,
+            reason,
+        }),
+        _ => Payload::PolicySet(PolicySet {
+            name: Some(format!("ours {b}")),
+            kick_late: None,
+            ban_late: None,
+            features: None,
+            timing_privacy: None,
+            dedup: None,
+        }),
+    };
+    let mut act = QuorumAct {
+        frontier: world.heads(who).into_iter().take(16).collect(),
+        kind: action.kind().number(),
+        action: action.encode().into(),
+        nonce: Digest::from_bytes([b; 32]),
+        expires: Hlc::from_wall(world.space.now.plus_ms(3_600_000)),
+        signers: vec![],
+    };
+    let message = act.message(&world.space.id(), &world.devices[who].id());
+    act.signers = signers
+        .iter()
+        .map(|i| &world.devices[*i])
+        .map(|device| QuorumSigner {
+            user: device.user(),
+            device: device.id(),
+            sig: device.key().sign(&message),
+        })
+        .collect();
+    act.signers.sort_by_key(|signer| signer.user);
+    Some(Saying::new(Payload::QuorumAct(act)))
 }
 
 /// Ops that act on an earlier one.
@@ -569,10 +827,14 @@ fn the_histories_have_everything_in_them() {
     }
     for wanted in [
         "effective -",
+        "void A1",
         "void A12",
         "void A17",
         "void A9",
+        "void A19",
+        "void B11",
         "void B4",
+        "void B9",
         "normal -",
         "late D2",
         "muted B10",
@@ -591,6 +853,8 @@ fn the_histories_have_everything_in_them() {
         "refused by K2",
         "refused by K4",
         "refused by K5",
+        "refused by K7",
+        "refused by K8",
     ] {
         assert!(came_up.contains_key(wanted), "{wanted}: {came_up:#?}");
     }
