@@ -433,10 +433,26 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Makes the generation of an epoch the one whose tags are written under.
     pub(crate) fn use_generation(&mut self, id: &SpaceId, epoch: &EpochId) {
         let now = self.now.as_ms();
-        let Some(space) = self.spaces.get_mut(id) else {
+        let Some(space) = self.spaces.get(id) else {
             return;
         };
         let generation = space.generation_of(epoch);
+        if space.authority.epoch(&generation).is_none() {
+            // Damage took the records that tell which it is.
+            return;
+        }
+        if space.generation(&generation).is_none() {
+            // Damage took the row that names it, or its topic key: one is in the vault, the other
+            // follows from the epoch's root.
+            let kept = self.store.secret(topic_label(id, &generation));
+            let derived = || space.keys.get(&generation).map(EpochKeys::topic);
+            if let Some(topic) = kept.map(TopicKey::new).or_else(derived) {
+                self.keep_topic(id, generation, topic);
+            }
+        }
+        let Some(space) = self.spaces.get_mut(id) else {
+            return;
+        };
         for kept in &mut space.generations {
             kept.old_since = match kept.old_since {
                 _ if kept.epoch == generation => None,

@@ -135,6 +135,12 @@ fn two_commits_at_once_end_in_one_epoch() {
         let [(loser, Some(to))] = &lost[..] else {
             panic!("{lost:?}");
         };
+        let why = log.iter().find(|o| o.deciding.contains(to));
+        let why = &why.unwrap().why;
+        assert!(
+            why.contains("because its author has the higher role"),
+            "{why}"
+        );
         let winner = log.iter().find(|o| o.op == *to).unwrap();
         assert_eq!(winner.branch, Some(Branch::Counts));
         assert_ne!(&winner.author_name, loser);
@@ -367,7 +373,10 @@ fn who_acted_without_a_right_that_was_gone_is_offered_to_do_it_again() {
     let voided = |scene: &Scene| scene.world.people[BOB].node.voided(space).unwrap();
     let offered = voided(&scene);
     assert_eq!(offered.len(), 1, "{offered:?}");
-    assert_eq!((offered[0].kind, &offered[0].about[..]), ("kick", "John"));
+    assert_eq!(
+        (offered[0].kind, offered[0].about.as_str()),
+        ("kick", "John")
+    );
     assert!(
         scene.world.people[ALICE]
             .node
@@ -482,4 +491,93 @@ fn devices_that_are_online_renew_their_keys_about_once_a_week() {
     scene.world.pass(180_000);
     assert_eq!(names(&scene, before), ["Alice", "Bob", "John"]);
     scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+/// 50 devices, torn in two; each side changes its keys 20 times, and one side removes somebody.
+#[test]
+fn a_large_space_that_was_torn_apart_heals_within_two_rounds() {
+    const PEOPLE: usize = 50;
+    const COMMITS: usize = 20;
+    let names: Vec<String> = (0..PEOPLE).map(|n| format!("person {n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::with_relays(&names, 2);
+    for who in 0..PEOPLE {
+        world.connect(who);
+    }
+    let name = "Allotment".to_owned();
+    let Answer::Space(space) = world.command(ALICE, Command::CreateSpace { name }).unwrap() else {
+        panic!("no Space");
+    };
+    let command = Command::CreateInvite {
+        space,
+        weight: Weight::MEMBER,
+        max_uses: 100,
+        valid_secs: 86_400,
+        channel: None,
+        approval: false,
+    };
+    let Answer::Invite { link, .. } = world.command(ALICE, command).unwrap() else {
+        panic!("no invite");
+    };
+    let mut asked = Vec::new();
+    for who in 1..PEOPLE {
+        let link = link.clone();
+        asked.push((who, world.begin(who, Command::Join { link })));
+    }
+    world.settle();
+    world.pass(60_000);
+    for (who, id) in asked {
+        assert!(world.answer(who, id).expect("no answer").is_ok(), "{who}");
+    }
+    let channels = world.people[ALICE].node.channels(space).unwrap();
+    let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
+    let (general, forum) = (find("general"), find("forum"));
+    let mut scene = Scene {
+        world,
+        space,
+        general,
+        forum,
+    };
+    let (left, right): (Vec<usize>, Vec<usize>) = (0..PEOPLE).partition(|who| who % 2 == 0);
+    scene.tear(&left, &right);
+    let mut said = Vec::new();
+    for round in 0..COMMITS {
+        for who in [left[round], right[round]] {
+            let text = format!("{round} of {who}");
+            scene.post(who, &text);
+            said.push(text);
+            scene.update_keys(who).unwrap();
+            scene.world.pass(1_000);
+        }
+    }
+    let removed = *left.last().unwrap();
+    scene.kick(ALICE, removed);
+    scene.world.pass(5_000);
+    assert_eq!(scene.epochs(&left[..24]).len(), 1);
+    assert_eq!(scene.epochs(&right).len(), 1);
+    let everybody: Vec<usize> = (0..PEOPLE).filter(|who| *who != removed).collect();
+    for who in 0..PEOPLE {
+        scene.world.disconnect(who);
+    }
+    for who in &everybody {
+        scene.world.connect(*who);
+    }
+    let number = |scene: &Scene| scene.world.people[ALICE].node.spaces()[0].epoch_number;
+    let torn = number(&scene);
+    scene.world.pass(120_000);
+    assert_eq!(scene.epochs(&everybody).len(), 1);
+    assert!(number(&scene) <= torn + 2, "{torn} and {}", number(&scene));
+    scene.post(BOB, "after");
+    scene.world.pass(2_000);
+    said.push("after".to_owned());
+    said.sort();
+    for who in &everybody {
+        assert_eq!(scene.sorted_texts(*who), said, "{who}");
+    }
+    scene.assert_converged(&everybody);
+    // Who was removed on one side only gets what is there, and opens nothing of what came after.
+    scene.world.connect(removed);
+    scene.world.pass(60_000);
+    let read = scene.sorted_texts(removed);
+    assert!(!read.contains(&"after".to_owned()), "{read:?}");
 }
