@@ -266,6 +266,10 @@ impl Space {
     }
 
     pub(crate) fn membership(&self, me: &UserId, device: &DeviceId) -> Membership {
+        // It never comes back (A1), whatever becomes of the person.
+        if let Some(end) = self.view.ends_of(device).first() {
+            return Membership::Removed(end.op);
+        }
         match self.view.weight(me) {
             Some(weight) if self.in_group(device) => Membership::Member(weight),
             Some(weight) => Membership::Waiting(weight),

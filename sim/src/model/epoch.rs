@@ -85,6 +85,15 @@ impl Epochs {
         core::iter::successors(self.get(from), |e| self.get(e.parent.as_ref()?))
     }
 
+    /// The epoch that a commit began and those before it; none of any other op.
+    pub(super) fn chain_of_commit(&self, commit: &Id) -> impl Iterator<Item = Id> {
+        let begun = self.by_id.values().find(|e| e.commit == *commit);
+        begun
+            .into_iter()
+            .flat_map(|e| self.chain(&e.id))
+            .map(|e| e.id)
+    }
+
     /// Whether an epoch is another or comes after it.
     pub(super) fn descends(&self, epoch: &Id, ancestor: &Id) -> bool {
         self.chain(epoch).any(|e| e.id == *ancestor)
