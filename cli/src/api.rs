@@ -16,8 +16,8 @@ pub(crate) use node::runtime::{
     open, restore,
 };
 pub(crate) use node::view::{
-    Branch, ChannelView, DamagedOp, Delivery, InviteView, JoinRequestView, JoinStatus, Me,
-    MemberView, Membership, Notice, OwnOp, PostState, PostView, RelayStatus, SpaceStatus,
+    Branch, ChannelView, DamagedOp, Delivery, DeviceView, InviteView, JoinRequestView, JoinStatus,
+    Me, MemberView, Membership, Notice, OwnOp, PostState, PostView, RelayStatus, SpaceStatus,
     SpaceSummary, Status, ThreadSummary, VoidedOp,
 };
 pub(crate) use node::{

@@ -16,8 +16,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
 pub(crate) use audit::{AuditCmd, AuditVerifyArgs, RogueArgs};
 pub(crate) use people::{
-    ApproveArgs, LateArg, LeaveArgs, MuteArgs, ReapplyArgs, RemoveArgs, Role, RoleArgs, UnmuteArgs,
-    WhoArgs,
+    ApproveArgs, DeviceCmd, LateArg, LeaveArgs, MuteArgs, ReapplyArgs, RemoveArgs, RevokeArgs,
+    Role, RoleArgs, UnmuteArgs, WhoArgs,
 };
 pub(crate) use place::{
     ChannelCmd, ChannelCreateArgs, ChannelUpdateArgs, InviteCmd, InviteCreateArgs, JoinArgs,
@@ -232,6 +232,12 @@ pub(crate) enum Cmd {
     Unban(WhoArgs),
     /// Leave a Space.
     Leave(LeaveArgs),
+    /// List your devices, and revoke one that you lost.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  decent device list\n  decent device revoke 1f2e3d4c --stolen"
+    )]
+    Device(DeviceCmd),
     /// Make new keys for this device in a Space's group.
     #[command(after_help = "Examples:\n  decent rekey\n  decent rekey --space Allotment")]
     Rekey(Where),

@@ -132,6 +132,7 @@ async fn carry_out(handle: &Handle, cmd: Cmd, context: &Context) -> Result<Outpu
         Cmd::Ban(args) => people::remove(handle, args, people::Way::Ban, context).await,
         Cmd::Unban(args) => people::unban(handle, &args, context).await,
         Cmd::Leave(args) => people::leave(handle, args, context).await,
+        Cmd::Device(cmd) => people::device(handle, cmd, context).await,
         Cmd::Rekey(at) => people::rekey(handle, &at, context).await,
         Cmd::Reapply(args) => people::reapply(handle, &args, context).await,
         Cmd::Sync => profile::sync(handle, context).await,
@@ -183,6 +184,7 @@ fn wants_news(cmd: &Cmd) -> bool {
         | Cmd::RestorePost(_)
         | Cmd::Role(_)
         | Cmd::Mute(_)
+        | Cmd::Device(_)
         | Cmd::Unmute(_)
         | Cmd::Kick(_)
         | Cmd::Ban(_)

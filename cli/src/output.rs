@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::api::{
-    ChannelId, ChannelView, DamagedOp, Delivery, InviteLink, InviteView, JoinRequestView,
-    JoinStatus, Me, MemberView, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceSummary, Status,
-    ThreadSummary, UserId,
+    ChannelId, ChannelView, DamagedOp, Delivery, DeviceView, InviteLink, InviteView,
+    JoinRequestView, JoinStatus, Me, MemberView, OpId, OwnOp, PostView, RelayStatus, SpaceId,
+    SpaceSummary, Status, ThreadSummary, UserId,
 };
 use crate::audit;
 use crate::render::{Look, json, text};
@@ -38,6 +38,8 @@ pub(crate) enum Output {
     Invite(Box<NewInvite>),
     /// Open invites.
     Invites(Vec<InviteView>),
+    /// Own devices.
+    Devices(Vec<DeviceView>),
     /// Who asks to come in.
     Requests(Vec<JoinRequestView>),
     /// Threads of a forum.

@@ -37,7 +37,7 @@ pub use records::{
 };
 pub use state::AuthorityView;
 
-use crate::epochs::{EpochTree, Seen};
+use crate::epochs::{EpochTree, Seen, WonBy};
 use crate::explain::Verdict;
 
 /// Folds a growing control plane: the view at any frontier, and the tree of epochs.
@@ -105,6 +105,31 @@ impl AuthorityFold {
             complaint: &|op| all.verdict(op).is_effective(),
         };
         self.epochs.canonical_tip_after(self.start(&all)?, &seen)
+    }
+
+    /// Returns what decides for one commit's epoch against a sibling of it, in the view of everything
+    /// known; `None` when nothing does: they are no siblings, or the other one wins.
+    #[must_use]
+    pub fn won_by(
+        &self,
+        all: &AuthorityView,
+        winner: &EpochId,
+        loser: &EpochId,
+        eligible: impl Fn(&EpochId) -> bool,
+    ) -> Option<WonBy> {
+        let sealed = |epoch: &EpochId| {
+            all.seal()
+                .is_some_and(|(seal, _)| self.epochs.is_ancestor(epoch, seal))
+        };
+        if sealed(winner) != sealed(loser) {
+            return sealed(winner).then_some(WonBy::Seal);
+        }
+        let seen = Seen {
+            member: &|user| all.is_member(user),
+            eligible: &eligible,
+            complaint: &|op| all.verdict(op).is_effective(),
+        };
+        self.epochs.won_by(winner, loser, &seen)
     }
 
     /// Returns where the search begins: at the epoch of the effective Seal, or at the first.

@@ -5,6 +5,8 @@
 //! by now, and of which epochs are eligible. No time and no commit bytes take part, so that
 //! nobody can grind for it.
 
+mod contest;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use oplog::dag::ControlDag;
 use oplog::hash::H;
 use oplog::payload::{Commit, CommitClass, Genesis, RosterDelta, RosterEntry, Weight};
 use oplog::{AcceptedOp, Digest, EpochId, OpId, UserId};
+
+pub use contest::WonBy;
 
 /// All epochs of a Space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -236,6 +236,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let epochs = s.authority.epochs();
             let next = s.keys.keys().flat_map(|epoch| epochs.children(epoch));
             let commits = next.copied().collect();
+            let tip = s.tip;
+            self.use_generation(&space, &tip);
             self.learn_epochs(&space, commits)?;
             self.stand_on_canonical(&space)?;
         }
@@ -284,21 +286,41 @@ impl Space {
     /// Whether an epoch is on the branch that counts, and else the commit that its branch lost to.
     pub(crate) fn branch_of(&self, epoch: &EpochId) -> Branch {
         let epochs = self.authority.epochs();
-        let counts = |id: &EpochId| epochs.is_ancestor(id, &self.canonical);
         // Of one that damage has taken nothing is known.
-        let Some(record) = epochs.epoch(epoch).filter(|_| !counts(epoch)) else {
+        if epochs.epoch(epoch).is_none() || epochs.is_ancestor(epoch, &self.canonical) {
             return Branch::Counts;
-        };
-        let mut at = record.parent;
-        while let Some(parent) = at.filter(|parent| !counts(parent)) {
-            at = epochs.epoch(&parent).and_then(|record| record.parent);
         }
-        let rivals = at.iter().flat_map(|parent| epochs.children(parent));
-        let winner = rivals.copied().find(counts);
+        let (winner, _) = self.contest(epoch);
         let winner = winner.and_then(|winner| epochs.epoch(&winner));
         Branch::Lost {
             to: winner.map(|record| record.commit),
         }
+    }
+
+    /// Why the branch of an epoch lost, in words.
+    pub(crate) fn lost_because(&self, epoch: &EpochId) -> Option<String> {
+        let (winner, loser) = self.contest(epoch);
+        let why = self
+            .authority
+            .won_by(&self.view, &winner?, &loser, |_| true);
+        why.map(|why| why.to_string())
+    }
+
+    /// Where the branch of an epoch left the one that counts: the commit there that won, if one did,
+    /// and the one that lost.
+    fn contest(&self, epoch: &EpochId) -> (Option<EpochId>, EpochId) {
+        let epochs = self.authority.epochs();
+        let counts = |id: &EpochId| epochs.is_ancestor(id, &self.canonical);
+        let above = |id: &EpochId| epochs.epoch(id).and_then(|record| record.parent);
+        let mut loser = *epoch;
+        while let Some(parent) = above(&loser) {
+            if counts(&parent) {
+                let winner = epochs.children(&parent).iter().copied().find(counts);
+                return (winner, loser);
+            }
+            loser = parent;
+        }
+        (None, loser)
     }
 
     /// Whether this device stands where the Space goes on from.

@@ -7,7 +7,7 @@
 use oplog::payload::{
     Attachment, ChannelKind, ChannelPermission, History, LatePolicy, PurgeFrom, Weight,
 };
-use oplog::{BlobId, ChannelId, OpId, SpaceId, UserId};
+use oplog::{BlobId, ChannelId, DeviceId, OpId, SpaceId, UserId};
 
 use crate::invite::InviteLink;
 
@@ -256,6 +256,17 @@ pub enum Command {
         /// From where.
         space: SpaceId,
         /// Why, if one says.
+        reason: String,
+    },
+    /// Revokes another device of one's own, for good. Answer: [`Answer::Op`].
+    RevokeDevice {
+        /// Where.
+        space: SpaceId,
+        /// Which.
+        device: DeviceId,
+        /// Whether somebody else may have had it: then nothing counts that was not seen of it here.
+        compromised: bool,
+        /// Why, for the audit log.
         reason: String,
     },
     /// Does an own act that does not count once more. Answer: [`Answer::Op`].

@@ -283,6 +283,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Command::Leave { space, reason } => self
                 .govern(&space, Payload::Leave(Leave { reason }))
                 .map(op),
+            Command::RevokeDevice {
+                space,
+                device,
+                compromised,
+                reason,
+            } => self
+                .revoke_device(&space, device, compromised, reason)
+                .map(op),
             Command::Reapply { space, op: done } => self.reapply(&space, &done).map(op),
             Command::UpdateKeys { space } => self.update_keys(&space).map(op),
             Command::Sync => {

@@ -133,6 +133,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 let ids = list.iter().filter_map(|op| SignedOp::decode(op).ok());
                 let ids: Vec<OpId> = ids.map(|op| op.id()).collect();
                 if let Some(s) = self.spaces.get_mut(space) {
+                    if list.is_empty() {
+                        s.letters.written_to(letter.devices());
+                    }
                     s.letters.told(ids);
                 }
                 Some(Opened::Ops(list))

@@ -70,6 +70,8 @@ pub(crate) struct Letters {
     told: BTreeSet<OpId>,
     /// Ops that letters of ours held for newcomers of another branch, by its last epoch.
     told_newcomers: BTreeSet<(EpochId, OpId)>,
+    /// For whom others wrote since our turn began to run.
+    written_to: BTreeSet<DeviceId>,
 }
 
 /// Whom a letter is for, and under which epoch it lies.
@@ -86,6 +88,11 @@ impl Letters {
             self.told.clear();
         }
         self.told.extend(ops);
+    }
+
+    /// Somebody wrote a letter that is not for us.
+    pub(crate) fn written_to(&mut self, devices: impl Iterator<Item = DeviceId>) {
+        self.written_to.extend(devices);
     }
 
     fn told_at(&mut self, to: &Address, ops: impl Iterator<Item = OpId>) {
@@ -117,9 +124,39 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(parting) = s.parting_of(epoch) else {
             return;
         };
+        self.write_soon(space, [parting]);
+    }
+
+    /// Somebody lacks these ops. Where the branch that counts begins with one of them, other keys than
+    /// those of that branch are all they have, and a letter got lost.
+    pub(crate) fn consider_letter_again(&mut self, space: &SpaceId, lacked: &[OpId]) {
+        let Some(s) = self.spaces.get_mut(space) else {
+            return;
+        };
+        let epochs = s.authority.epochs();
+        let begins = |op: &OpId| {
+            let record = epochs.epoch(&EpochId::of_commit(op))?;
+            let parting = record.parent?;
+            let parts = epochs.children(&parting).len() > 1;
+            (parts && epochs.is_ancestor(&record.id, &s.canonical)).then_some(parting)
+        };
+        let partings: Vec<EpochId> = lacked.iter().filter_map(begins).collect();
+        if partings.is_empty() {
+            return;
+        }
+        let lacked: BTreeSet<OpId> = lacked.iter().copied().collect();
+        s.letters.told.retain(|op| !lacked.contains(op));
+        s.letters
+            .told_newcomers
+            .retain(|(_, op)| !lacked.contains(op));
+        self.write_soon(space, partings);
+    }
+
+    fn write_soon(&mut self, space: &SpaceId, partings: impl IntoIterator<Item = EpochId>) {
         let wait = self.turn(space, &[]) * TURN_MS;
         if let Some(s) = self.spaces.get_mut(space) {
-            s.letters.due.insert(parting);
+            s.letters.due.extend(partings);
+            s.letters.written_to.clear();
         }
         self.set_timer(Timer::Letter(*space), wait);
     }
@@ -188,7 +225,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .filter_map(|device| Some((*device, s.view.device(device)?.cert.hpke_key)))
             .take(RECIPIENTS_MAX)
             .collect();
-        if news.is_empty() || recipients.is_empty() {
+        let written = |(device, _): &(DeviceId, _)| s.letters.written_to.contains(device);
+        if news.is_empty() || recipients.iter().all(written) {
             return Ok(());
         }
         let mut rest = news.as_slice();
@@ -226,6 +264,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 }
 
 impl Letter {
+    /// For whom it is.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = DeviceId> + '_ {
+        self.keys.iter().map(|key| key.device)
+    }
+
     fn seal(
         space: &SpaceId,
         recipients: &[(DeviceId, oplog::Digest)],

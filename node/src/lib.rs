@@ -27,6 +27,7 @@ mod bundle;
 mod cache;
 mod commit;
 mod compare;
+mod devices;
 mod exchange;
 mod execute;
 mod flood;

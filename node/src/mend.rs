@@ -59,7 +59,33 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn mend(&mut self, space: &SpaceId) -> Result<(), StoreError> {
         self.ask_for_missing_again(space);
         self.end_doubt(space);
+        self.forget_traceless(space)?;
         self.write_off(space)
+    }
+
+    /// Forgets queued ops whose records are gone without a trace: the index that named them was made
+    /// anew. Whoever has them gave them back while own lanes were in doubt.
+    fn forget_traceless(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let online = self.online();
+        let Some(s) = self.spaces.get(space).filter(|s| online && !s.doubted) else {
+            return Ok(());
+        };
+        let (mut gone, mut elsewhere) = (Vec::new(), Vec::new());
+        for (queued, row) in self.waiting_to_send(space)? {
+            if s.table.contains(&self.store, &queued.op)? || s.log.lost().contains_key(&queued.op) {
+                continue;
+            }
+            if row.taken.is_empty() && !row.again {
+                gone.push(queued);
+            } else {
+                elsewhere.push(queued);
+            }
+        }
+        for queued in &elsewhere {
+            self.dequeue(space, queued);
+        }
+        self.give_up(space, &gone);
+        Ok(())
     }
 
     /// Own lanes are as long as they look when whoever knew more of them had time to say so.
@@ -95,23 +121,32 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         }
         let ids: BTreeSet<OpId> = gone.iter().map(|queued| queued.op).collect();
-        for queued in &gone {
-            self.dequeue(space, queued);
-        }
         let me = self.me.device_id();
         if let Some(s) = self.spaces.get_mut(space) {
             s.log.write_off(&mut self.store, &me, &ids)?;
             index::remove(&mut self.store, &s.no.0.to_be_bytes(), &ids)?;
         }
+        self.give_up(space, &gone);
+        Ok(())
+    }
+
+    /// Takes ops out of the queue that are gone, and says so.
+    fn give_up(&mut self, space: &SpaceId, gone: &[Queued]) {
+        if gone.is_empty() {
+            return;
+        }
+        let ops: BTreeSet<OpId> = gone.iter().map(|queued| queued.op).collect();
+        for queued in gone {
+            self.dequeue(space, queued);
+        }
         self.recovered.push(format!(
             "{} own ops were damaged before anybody else had them, and are gone",
-            ids.len()
+            ops.len()
         ));
         self.notify(Notice::Gone {
             space: *space,
-            ops: ids.into_iter().collect(),
+            ops: ops.into_iter().collect(),
         });
-        Ok(())
     }
 
     /// Returns the own ops that are lost and on no relay, and the unsent ones that build on them: those

@@ -11,7 +11,7 @@ use oplog::accept::READD_SECS;
 use oplog::authority::{Authority, View};
 use oplog::payload::{Payload, ReaddRequest};
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, Digest, Hlc, Kind, Scope, SpaceId, UserId};
+use oplog::{DeviceId, Digest, EpochId, Hlc, Kind, Scope, SpaceId, UserId};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -46,7 +46,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 continue;
             }
             let since = *s.behind_since.get_or_insert(now);
-            let waits = self.joins.get(&space).is_some_and(|join| join.waits(now));
+            let readded = s.readded_lately(&s.canonical, &device, Hlc::from_wall(self.now));
+            let join = self.joins.get(&space);
+            let waits = readded || join.is_some_and(|join| join.waits(now));
             if waits || !self.online() || now.saturating_sub(since) < PATIENCE_MS {
                 continue;
             }
@@ -94,14 +96,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 }
 
 impl PendingJoin {
-    /// Whether asking again is of no use yet: an answer may come, or the last one was a re-add, and
-    /// the next may not be so soon.
+    /// Whether asking again is of no use yet: an answer may come.
     fn waits(&self, now: u64) -> bool {
         let recent = |at: u64| now.saturating_sub(at) < ASK_EVERY_MS;
-        match self.landed_at {
-            Some(at) => self.comes_back.is_some() && recent(at),
-            None => self.failed.is_none() && self.asked_at.is_none_or(recent),
-        }
+        let answered = self.landed_at.is_some() || self.failed.is_some();
+        !answered && self.asked_at.is_none_or(recent)
     }
 }
 
@@ -111,7 +110,9 @@ impl Space {
         let authorised = self.view.authorised_devices().get(device) == Some(user);
         // Where damage took the record of the present epoch, ops are missing, not keys.
         let whole = self.authority.epoch(&self.tip).is_some();
-        authorised && whole && (!self.is_canonical() || !self.keys.contains_key(&self.tip))
+        // Without the topic key nothing of its own is sent.
+        let has = self.keys.contains_key(&self.tip) && self.generation_for(&self.tip).is_some();
+        authorised && whole && !(self.is_canonical() && has)
     }
 
     /// The key package with which a device that is in the group asks to be put in again, if the
@@ -119,18 +120,19 @@ impl Space {
     pub(crate) fn asked_again(&self, device: &DeviceId, now: Hlc) -> Option<Vec<u8>> {
         let (_, op) = self.newest_offer(device)?;
         let kind = self.log.dag().node(&op)?.op.header().kind();
-        if kind != Some(Kind::ReaddRequest) || self.readded_lately(device, now) {
+        if kind != Some(Kind::ReaddRequest) || self.readded_lately(&self.tip, device, now) {
             return None;
         }
         self.fresh_key_package(device)
     }
 
-    /// K6: whether this branch re-added a device within the last 6 h.
-    fn readded_lately(&self, device: &DeviceId, now: Hlc) -> bool {
+    /// K6: whether the branch to this tip re-added a device within the last 6 h. What another branch
+    /// did is of no use to it.
+    fn readded_lately(&self, tip: &EpochId, device: &DeviceId, now: Hlc) -> bool {
         let epochs = self.authority.epochs();
         let time = |commit| self.log.dag().node(commit).map(|node| node.op.header().hlc);
         // Times fall strictly along the branch (R2), so the walk ends with the span.
-        let mut at = epochs.epoch(&self.tip);
+        let mut at = epochs.epoch(tip);
         while let Some(record) = at
             && time(&record.commit).is_some_and(|then| now < then.plus_secs(READD_SECS))
         {

@@ -4,6 +4,7 @@
 //! changed things at the same time, the act is void for everybody (`docs/protocol.md` B4). It may
 //! still be wanted: then the same is written once more, with all that is known by now in its past.
 
+use fold::content::text::display_name;
 use fold::explain::Key;
 use oplog::payload::Payload;
 use oplog::store::Store;
@@ -103,22 +104,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if matches!(s.view.verdict(op), fold::Verdict::Effective) {
             return refuse("this counts already");
         }
-        let payload = match payload {
-            // What has been seen of them since is inside the cut now.
-            Payload::Kick(r) => {
-                Payload::Kick(self.removal(space, r.target, r.reason, r.late, r.purge)?)
-            }
-            Payload::Ban(r) => {
-                Payload::Ban(self.removal(space, r.target, r.reason, r.late, r.purge)?)
-            }
-            Payload::Mute(mute)
-                if mute
-                    .expires
-                    .is_some_and(|at| at <= Hlc::from_wall(self.now)) =>
-            {
-                return refuse("that mute would be over by now");
-            }
-            other => other,
+        if let Payload::Mute(mute) = &payload
+            && mute
+                .expires
+                .is_some_and(|at| at <= Hlc::from_wall(self.now))
+        {
+            return refuse("that mute would be over by now");
+        }
+        // What has been seen of somebody since is inside the cut now.
+        let payload = if let Payload::Kick(r) = payload {
+            Payload::Kick(self.removal(space, r.target, r.reason, r.late, r.purge)?)
+        } else if let Payload::Ban(r) = payload {
+            Payload::Ban(self.removal(space, r.target, r.reason, r.late, r.purge)?)
+        } else {
+            payload
         };
         self.govern(space, payload)
     }
@@ -127,20 +126,30 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 impl Space {
     /// Whom or what an act is about, for people.
     fn about(&self, payload: &Payload) -> String {
-        match payload {
-            Payload::Kick(r) | Payload::Ban(r) => self.person(&r.target),
-            Payload::Unban(unban) => self.person(&unban.target),
-            Payload::RoleSet(role) => self.person(&role.target),
-            Payload::Mute(mute) => self.person(&mute.target),
-            Payload::Unmute(unmute) => self.person(&unmute.target),
-            Payload::ChannelCreate(channel) => fold::content::text::display_name(&channel.name),
-            Payload::ChannelUpdate(update) => {
-                let channel = self.view.channel(&update.channel);
-                let name = channel.map(|c| fold::content::text::display_name(&c.name));
-                name.unwrap_or_else(|| update.channel.short())
-            }
-            Payload::InviteRevoke(revoke) => revoke.invite.short(),
-            _ => String::new(),
+        let person = if let Payload::Kick(r) | Payload::Ban(r) = payload {
+            Some(r.target)
+        } else if let Payload::Unban(unban) = payload {
+            Some(unban.target)
+        } else if let Payload::RoleSet(role) = payload {
+            Some(role.target)
+        } else if let Payload::Mute(mute) = payload {
+            Some(mute.target)
+        } else if let Payload::Unmute(unmute) = payload {
+            Some(unmute.target)
+        } else {
+            None
+        };
+        if let Some(user) = person {
+            self.person(&user)
+        } else if let Payload::ChannelCreate(channel) = payload {
+            display_name(&channel.name)
+        } else if let Payload::ChannelUpdate(update) = payload {
+            let channel = self.view.channel(&update.channel);
+            channel.map_or_else(|| update.channel.short(), |c| display_name(&c.name))
+        } else if let Payload::InviteRevoke(revoke) = payload {
+            revoke.invite.short()
+        } else {
+            self.name()
         }
     }
 }

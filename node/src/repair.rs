@@ -67,7 +67,8 @@ pub(crate) struct Repair {
     have_due: Option<u64>,
     /// When what is missing was last asked for, in milliseconds; never since the start.
     pub(crate) said_want_at: Option<u64>,
-    want_due: bool,
+    /// When gaps will be asked about, in milliseconds.
+    want_due: Option<u64>,
     /// Somebody told of more than we hold.
     behind: bool,
     /// When to ask again, in milliseconds, and how long to wait after that.
@@ -157,16 +158,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return;
         };
         let missing = !s.log.holdback().is_empty() || !s.log.lost().is_empty();
-        let ask = missing && !s.repair.want_due;
+        // What was due before now and was not done has lost its timer, with what failed or ended.
+        let ask = missing && s.repair.want_due.is_none_or(|due| due < now);
         let every = have_every_least(s).max(s.repair.have_every_ms);
         let wait =
             HAVE_AFTER_MS.max((s.repair.said_have_at.saturating_add(every)).saturating_sub(now));
         // What is due later may be needed sooner.
-        let say = s.repair.have_due.is_none_or(|due| now + wait < due);
+        let due = s.repair.have_due.filter(|due| *due >= now);
+        let say = due.is_none_or(|due| now + wait < due);
         if say {
             s.repair.have_due = Some(now + wait);
         }
-        s.repair.want_due |= ask;
+        if ask {
+            s.repair.want_due = Some(now + WANT_AFTER_MS);
+        }
         if say {
             self.set_timer(Timer::Have(*space), wait);
         }
@@ -201,7 +206,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        s.repair.want_due = false;
+        s.repair.want_due = None;
         let missing: Vec<OpId> = s.log.missing(WANT_IDS_MAX);
         if missing.is_empty() || !self.online() {
             return Ok(());
@@ -310,6 +315,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             s.repair.progressed(now);
             self.consider_repair(space);
         }
+        self.consider_letter_again(space, &owed);
         self.owe(space, owed);
         Ok(())
     }

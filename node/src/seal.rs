@@ -75,6 +75,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             } else {
                 tip
             };
+            // Damage took the keys of that epoch: whoever has the present ones takes it too.
+            let epoch = if s.keys.contains_key(&epoch) {
+                epoch
+            } else {
+                tip
+            };
             let bytes = op.encode();
             let fits = |list: &[(Queued, Vec<u8>)]| {
                 list.iter().map(|(_, b)| b.len()).sum::<usize>() + bytes.len()

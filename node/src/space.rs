@@ -1,12 +1,13 @@
 //! One Space on this device: its log, its fold, its place in the group, its tags.
 
 use std::cell::RefCell;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fold::{AuthorityFold, AuthorityView};
 use minicbor::{Decode, Encode};
-use mls::{EpochKeys, TopicKey};
+use mls::{EpochKeys, TopicKey, stored};
 use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
@@ -265,6 +266,10 @@ impl Space {
     }
 
     pub(crate) fn membership(&self, me: &UserId, device: &DeviceId) -> Membership {
+        // It never comes back (A1), whatever becomes of the person.
+        if let Some(end) = self.view.ends_of(device).first() {
+            return Membership::Removed(end.op);
+        }
         match self.view.weight(me) {
             Some(weight) if self.in_group(device) => Membership::Member(weight),
             Some(weight) => Membership::Waiting(weight),
@@ -391,6 +396,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let mut space = Space::new(no, row.id, log, authority);
         space.tip = row.tip;
         space.keys = load_keys(&self.store, &row.id)?;
+        // Damage may have taken the rows that tell which epochs this device was in.
+        for id in space.authority.epochs().iter().map(|record| record.id) {
+            if let Entry::Vacant(entry) = space.keys.entry(id)
+                && let Some(root) = stored::load_root(&self.store, &row.id, &id)
+            {
+                entry.insert(EpochKeys::new(&root));
+            }
+        }
         space.generations = generations;
         space.unopened = self.count_unopened(no)?;
         space.doubted = self.is_doubted(&row.id)?;
@@ -429,10 +442,26 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Makes the generation of an epoch the one whose tags are written under.
     pub(crate) fn use_generation(&mut self, id: &SpaceId, epoch: &EpochId) {
         let now = self.now.as_ms();
-        let Some(space) = self.spaces.get_mut(id) else {
+        let Some(space) = self.spaces.get(id) else {
             return;
         };
         let generation = space.generation_of(epoch);
+        if space.authority.epoch(&generation).is_none() {
+            // Damage took the records that tell which it is.
+            return;
+        }
+        if space.generation(&generation).is_none() {
+            // Damage took the row that names it, or its topic key: one is in the vault, the other
+            // follows from the epoch's root.
+            let kept = self.store.secret(topic_label(id, &generation));
+            let derived = || space.keys.get(&generation).map(EpochKeys::topic);
+            if let Some(topic) = kept.map(TopicKey::new).or_else(derived) {
+                self.keep_topic(id, generation, topic);
+            }
+        }
+        let Some(space) = self.spaces.get_mut(id) else {
+            return;
+        };
         for kept in &mut space.generations {
             kept.old_since = match kept.old_since {
                 _ if kept.epoch == generation => None,

@@ -202,6 +202,23 @@ pub enum Delivery {
     SeenBy(usize),
 }
 
+/// A device of the person at this node, in one Space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceView {
+    /// Its key.
+    pub device: DeviceId,
+    /// The name in its certificate.
+    pub name: String,
+    /// Whether it is the one that runs this node.
+    pub is_this: bool,
+    /// When it was let in, by the certificate in force.
+    pub added: Hlc,
+    /// Whether the group holds it, so that it can read.
+    pub in_group: bool,
+    /// The op that ended it for good.
+    pub ended: Option<OpId>,
+}
+
 /// A member, or somebody who was one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberView {

@@ -72,7 +72,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(queued.op)
     }
 
-    fn may_write(&self, space: &SpaceId) -> Result<(), CommandError> {
+    pub(crate) fn may_write(&self, space: &SpaceId) -> Result<(), CommandError> {
         let s = self.known_space(space)?;
         if s.log.awaited_features() != oplog::Features::NONE {
             return Err(CommandError::UpdateNeeded);

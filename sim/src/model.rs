@@ -345,8 +345,6 @@ impl Dump {
         let rows = rows::Rows {
             all: &all,
             content: &content,
-            epochs,
-            tip: canonical,
         };
         for row in &self.ops {
             let Some(op) = rows::id_at(row, "op").and_then(|id| graph.op(&id)) else {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::Where;
 use crate::api::{LatePolicy, Weight};
@@ -27,6 +27,35 @@ pub(crate) struct WhoArgs {
     pub(crate) at: Where,
     /// Who, by name or id.
     pub(crate) who: String,
+}
+
+/// Your own devices.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum DeviceCmd {
+    /// List your devices in a Space.
+    #[command(after_help = "Examples:\n  decent device list\n  decent device list --json")]
+    List(Where),
+    /// Revoke a device of yours, for good: it reads and writes no more.
+    Revoke(RevokeArgs),
+}
+
+/// Revoking a device.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Examples:\n  decent device revoke 1f2e3d4c\n  decent device revoke 1f2e3d4c --stolen"
+)]
+pub(crate) struct RevokeArgs {
+    /// Where.
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// Which, by name or the first digits of its id.
+    pub(crate) device: String,
+    /// Somebody else may have it: what you have not seen of it does not count.
+    #[arg(long)]
+    pub(crate) stolen: bool,
+    /// Why; everybody sees it.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
 }
 
 /// A new role.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Context, ask, reach};
 use crate::api::{
-    ChannelKind, ChannelView, CommandError, Handle, InviteView, JoinRequestView, LiveNode,
-    MemberView, Membership, OpId, PostView, SpaceId, SpaceSummary, ThreadSummary, UserId,
+    ChannelKind, ChannelView, CommandError, DeviceView, Handle, InviteView, JoinRequestView,
+    LiveNode, MemberView, Membership, OpId, PostView, SpaceId, SpaceSummary, ThreadSummary, UserId,
 };
 use crate::error::CliError;
 use crate::render::clean;
@@ -278,6 +278,24 @@ pub(super) async fn member(
         })
         .collect();
     pick("member", wanted, &candidates)
+}
+
+/// Returns the own device that is meant.
+pub(super) async fn device(
+    handle: &Handle,
+    space: SpaceId,
+    wanted: &str,
+) -> Result<DeviceView, CliError> {
+    let devices = ask(handle, move |node| node.devices(space)).await?;
+    let candidates: Vec<_> = devices
+        .into_iter()
+        .map(|device| Candidate {
+            id: device.device.to_string(),
+            name: device.name.clone(),
+            key: device,
+        })
+        .collect();
+    pick("device", wanted, &candidates)
 }
 
 /// Returns the person who asks to come in that is meant.

@@ -5,12 +5,14 @@ use std::io::{self, BufRead, IsTerminal};
 use super::{Context, ask, lookup, write};
 use crate::api::{ChannelKind, Command, Handle, MemberView, PurgeFrom, Scope, SpaceId};
 use crate::args::{
-    LeaveArgs, MuteArgs, ReapplyArgs, RemoveArgs, RoleArgs, UnmuteArgs, Where, WhoArgs,
+    DeviceCmd, LeaveArgs, MuteArgs, ReapplyArgs, RemoveArgs, RevokeArgs, RoleArgs, UnmuteArgs,
+    Where, WhoArgs,
 };
 use crate::duration;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::print::note;
+use crate::render::clean;
 
 /// How somebody is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +186,37 @@ pub(super) async fn leave(
     };
     write(handle, context, "leave", space.id, command, |_| {
         format!("left {}; what is here stays readable", space.name)
+    })
+    .await
+}
+
+pub(super) async fn device(
+    handle: &Handle,
+    cmd: DeviceCmd,
+    context: &Context,
+) -> Result<Output, CliError> {
+    match cmd {
+        DeviceCmd::List(at) => {
+            let space = lookup::space(handle, at.space.as_deref()).await?.id;
+            let devices = ask(handle, move |node| node.devices(space)).await?;
+            Ok(Output::Devices(devices))
+        }
+        DeviceCmd::Revoke(args) => revoke(handle, args, context).await,
+    }
+}
+
+async fn revoke(handle: &Handle, args: RevokeArgs, context: &Context) -> Result<Output, CliError> {
+    let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
+    let device = lookup::device(handle, space, &args.device).await?;
+    let command = Command::RevokeDevice {
+        space,
+        device: device.device,
+        compromised: args.stolen,
+        reason: args.reason,
+    };
+    write(handle, context, "device", space, command, |op| {
+        let (name, id) = (clean::line(&device.name), device.device.short());
+        format!("device {name} ({id}) is revoked ({})", super::short(op))
     })
     .await
 }

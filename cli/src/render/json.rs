@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 use super::state::{delivery_json, sent_word, state_json};
 use super::text::kind;
 use crate::api::{
-    ChannelView, DamagedOp, InviteView, JoinRequestView, JoinStatus, Me, MemberView, Membership,
-    Notice, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary, ThreadSummary,
-    VoidedOp,
+    ChannelView, DamagedOp, DeviceView, InviteView, JoinRequestView, JoinStatus, Me, MemberView,
+    Membership, Notice, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary,
+    ThreadSummary, VoidedOp,
 };
 use crate::output::{Done, NewInvite, Output};
 
@@ -42,6 +42,7 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
         Output::Channels(list) => list.iter().map(channel).collect(),
         Output::Invite(new) => vec![new_invite(new)],
         Output::Invites(list) => list.iter().map(invite).collect(),
+        Output::Devices(list) => list.iter().map(device).collect(),
         Output::Requests(list) => list.iter().map(request).collect(),
         Output::Threads { threads, .. } => threads.iter().map(thread).collect(),
         Output::Posts(page) => page.posts.iter().map(post).collect(),
@@ -238,6 +239,14 @@ fn request(request: &JoinRequestView) -> Value {
     json!({
         "type": "join-request", "user": request.user.to_string(), "name": request.name,
         "invite": request.invite.to_string(),
+    })
+}
+
+fn device(device: &DeviceView) -> Value {
+    json!({
+        "type": "device", "device": device.device.to_string(), "name": device.name,
+        "this": device.is_this, "added_ms": device.added.to_wall().as_ms(),
+        "in_group": device.in_group, "ended": text(device.ended),
     })
 }
 

@@ -7,8 +7,8 @@ use super::status::{self, counted};
 use super::table::{self, Cell};
 use super::{posts, qr, time};
 use crate::api::{
-    ChannelKind, ChannelView, InviteView, JoinRequestView, MemberView, Membership, OpId,
-    SpaceSummary, Weight,
+    ChannelKind, ChannelView, DeviceView, InviteView, JoinRequestView, MemberView, Membership,
+    OpId, SpaceSummary, Weight,
 };
 use crate::duration;
 use crate::output::{Done, NewInvite, Output, WaitingFor};
@@ -51,6 +51,7 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
         Output::Channels(list) => channels(list, "", look),
         Output::Invite(invite) => self::invite(invite, look),
         Output::Invites(list) => invites(list, look),
+        Output::Devices(list) => devices(list, look),
         Output::Requests(list) => requests(list, look),
         Output::Threads { forum, threads } => posts::threads(forum, threads, look),
         Output::Posts(page) => posts::page(page, look),
@@ -342,6 +343,29 @@ fn invites(invites: &[InviteView], look: Look) -> String {
             ]
         })
         .collect();
+    table::render(&rows, "", look)
+}
+
+fn devices(devices: &[DeviceView], look: Look) -> String {
+    let rows: Vec<_> = devices
+        .iter()
+        .map(|device| {
+            let state = match (device.ended, device.in_group) {
+                (Some(op), _) => format!("ended by {}", op.short()),
+                (None, true) if device.is_this => "this one".to_owned(),
+                (None, true) => "reads and writes".to_owned(),
+                (None, false) => "not let in yet".to_owned(),
+            };
+            vec![
+                Cell::new(Tone::Faint, device.device.short()),
+                Cell::new(Tone::Strong, clean::line(&device.name)),
+                Cell::plain(state),
+            ]
+        })
+        .collect();
+    if rows.is_empty() {
+        return "no device of yours is known there\n".to_owned();
+    }
     table::render(&rows, "", look)
 }
 

@@ -10,11 +10,7 @@ use crate::world::{Relay, World, text};
 fn audits_say_what_became_of_every_op_and_why() {
     let world = World::new();
     let relay = Relay::start(&world);
-    let alice = world.founder("Alice", &relay);
-    let bob = world.person("Bob");
-    let mut online = alice.shell();
-    bob.ok(&["join", &text(&online.ask("invite create")[0]["link"])]);
-    online.end();
+    let (alice, bob) = world.founder_and_member(&relay);
     let first = text(&bob.ok(&["post", "first words"])[0]["op"]);
     // Bob does not see the ban: what he writes then is late.
     let ban = text(&alice.ok(&["ban", "Bob", "--reason", "for a while"])[0]["op"]);

@@ -6,11 +6,7 @@ use crate::world::{Relay, World, text};
 fn what_others_wrote_meanwhile_is_fetched_when_it_is_named() {
     let world = World::new();
     let relay = Relay::start(&world);
-    let alice = world.founder("Alice", &relay);
-    let bob = world.person("Bob");
-    let mut online = alice.shell();
-    bob.ok(&["join", &text(&online.ask("invite create")[0]["link"])]);
-    online.end();
+    let (alice, bob) = world.founder_and_member(&relay);
     alice.ok(&["role", "Bob", "moderator"]);
     let post = |body: &str| text(&alice.ok(&["post", body])[0]["op"]);
     bob.ok(&["react", &post("one")[..8], "👍"]);

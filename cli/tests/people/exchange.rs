@@ -8,11 +8,7 @@ use crate::world::{Relay, World, text};
 fn an_export_brings_what_somebody_offline_has_missed() {
     let world = World::new();
     let relay = Relay::start(&world);
-    let alice = world.founder("Alice", &relay);
-    let bob = world.person("Bob");
-    let mut online = alice.shell();
-    bob.ok(&["join", &text(&online.ask("invite create")[0]["link"])]);
-    online.end();
+    let (alice, bob) = world.founder_and_member(&relay);
     alice.ok(&["post", "carried by hand", "--offline"]);
     alice.ok(&["thread", "new", "A stick", "with a file on it", "--offline"]);
     let file = world.path("club.export");

@@ -8,11 +8,7 @@ use crate::world::{Relay, World, text};
 fn a_restored_device_is_let_in_and_reads_what_was_written_meanwhile() {
     let world = World::new();
     let relay = Relay::start(&world);
-    let alice = world.founder("Alice", &relay);
-    let bob = world.person("Bob");
-    let mut online = alice.shell();
-    bob.ok(&["join", &text(&online.ask("invite create")[0]["link"])]);
-    online.end();
+    let (alice, bob) = world.founder_and_member(&relay);
     bob.ok(&["post", "before the loss"]);
     let backup = world.path("bob.backup");
     let backup = backup.to_str().unwrap();
@@ -79,11 +75,7 @@ fn a_restored_device_is_let_in_and_reads_what_was_written_meanwhile() {
 fn a_restored_device_is_let_in_where_all_come_for_a_moment_only() {
     let world = World::new();
     let relay = Relay::start(&world);
-    let alice = world.founder("Alice", &relay);
-    let bob = world.person("Bob");
-    let mut online = alice.shell();
-    bob.ok(&["join", &text(&online.ask("invite create")[0]["link"])]);
-    online.end();
+    let (alice, bob) = world.founder_and_member(&relay);
     let (backup, phrase) = (world.path("bob.backup"), world.path("phrase"));
     bob.ok(&["backup", backup.to_str().unwrap()]);
     fs::write(&phrase, &bob.phrase).unwrap();

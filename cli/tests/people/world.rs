@@ -59,6 +59,16 @@ impl World {
         person.ok(&["space", "create", "Club"]);
         person
     }
+
+    /// Makes Alice, who founded "Club", and Bob, whom she has let in. Neither has a program running.
+    pub(crate) fn founder_and_member(&self, relay: &Relay) -> (Person, Person) {
+        let alice = self.founder("Alice", relay);
+        let bob = self.person("Bob");
+        let mut online = alice.shell();
+        bob.ok(&["join", &text(&online.ask("invite create")[0]["link"])]);
+        online.end();
+        (alice, bob)
+    }
 }
 
 /// What a command came to.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fold::EpochTree;
+use fold::{EpochTree, WonBy};
 use oplog::authority::{Authority, View};
 use oplog::payload::{
     Closure, Commit, CommitClass, CommitComplaint, RosterDelta, RosterEntry, ScopeCut, Seal,
@@ -70,6 +70,15 @@ fn tip(world: &mut World) -> EpochId {
         .expect("founded")
 }
 
+/// What decides for the first against the second; nothing decides the other way round.
+fn won_by(world: &mut World, winner: EpochId, loser: EpochId) -> WonBy {
+    let all = world.all();
+    let reverse = world.fold.won_by(&all, &loser, &winner, |_| true);
+    assert_eq!(reverse, None);
+    let why = world.fold.won_by(&all, &winner, &loser, |_| true);
+    why.expect("one of them counts")
+}
+
 #[test]
 fn the_first_epoch_comes_from_the_founding_header() {
     let (world, ..) = group();
@@ -116,6 +125,7 @@ fn rosters_follow_deltas_and_forks_are_kept() {
         removing,
         "a removal beats its target's race"
     );
+    assert_eq!(won_by(&mut world, removing, racing), WonBy::Class);
 
     let chain = world.fold.epochs().chain(&removing);
     assert_eq!(chain.len(), 3);
@@ -146,9 +156,15 @@ fn twice_the_support_outweighs_a_removal_but_the_removed_and_the_newly_added_giv
         &[base],
     );
     assert_eq!(tip(&mut world), end);
+    let support = WonBy::Support {
+        winner: 2,
+        loser: 1,
+    };
+    assert_eq!(won_by(&mut world, followed, removal), support);
     // The owner removes one of the two: one supporter each, and the class decides.
     world.act(P(0), Do::Kick(P(3)), &[a]);
     assert_eq!(tip(&mut world), removal);
+    assert_eq!(won_by(&mut world, removal, followed), WonBy::Class);
     // People added inside a branch do not carry it.
     let bloat = (ADD, delta(&[P(10), P(11), P(12)], &[]));
     let add = world.act(
@@ -180,8 +196,11 @@ fn nothing_in_a_commit_can_be_ground_for() {
         let keep = (UPDATE, delta(&[], &[]));
         let (_, a) = commit(&mut world, P(2), epoch, keep.clone(), salt, &[base]);
         let merge = world.act(P(3), Do::Mute(P(3)), &[base]);
-        commit(&mut world, P(3), epoch, keep, 7, &[merge]);
-        winners.insert(tip(&mut world) == a);
+        let (_, b) = commit(&mut world, P(3), epoch, keep, 7, &[merge]);
+        let first = tip(&mut world) == a;
+        winners.insert(first);
+        let (winner, loser) = if first { (a, b) } else { (b, a) };
+        assert_eq!(won_by(&mut world, winner, loser), WonBy::Chance);
     }
     assert_eq!(
         winners.len(),
@@ -357,6 +376,7 @@ fn a_few_who_cannot_follow_take_a_lone_commit_out() {
     assert_eq!(tip(&mut world), epoch);
     let (_, sibling) = commit(&mut world, P(6), epoch, keep(), 1, &[third]);
     assert_eq!(tip(&mut world), sibling);
+    assert_eq!(won_by(&mut world, sibling, broken), WonBy::Complaints);
     world.act(P(0), Do::Kick(P(5)), &[third]);
     assert_ne!(tip(&mut world), epoch);
 }

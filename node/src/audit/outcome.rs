@@ -60,6 +60,9 @@ impl Space {
             why = "it counts, but its keys are of a branch that members left".to_owned();
             if let Some(to) = to {
                 why.push_str(&format!(": they went on from {} instead", self.deed(&to)));
+                if let Some(because) = self.lost_because(&epoch) {
+                    why.push_str(&format!(", because {because}"));
+                }
                 deciding.push(to);
             }
         }

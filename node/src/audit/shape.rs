@@ -158,7 +158,7 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
             ("kind", Leaf),
             ("action", Leaf),
             ("nonce", Leaf),
-            ("expires", Leaf),
+            ("expires", Clock),
             ("signers", List(&SIGNER)),
         ],
         Kind::CommitComplaint => &[("epoch", Leaf), ("key_package", Leaf), ("nonce", Leaf)],

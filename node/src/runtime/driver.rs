@@ -555,17 +555,14 @@ async fn pause(until: Option<Duration>) {
 
 /// Returns a command that can be given once more, if it is no burden to keep it.
 fn repeatable(event: &Event) -> Option<Event> {
-    match event {
-        Event::Command {
-            command: Command::Import { .. } | Command::Upload { .. },
-            ..
-        } => None,
-        Event::Command { id, command } => Some(Event::Command {
-            id: *id,
-            command: command.clone(),
-        }),
-        _ => None,
-    }
+    let Event::Command { id, command } = event else {
+        return None;
+    };
+    let is_large = matches!(command, Command::Import { .. } | Command::Upload { .. });
+    (!is_large).then(|| Event::Command {
+        id: *id,
+        command: command.clone(),
+    })
 }
 
 const fn commanded(event: &Event) -> Option<CommandId> {

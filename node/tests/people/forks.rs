@@ -135,6 +135,12 @@ fn two_commits_at_once_end_in_one_epoch() {
         let [(loser, Some(to))] = &lost[..] else {
             panic!("{lost:?}");
         };
+        let why = log.iter().find(|o| o.deciding.contains(to));
+        let why = &why.unwrap().why;
+        assert!(
+            why.contains("because its author has the higher role"),
+            "{why}"
+        );
         let winner = log.iter().find(|o| o.op == *to).unwrap();
         assert_eq!(winner.branch, Some(Branch::Counts));
         assert_ne!(&winner.author_name, loser);
@@ -367,7 +373,10 @@ fn who_acted_without_a_right_that_was_gone_is_offered_to_do_it_again() {
     let voided = |scene: &Scene| scene.world.people[BOB].node.voided(space).unwrap();
     let offered = voided(&scene);
     assert_eq!(offered.len(), 1, "{offered:?}");
-    assert_eq!((offered[0].kind, &offered[0].about[..]), ("kick", "John"));
+    assert_eq!(
+        (offered[0].kind, offered[0].about.as_str()),
+        ("kick", "John")
+    );
     assert!(
         scene.world.people[ALICE]
             .node

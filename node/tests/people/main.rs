@@ -14,6 +14,7 @@
 mod audit;
 mod chunks;
 mod compare;
+mod devices;
 mod forks;
 mod import;
 mod joins;

@@ -1,9 +1,12 @@
 //! What a disk damages comes back from others, and until then does no harm.
 
+use std::ops::ControlFlow;
+
 use crate::scene::{ALICE, BOB, JOHN, Scene, scene};
 use node::view::Notice;
 use node::{Answer, Command, CommandError, OpId};
 use oplog::SignedOp;
+use oplog::store::{Direction, Store, Table};
 
 /// Damages the record of an op on somebody's disk, whether they are running or not.
 fn damage(scene: &mut Scene, who: usize, op: OpId) {
@@ -111,6 +114,44 @@ fn own_posts_that_nobody_else_had_are_given_up_and_said_so() {
         scene.world.people[JOHN].node.status().unwrap().spaces[0].queued,
         0
     );
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+/// The record is damaged and the rows that name it are gone too, as after an index was made anew.
+#[test]
+fn an_own_post_that_is_gone_without_a_trace_leaves_the_queue() {
+    let mut scene = scene();
+    scene.world.disconnect(JOHN);
+    let gone = scene.post(JOHN, "offline");
+    let space = scene.space;
+    damage(&mut scene, JOHN, gone);
+    scene.world.restart_after(JOHN, |store| {
+        for table in [Table("op"), Table("lane")] {
+            let mut rows = Vec::new();
+            let visit = &mut |key: &[u8], _: &[u8]| {
+                rows.extend(key.ends_with(gone.as_bytes()).then(|| key.to_vec()));
+                ControlFlow::Continue(())
+            };
+            store
+                .scan(table, &[], &[0xff; 99], Direction::Forward, visit)
+                .unwrap();
+            assert_eq!(rows.len(), 1, "{table:?}");
+            rows.iter().for_each(|row| store.delete(table, row));
+        }
+        store.commit().unwrap();
+    });
+    scene.world.people[JOHN]
+        .node
+        .note_lost_records(Some(&space));
+    scene.world.connect(JOHN);
+    scene.world.pass(300_000);
+    let queued = scene.world.people[JOHN].node.status().unwrap().spaces[0].queued;
+    assert_eq!(queued, 0);
+    let told = |notice: &Notice| matches!(notice, Notice::Gone { ops, .. } if *ops == [gone]);
+    assert!(scene.world.people[JOHN].notices.iter().any(told));
+    scene.post(JOHN, "after");
+    scene.world.pass(10_000);
+    assert_eq!(scene.texts(ALICE), ["after"]);
     scene.assert_converged(&[ALICE, BOB, JOHN]);
 }
 

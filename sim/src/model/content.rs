@@ -93,7 +93,7 @@ pub(super) struct Content<'s, 'a> {
     authority: &'s Authority<'a>,
     epochs: &'s Epochs,
     all: &'s State<'s, 'a>,
-    tip: Id,
+    pub(super) tip: Id,
 }
 
 impl<'s, 'a> Content<'s, 'a> {

@@ -85,23 +85,18 @@ impl Epochs {
         core::iter::successors(self.get(from), |e| self.get(e.parent.as_ref()?))
     }
 
+    /// The epoch that a commit began and those before it; none of any other op.
+    pub(super) fn chain_of_commit(&self, commit: &Id) -> impl Iterator<Item = Id> {
+        let begun = self.by_id.values().find(|e| e.commit == *commit);
+        begun
+            .into_iter()
+            .flat_map(|e| self.chain(&e.id))
+            .map(|e| e.id)
+    }
+
     /// Whether an epoch is another or comes after it.
     pub(super) fn descends(&self, epoch: &Id, ancestor: &Id) -> bool {
         self.chain(epoch).any(|e| e.id == *ancestor)
-    }
-
-    /// The commit that members went on from instead of this one, if its epoch is not on the chain to
-    /// the tip.
-    pub(super) fn lost_to(&self, commit: &Id, tip: &Id) -> Option<Id> {
-        let lost = self.by_id.values().find(|e| e.commit == *commit)?;
-        let counts: Vec<&Epoch> = self.chain(tip).collect();
-        let on = |id: &Id| counts.iter().any(|e| e.id == *id);
-        if on(&lost.id) {
-            return None;
-        }
-        let fork = self.chain(&lost.id).find_map(|e| e.parent.filter(on))?;
-        let winner = counts.iter().find(|e| e.parent == Some(fork))?;
-        Some(winner.commit)
     }
 
     /// E1: the first epoch on the chain to a tip whose commit had seen a removal, and how far it is

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::content::{Content, Outcome, PostState};
-use super::epoch::Epochs;
+use super::epoch::{Epoch, Epochs};
 use super::id::Id;
 use super::op::Op;
 use super::state::State;
@@ -16,9 +16,6 @@ pub(super) type Fields = Vec<(&'static str, Value)>;
 pub(super) struct Rows<'r, 's, 'a> {
     pub(super) all: &'r State<'s, 'a>,
     pub(super) content: &'r Content<'r, 'a>,
-    pub(super) epochs: &'r Epochs,
-    /// Where the chain of epochs that counts leads.
-    pub(super) tip: Option<Id>,
 }
 
 impl<'a> Rows<'_, '_, 'a> {
@@ -26,11 +23,7 @@ impl<'a> Rows<'_, '_, 'a> {
     pub(super) fn outcome(&self, op: &'a Op) -> Fields {
         let (state, rule, deciding) = if op.is_control() {
             match self.all.fold.void.get(&op.id) {
-                None => {
-                    let tip = self.tip.as_ref();
-                    let lost_to = tip.and_then(|tip| self.epochs.lost_to(&op.id, tip));
-                    ("effective", None, lost_to.into_iter().collect())
-                }
+                None => ("effective", None, self.won_over(op).into_iter().collect()),
                 Some(void) => ("void", Some(void.rule), void.deciding.clone()),
             }
         } else {
@@ -52,6 +45,23 @@ impl<'a> Rows<'_, '_, 'a> {
             ("rule", rule.map_or(Value::Null, Value::from)),
             ("deciding", ids(&deciding)),
         ]
+    }
+
+    /// Of a commit off the canonical branch: the one that stands there where it forked.
+    fn won_over(&self, op: &Op) -> Option<Id> {
+        if op.kind != 18 {
+            return None;
+        }
+        let epochs = &self.all.authority.epochs;
+        let tip = self.content.tip;
+        let mine: Vec<Id> = epochs.chain_of_commit(&op.id).collect();
+        let mut canonical: Vec<&Epoch> = epochs.chain(&tip).collect();
+        canonical.reverse();
+        if mine.is_empty() || canonical.iter().any(|e| Some(&e.id) == mine.first()) {
+            return None;
+        }
+        let shared = canonical.iter().rposition(|e| mine.contains(&e.id))?;
+        canonical.get(shared + 1).map(|e| e.commit)
     }
 
     pub(super) fn compare_end(

@@ -834,7 +834,6 @@ fn the_histories_have_everything_in_them() {
         "void A19",
         "void B11",
         "void B4",
-        "void B9",
         "normal -",
         "late D2",
         "muted B10",
@@ -912,7 +911,11 @@ pub(crate) fn a_full_dump() -> Vec<String> {
     world.say(OWNER, Saying::new(update)).unwrap();
     let view = world.view(OWNER);
     let member = |who: &usize| view.weight(&world.devices[*who].user()).is_some();
-    let others: Vec<usize> = (1..PEOPLE).filter(member).collect();
+    let heard = |who: &usize| {
+        let user = world.devices[*who].user();
+        view.mute_at_key(&user, None).is_none()
+    };
+    let others: Vec<usize> = (1..PEOPLE).filter(member).filter(heard).collect();
     let mute = |world: &mut World, who: usize, expires| {
         let target = world.devices[who].user();
         let reason = String::new();
@@ -924,7 +927,8 @@ pub(crate) fn a_full_dump() -> Vec<String> {
         });
         world.say(OWNER, Saying::new(mute))
     };
-    let soon = Some(Hlc::from_wall(world.space.now.plus_ms(86_400_000)));
+    // Seals are of some days later.
+    let soon = Some(Hlc::from_wall(world.space.now.plus_ms(30 * 86_400_000)));
     mute(&mut world, others[0], soon).unwrap();
     let target = world.devices[*others.last().unwrap()].user();
     let ban = removal(target, vec![], None, vec![]);
