@@ -362,22 +362,21 @@ fn no_normal_build_has_deliberate_bugs() {
     for package in array(&metadata, "packages") {
         let name = text(package, "name");
         for dependency in array(package, "dependencies") {
-            let asks = array(dependency, "features").filter_map(Value::as_str);
+            let mut asks = array(dependency, "features").filter_map(Value::as_str);
             assert!(
-                !asks.clone().any(on),
+                !asks.any(on),
                 "{name} turns on the mutants of {}",
                 text(dependency, "name")
             );
         }
         let features = package.get("features").and_then(Value::as_object).unwrap();
         for (feature, sets) in features {
-            let sets = sets.as_array().unwrap().iter().filter_map(Value::as_str);
+            let mut sets = sets.as_array().unwrap().iter().filter_map(Value::as_str);
             if on(feature) {
                 known.insert(name.to_owned());
             } else {
-                let sets: Vec<&str> = sets.collect();
                 assert!(
-                    !sets.iter().any(|set| on(set)),
+                    !sets.any(on),
                     "{name}: the feature {feature} turns mutants on"
                 );
             }

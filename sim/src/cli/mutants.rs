@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_sample_hangs_on_the_text_and_nothing_else() {
-        let of = |by| sample(Mutant::ALL.to_vec(), 5, by);
+        let of = |by: &str| sample(Mutant::ALL.to_vec(), 5, by);
         assert_eq!(of("a1").len(), 5);
         assert_eq!(of("a1"), of("a1"));
         let all: BTreeSet<Mutant> = (0..200).flat_map(|n| of(&n.to_string())).collect();

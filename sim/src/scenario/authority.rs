@@ -79,7 +79,7 @@ pub(super) const JOHN_C: Scenario = Scenario {
     before: nothing,
     end: |world| {
         john_is_out(world)?;
-        if world.fired.0.get(&Class::ByzAfterRemoval).is_none() {
+        if !world.fired.0.contains_key(&Class::ByzAfterRemoval) {
             return Err("John did not write on".to_owned());
         }
         world.each(LOOKING_ON.iter().copied(), |node| {
