@@ -26,9 +26,20 @@ const ROOT_AGE_MS_MAX: u64 = 30 * 86_400_000;
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Notes that an epoch's state and root are here from now on.
     pub(crate) fn note_entered(&mut self, space: &SpaceId, epoch: &EpochId) {
-        let now = self.now.as_ms();
+        let at = self.time_of(space, epoch);
         self.store
-            .put(NODE_TABLE, &epoch_row(space, epoch), &now.to_be_bytes());
+            .put(NODE_TABLE, &epoch_row(space, epoch), &at.to_be_bytes());
+    }
+
+    /// When an epoch was entered that is entered now, in milliseconds. A clock that is years behind
+    /// would else make its keys old the moment it is right again: a commit is later than all it names.
+    pub(crate) fn time_of(&self, space: &SpaceId, epoch: &EpochId) -> u64 {
+        let commit = self.spaces.get(space).and_then(|s| {
+            let record = s.authority.epoch(epoch)?;
+            s.log.dag().node(&record.commit)
+        });
+        let begun = commit.map(|node| node.op.header().hlc.to_wall());
+        self.now.max(begun.unwrap_or(self.now)).as_ms()
     }
 
     /// Forgets snapshots beyond the newest few of each branch, and what is past its age.

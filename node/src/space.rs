@@ -441,7 +441,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// Makes the generation of an epoch the one whose tags are written under.
     pub(crate) fn use_generation(&mut self, id: &SpaceId, epoch: &EpochId) {
-        let now = self.now.as_ms();
+        let now = self.time_of(id, epoch);
         let Some(space) = self.spaces.get(id) else {
             return;
         };

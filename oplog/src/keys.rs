@@ -5,11 +5,12 @@
 //! that batch differently never differ on what is valid. Small-order public keys
 //! are refused before, since under the cofactored rule they sign anything.
 
+use core::convert::Infallible;
 use core::fmt;
 
 use ed25519_dalek::{Signer, SigningKey};
 use ed25519_zebra::{VerificationKey, VerificationKeyBytes, batch};
-use rand_core::CryptoRng;
+use rand_core::{CryptoRng, TryCryptoRng, TryRng};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::ids::Signature;
@@ -169,8 +170,44 @@ pub fn verify_all<'a>(
         let sig = ed25519_zebra::Signature::from_bytes(sig.as_bytes());
         batch.queue((VerificationKeyBytes::from(*public), sig, &message));
     }
-    batch.verify(rng).is_ok()
+    batch.verify(Factors::new(rng)).is_ok()
 }
+
+/// What the signatures of one batch are multiplied with. The batch goes through a hash map and
+/// stops at the first malformed one, so how many it draws is chance: from a source of its own, and
+/// the caller's goes on the same whatever somebody sent.
+struct Factors(blake3::OutputReader);
+
+impl Factors {
+    fn new(rng: &mut impl CryptoRng) -> Self {
+        let mut seed = Zeroizing::new([0; 32]);
+        rng.fill_bytes(seed.as_mut());
+        Self(blake3::Hasher::new_keyed(&seed).finalize_xof())
+    }
+}
+
+impl TryRng for Factors {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.0.fill(&mut bytes);
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        self.0.fill(out);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Factors {}
 
 fn alloc_set() -> std::collections::BTreeSet<[u8; 32]> {
     std::collections::BTreeSet::new()
@@ -182,4 +219,37 @@ fn usable_key(public: &[u8; 32]) -> Result<VerificationKey, SignatureError> {
         return Err(SignatureError::BadKey);
     }
     VerificationKey::try_from(*public).map_err(|_opaque| SignatureError::BadKey)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::{Rng as _, SeedableRng as _};
+
+    use super::*;
+
+    #[test]
+    fn a_malformed_signature_changes_nothing_of_what_is_drawn_later() {
+        let keys: Vec<SecretKey> = (1..=8).map(|n| SecretKey::from_seed(&[n; 32])).collect();
+        let publics: Vec<[u8; 32]> = keys.iter().map(SecretKey::public).collect();
+        let good: Vec<Signature> = keys.iter().map(|key| key.sign(b"message")).collect();
+        let after = |sigs: &[Signature]| {
+            let mut rng = ChaCha20Rng::seed_from_u64(1);
+            let items = publics
+                .iter()
+                .zip(sigs)
+                .map(|(p, s)| (p, b"message".as_slice(), s));
+            (verify_all(items, &mut rng), rng.next_u64())
+        };
+        let (holds, next) = after(&good);
+        assert!(holds);
+        for at in 0..good.len() {
+            let mut sigs = good.clone();
+            let mut bytes = *good[at].as_bytes();
+            // Above the order of the group: no scalar.
+            bytes[63] = 0xff;
+            sigs[at] = Signature::from_bytes(bytes);
+            assert_eq!(after(&sigs), (false, next), "{at}");
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod config;
 mod device;
 pub mod dump;
 mod fault;
+mod hashing;
 mod havoc;
 mod line;
 pub mod model;

@@ -65,6 +65,10 @@ pub(crate) fn schedule(config: &Config) -> Vec<Entry> {
 
 /// Runs a world to its end.
 pub(crate) fn run(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
+    crate::hashing::in_fixed_order(|| run_here(config, entries, rows_kept))
+}
+
+fn run_here(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
     let _on = crate::mutants::turn_on(config);
     let _entered = config.crypto.enter();
     let mut world = None;

@@ -60,6 +60,9 @@ pub(crate) struct Row {
     /// When a frame arrives, or something that goes wrong ends.
     pub(crate) until: Option<Millis>,
     pub(crate) text: String,
+    /// Of the bytes that the hash covers: shows where two runs part whose rows read the same.
+    #[serde(default)]
+    pub(crate) mark: u32,
 }
 
 /// All that happened so far.
@@ -105,6 +108,7 @@ impl Trace {
                 self.rows.pop_front();
             }
             let text = text();
+            let [a, b, c, d, ..] = *blake3::hash(bytes).as_bytes();
             self.rows.push_back(Row {
                 at,
                 node,
@@ -112,6 +116,7 @@ impl Trace {
                 kind,
                 until,
                 text,
+                mark: u32::from_be_bytes([a, b, c, d]),
             });
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::scene::{ALICE, BOB, JOHN, invite, join, scene};
 use crate::world::World;
-use node::view::PostState;
+use node::view::{Membership, PostState};
 use node::{Answer, ChannelKind, Command, CommandError, PurgeFrom};
 use oplog::Scope;
 use oplog::payload::Weight;
@@ -625,4 +625,41 @@ fn what_was_sent_with_a_wrong_clock_is_sent_again_with_the_right_one() {
     for who in [ALICE, BOB, JOHN] {
         assert_eq!(scene.texts(who), ["one", "two"], "{who}");
     }
+}
+
+/// What is kept for days must not be old the moment a clock is right again: the key under which a
+/// removal is told to whom it concerns, and the tags under which they write.
+#[test]
+fn who_is_removed_by_somebody_with_a_wrong_clock_hears_of_it() {
+    let mut scene = scene();
+    scene.world.disconnect(JOHN);
+    let right = scene.world.now;
+    scene.world.people[ALICE].late_ms = right.as_ms() - 1_000;
+    let john = scene.world.people[JOHN].node.me().user;
+    let kick = Command::Kick {
+        space: scene.space,
+        user: john,
+        reason: String::new(),
+        late: None,
+        purge: vec![],
+    };
+    scene.world.command(ALICE, kick).unwrap();
+    scene.world.pass(60_000);
+    scene.world.people[ALICE].late_ms = 0;
+    scene.world.pass(60_000);
+    scene.post(JOHN, "offline");
+    scene.world.connect(JOHN);
+    scene.world.pass(120_000);
+    let spaces = scene.world.people[JOHN].node.spaces();
+    let membership = spaces[0].membership;
+    assert!(
+        matches!(membership, Membership::Removed(_)),
+        "{membership:?}"
+    );
+    let offline = scene.world.people[ALICE]
+        .node
+        .posts(scene.space, scene.general, None, 10)
+        .unwrap();
+    assert_eq!(offline.len(), 1, "Alice still reads what he wrote before");
+    scene.assert_converged(&[ALICE, BOB]);
 }

@@ -223,12 +223,15 @@ impl Dump {
     pub(crate) fn run(&self) -> io::Result<ExitCode> {
         let (config, entries) = self.source.world()?;
         let lasts = config.lasts_ms;
-        let _entered = config.crypto.enter();
-        let mut world = World::new(config, entries, 0);
-        world.run_until(world.config.calm_ms);
-        world.line = world.config.line.clone();
-        world.run_until(lasts);
-        for line in world.dump_lines(self.device)? {
+        let lines = crate::hashing::in_fixed_order(|| {
+            let _entered = config.crypto.enter();
+            let mut world = World::new(config, entries, 0);
+            world.run_until(world.config.calm_ms);
+            world.line = world.config.line.clone();
+            world.run_until(lasts);
+            world.dump_lines(self.device)
+        })?;
+        for line in lines {
             println!("{line}");
         }
         Ok(ExitCode::SUCCESS)
