@@ -299,7 +299,7 @@ fn tell(row: &Row) {
         format!("  {people} people, {entries} entries in {secs} s")
     });
     println!(
-        "{:<20}{:<8}{:<18}{:<12}seed {:<6}{:>5} worlds {:>8.1} s{shrunk}",
+        "{:<20}{:<8}{:<18}{:<18} seed {:<6}{:>5} worlds {:>8.1} s{shrunk}",
         row.mutant,
         row.area,
         found,
