@@ -6,7 +6,7 @@
 //! - Nothing of a bundle is kept unless all of that holds.
 
 use fold::AuthorityFold;
-use mls::{ExpectedJoin, Roster, TopicKey, cert_book, key_package_digest, stored};
+use mls::{ExpectedJoin, Roster, TopicKey, cert_book, stored};
 use oplog::authority::Authority;
 use oplog::payload::{Attachment, Payload};
 use oplog::store::{MemStore, Store, StoreError};
@@ -48,7 +48,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             match self.read_blob(&attachment)? {
                 Some(bytes) => {
                     match codec::decode_bounded::<JoinBundle>("bundle", &bytes, BUNDLE_BYTES_MAX) {
-                        Ok(bundle) => self.take_bundle(&space, &bundle)?,
+                        Ok(bundle) => self.take_bundle(&space, &bundle, false)?,
                         Err(error) => self.fail_join(&space, &error.to_string()),
                     }
                 }
@@ -67,6 +67,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         &mut self,
         space: &SpaceId,
         bundle: &JoinBundle,
+        earlier: bool,
     ) -> Result<(), StoreError> {
         let Some(join) = self.joins.get(space).cloned() else {
             return Ok(());
@@ -75,7 +76,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Ok(epoch) => self.enter_by_bundle(space, bundle, &epoch),
             Err(BundleError::Store(error)) => Err(error),
             Err(BundleError::Wrong(why)) => {
-                self.fail_join(space, &why);
+                // An answer to what was asked before says nothing about what is asked now.
+                if !earlier {
+                    self.fail_join(space, &why);
+                }
                 Ok(())
             }
         }
@@ -136,9 +140,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .roster
             .get(&self.me.device_id())
             .map(|(_, package)| *package);
-        if own != Some(key_package_digest(&join.key_package)) {
-            return wrong("its commit does not add this device with the key package we made");
-        }
+        let Some(own) = own.filter(|own| join.packages().any(|made| made == *own)) else {
+            return wrong("its commit does not add this device with a key package we made");
+        };
         let Some(Ok(Some(Payload::Commit(commit)))) =
             log.dag().node(&bundle.commit).map(|n| n.op.payload())
         else {
@@ -150,8 +154,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if crate::space::generation_of(&authority, &id) != bundle.generation {
             return wrong("its tags are not those of the commit");
         }
-        let secret =
-            stored::load_key_package(&self.store, space, &key_package_digest(&join.key_package));
+        let secret = stored::load_key_package(&self.store, space, &own);
         let secret = secret.map_err(|error| match error {
             stored::StoredError::Store(source) => BundleError::Store(source),
             stored::StoredError::Mls(error) => BundleError::Wrong(error.to_string()),

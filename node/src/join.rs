@@ -34,7 +34,9 @@ use crate::view::JoinStatus;
 
 pub(crate) const MAIL_INFO: &[u8] = b"decent mail v1";
 const JOIN: &[u8] = b"join/";
-/// Most mailboxes of earlier links that are still read.
+/// Most key packages of earlier requests that are kept.
+const EARLIER_MAX: usize = 4;
+/// Most mailboxes of earlier links and requests that are still read.
 const MAILBOXES_MAX: usize = 16;
 
 /// A Space we want into. Survives the process.
@@ -77,6 +79,11 @@ pub(crate) struct PendingJoin {
     /// package opens the answer: it is kept for whoever asks again.
     #[n(11)]
     pub(crate) withdrawn_at: Option<u64>,
+    /// Key packages of earlier requests, oldest first. A branch that did not hear of this request may
+    /// add us by one of them, and be the one that counts.
+    #[n(12)]
+    #[cbor(default)]
+    pub(crate) earlier: Vec<Digest>,
 }
 
 impl PendingJoin {
@@ -94,7 +101,32 @@ impl PendingJoin {
             landed_at: None,
             name: None,
             withdrawn_at: None,
+            earlier: Vec::new(),
         }
+    }
+
+    /// The key packages by which somebody may add us.
+    pub(crate) fn packages(&self) -> impl Iterator<Item = Digest> {
+        let present = mls::key_package_digest(&self.key_package);
+        self.earlier.iter().copied().chain([present])
+    }
+
+    /// Goes on listening for answers to an earlier request. Returns the key packages that are too many.
+    fn follow(&mut self, old: Self) -> Vec<Digest> {
+        self.earlier = old.packages().collect();
+        let many = self.earlier.len().saturating_sub(EARLIER_MAX);
+        self.keep_mailboxes(old.mailboxes);
+        self.earlier.drain(..many).collect()
+    }
+
+    /// Reads these from now on without asking there.
+    fn keep_mailboxes(&mut self, mut old: Vec<Mailbox>) {
+        let many = old.len().saturating_sub(MAILBOXES_MAX);
+        old.drain(..many);
+        for mailbox in &mut old {
+            mailbox.earlier = true;
+        }
+        self.mailboxes = old;
     }
 
     /// Asks by another link. Whoever answers an earlier one still lets us in.
@@ -107,11 +139,8 @@ impl PendingJoin {
                 self.relays.push(relay);
             }
         }
-        let before = self.mailboxes.len().saturating_sub(MAILBOXES_MAX);
-        self.mailboxes.drain(..before);
-        for mailbox in &mut self.mailboxes {
-            mailbox.earlier = true;
-        }
+        let old = std::mem::take(&mut self.mailboxes);
+        self.keep_mailboxes(old);
     }
 
     /// Whether an invite's request is still to be answered.
@@ -181,10 +210,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         });
         let op = self.sign_and_take(space, header, &payload)?;
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
-        self.forget_join(space);
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
-        let mut join = PendingJoin::new(*space, relays, package);
+        let mut join = self.next_join(*space, relays, package);
         join.comes_back = Some(ByteVec::from(bytes));
         join.asked_at = Some(self.now.as_ms());
         self.keep_join(join);
@@ -198,11 +226,26 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     ) -> Result<PendingJoin, CommandError> {
         let me = self.local_device()?;
         let (package, secret) = mls::key_package(&me, &mut self.rng).map_err(group_error)?;
-        self.forget_join(&space);
         stored::save_key_package(&mut self.store, &space, &secret, &mut self.rng);
-        let mut join = PendingJoin::new(space, relays, package);
+        let mut join = self.next_join(space, relays, package);
         join.asked_at = Some(self.now.as_ms());
         Ok(join)
+    }
+
+    /// Begins a request, and goes on listening for what answers the one before it.
+    pub(crate) fn next_join(
+        &mut self,
+        space: SpaceId,
+        relays: Vec<String>,
+        package: Vec<u8>,
+    ) -> PendingJoin {
+        let mut join = PendingJoin::new(space, relays, package);
+        if let Some(old) = self.joins.get(&space).cloned() {
+            for package in join.follow(old) {
+                stored::erase_key_package(&mut self.store, &space, &package);
+            }
+        }
+        join
     }
 
     /// Gives up asking to come in. Somebody may have let us in already; then members see somebody who
@@ -276,11 +319,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.joins.remove(space);
     }
 
-    /// Ends a request with the secret of its key package: no answer to it can be opened any more.
+    /// Ends a request, and earlier ones, with the secrets of their key packages: no answer to it can be opened any more.
     pub(crate) fn forget_join(&mut self, space: &SpaceId) {
         if let Some(join) = self.joins.get(space) {
-            let package = mls::key_package_digest(&join.key_package);
-            stored::erase_key_package(&mut self.store, space, &package);
+            for package in join.packages() {
+                stored::erase_key_package(&mut self.store, space, &package);
+            }
             self.end_join(space);
         }
     }

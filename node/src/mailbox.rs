@@ -237,7 +237,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 continue;
             };
             match mail {
-                Mail::Bundle(bundle) => self.take_bundle(space, &bundle)?,
+                Mail::Bundle(bundle) => self.take_bundle(space, &bundle, earlier)?,
                 Mail::Blob(attachment) => self.fetch_bundle(space, attachment),
                 Mail::Refused(_) if earlier => {}
                 Mail::Refused(why) => self.fail_join(space, &why),

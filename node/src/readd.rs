@@ -73,10 +73,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         });
         let op = self.sign_and_take(space, header, &payload)?;
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
-        self.forget_join(space);
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
-        let mut join = PendingJoin::new(*space, relays, package);
+        let mut join = self.next_join(*space, relays, package);
         join.comes_back = Some(ByteVec::from(bytes));
         join.asked_at = Some(self.now.as_ms());
         self.keep_join(join);
