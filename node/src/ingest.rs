@@ -133,8 +133,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 let ids = list.iter().filter_map(|op| SignedOp::decode(op).ok());
                 let ids: Vec<OpId> = ids.map(|op| op.id()).collect();
                 if let Some(s) = self.spaces.get_mut(space) {
-                    if list.is_empty() {
-                        s.letters.written_to(letter.devices());
+                    let opens = |keys| mls::envelope::open_in(envelope, scope, [keys]).is_ok();
+                    if list.is_empty()
+                        && let Some((under, _)) = s.keys.iter().find(|(_, keys)| opens(*keys))
+                    {
+                        s.letters.written_to(*under, letter.devices());
                     }
                     s.letters.told(ids);
                 }

@@ -5,8 +5,9 @@
 //! branch for the canonical one for good. So whoever sees a fork tells the other side its control
 //! ops. A letter lies under the keys of the epoch where the branches part, which both sides have,
 //! and inside it only devices that the Space has not removed can open it: those keys are also
-//! those of people whom one side removed. Who came to the other side only after the branches parted
-//! has no such keys: for them the letter lies under the last keys of their branch, if they are here.
+//! those of people whom one side removed. Who came to the other side only after the branches parted,
+//! or was added again there, has no such keys: for them the letter lies under the last keys of their
+//! branch, if they are here.
 //!
 //! Content needs no letters: once all stand on one branch, everybody sends what is missing there.
 //!
@@ -21,7 +22,7 @@ use mls::sealed_box::{self, BoxKey, WRAPPED_LEN};
 use oplog::aead::{self, NONCE_LEN};
 use oplog::authority::{Authority, View};
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, EpochId, OpId, Scope, Secret, SpaceId, codec};
+use oplog::{DeviceId, Digest, EpochId, OpId, Scope, Secret, SpaceId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -70,8 +71,8 @@ pub(crate) struct Letters {
     told: BTreeSet<OpId>,
     /// Ops that letters of ours held for newcomers of another branch, by its last epoch.
     told_newcomers: BTreeSet<(EpochId, OpId)>,
-    /// For whom others wrote since our turn began to run.
-    written_to: BTreeSet<DeviceId>,
+    /// For whom others wrote since our turn began to run, and under which keys.
+    written_to: BTreeSet<(EpochId, DeviceId)>,
 }
 
 /// Whom a letter is for, and under which epoch it lies.
@@ -91,8 +92,9 @@ impl Letters {
     }
 
     /// Somebody wrote a letter that is not for us.
-    pub(crate) fn written_to(&mut self, devices: impl Iterator<Item = DeviceId>) {
-        self.written_to.extend(devices);
+    pub(crate) fn written_to(&mut self, epoch: EpochId, devices: impl Iterator<Item = DeviceId>) {
+        self.written_to
+            .extend(devices.map(|device| (epoch, device)));
     }
 
     fn told_at(&mut self, to: &Address, ops: impl Iterator<Item = OpId>) {
@@ -225,7 +227,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .filter_map(|device| Some((*device, s.view.device(device)?.cert.hpke_key)))
             .take(RECIPIENTS_MAX)
             .collect();
-        let written = |(device, _): &(DeviceId, _)| s.letters.written_to.contains(device);
+        let written =
+            |(device, _): &(DeviceId, _)| s.letters.written_to.contains(&(to.epoch, *device));
         if news.is_empty() || recipients.iter().all(written) {
             return Ok(());
         }
@@ -271,7 +274,7 @@ impl Letter {
 
     fn seal(
         space: &SpaceId,
-        recipients: &[(DeviceId, oplog::Digest)],
+        recipients: &[(DeviceId, Digest)],
         ops: &[ByteVec],
         rng: &mut impl CryptoRng,
     ) -> Self {
@@ -320,18 +323,23 @@ impl Space {
     fn addresses(&self, parting: &EpochId) -> Vec<Address> {
         let epochs = self.authority.epochs();
         let authorised = self.view.authorised_devices();
-        let in_both = |epoch: &EpochId| -> BTreeSet<DeviceId> {
-            let roster = epochs.epoch(epoch).map(|record| record.roster.keys());
-            let devices = roster.into_iter().flatten().copied();
-            devices.filter(|d| authorised.contains_key(d)).collect()
+        // With the key packages that they came with: who is added again comes with another.
+        let in_both = |epoch: &EpochId| -> BTreeSet<(DeviceId, Digest)> {
+            let roster = epochs.epoch(epoch).map(|record| record.roster.iter());
+            let leaves = roster.into_iter().flatten();
+            let leaves = leaves.filter(|(device, _)| authorised.contains_key(*device));
+            leaves
+                .map(|(device, (_, package))| (*device, *package))
+                .collect()
         };
         let mut to = Vec::new();
         let before = in_both(parting);
-        // Who came in after the branches parted has no keys there; others of their branch do.
+        // Who came in after the branches parted, or again, may have no keys there; others of their
+        // branch do.
         if self.keys.contains_key(parting) {
             to.push(Address {
                 epoch: *parting,
-                devices: before.clone(),
+                devices: before.iter().map(|(device, _)| *device).collect(),
                 newcomers: false,
             });
         }
@@ -350,7 +358,10 @@ impl Space {
             if is_last {
                 to.push(Address {
                     epoch,
-                    devices: in_both(&epoch).difference(&before).copied().collect(),
+                    devices: in_both(&epoch)
+                        .difference(&before)
+                        .map(|(device, _)| *device)
+                        .collect(),
                     newcomers: true,
                 });
             }
