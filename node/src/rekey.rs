@@ -1,10 +1,12 @@
 //! New keys for this device by the calendar: whoever copied its keys reads no further (B5).
 //!
-//! Any own commit renews them; where none was made for about a week, one is made for nothing else.
+//! An own commit that removes somebody renews them too, and one that only adds does not: it carries no
+//! update path (RFC 9420, 12.4). Where there was none for about a week, one is made for nothing else.
 //! Devices take turns in the order that B5 draws for each epoch, one place a housekeeping, so that
 //! a community that comes back from a long silence does not fork its keys.
 
 use oplog::hash::H;
+use oplog::payload::CommitClass;
 use oplog::store::{Store, StoreError};
 use oplog::{DeviceId, EpochId, SpaceId};
 use rand_core::CryptoRng;
@@ -81,7 +83,8 @@ impl Space {
         let mut at = epochs.epoch(&self.tip)?;
         loop {
             let added = || at.delta.added.iter().any(|entry| entry.device == *device);
-            if at.device == *device || added() {
+            let updated = at.device == *device && at.class != CommitClass::Add;
+            if updated || added() {
                 break;
             }
             at = epochs.epoch(&at.parent?)?;

@@ -1,9 +1,9 @@
 //! A person's devices: one that was lost or stolen is revoked from another.
 
 use node::view::Membership;
-use node::{Answer, Command, CommandError, DeviceId, OpId, Weight};
+use node::{Command, CommandError, DeviceId, OpId, Weight};
 
-use crate::scene::{ALICE, BOB, JOHN, Scene, invite, join, op};
+use crate::scene::{ALICE, BOB, JOHN, Scene, op};
 use crate::world::World;
 
 /// John's second device.
@@ -11,33 +11,14 @@ const LAPTOP: usize = 3;
 
 /// Alice, Bob and John, who has come back on a laptop and still has his phone.
 fn two_devices() -> Scene {
-    let mut world = World::new(&["Alice", "Bob", "John", "John's laptop"]);
-    for who in [ALICE, BOB, JOHN] {
-        world.connect(who);
-    }
-    let founded = Command::CreateSpace {
-        name: "Allotment".into(),
-    };
-    let Answer::Space(space) = world.command(ALICE, founded).unwrap() else {
-        panic!("no Space");
-    };
-    let link = invite(&mut world, ALICE, space);
-    join(&mut world, BOB, link.clone());
-    join(&mut world, JOHN, link);
-    let channels = world.people[ALICE].node.channels(space).unwrap();
-    let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
-    let (general, forum) = (find("general"), find("forum"));
-    let phrase = world.phrase(JOHN);
-    let backup = world.people[JOHN].node.backup().unwrap();
-    world.restore(LAPTOP, &phrase, &backup);
-    world.connect(LAPTOP);
-    world.pass(60_000);
-    Scene {
-        world,
-        space,
-        general,
-        forum,
-    }
+    let world = World::new(&["Alice", "Bob", "John", "John's laptop"]);
+    let mut scene = Scene::found(world, &[BOB, JOHN]);
+    let phrase = scene.world.phrase(JOHN);
+    let backup = scene.world.people[JOHN].node.backup().unwrap();
+    scene.world.restore(LAPTOP, &phrase, &backup);
+    scene.world.connect(LAPTOP);
+    scene.world.pass(60_000);
+    scene
 }
 
 fn device(scene: &Scene, who: usize) -> DeviceId {

@@ -16,35 +16,11 @@ const DAVE: usize = 4;
 
 /// Five people and two relays, all online: Alice founded, Bob is an admin.
 fn five() -> Scene {
-    let mut world = World::with_relays(&["Alice", "Bob", "John", "Carol", "Dave"], 2);
-    for who in 0..5 {
-        world.connect(who);
-    }
-    let name = "Allotment".to_owned();
-    let Answer::Space(space) = world.command(ALICE, Command::CreateSpace { name }).unwrap() else {
-        panic!("no Space");
-    };
-    let link = invite(&mut world, ALICE, space);
-    for who in [BOB, JOHN, CAROL, DAVE] {
-        join(&mut world, who, link.clone());
-    }
-    let channels = world.people[ALICE].node.channels(space).unwrap();
-    let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
-    let (general, forum) = (find("general"), find("forum"));
-    let role = Command::SetRole {
-        space,
-        user: world.people[BOB].node.me().user,
-        weight: Weight::ADMIN,
-        reason: String::new(),
-    };
-    world.command(ALICE, role).unwrap();
-    world.pass(10_000);
-    Scene {
-        world,
-        space,
-        general,
-        forum,
-    }
+    let world = World::with_relays(&["Alice", "Bob", "John", "Carol", "Dave"], 2);
+    let mut scene = Scene::found(world, &[BOB, JOHN, CAROL, DAVE]);
+    scene.make_admin(BOB);
+    scene.world.pass(10_000);
+    scene
 }
 
 impl Scene {
@@ -430,27 +406,8 @@ fn a_newcomer_of_a_branch_that_lost_hears_of_it() {
 
 /// Alice, Bob and John are in, Carol is not yet; two relays.
 fn four() -> Scene {
-    let mut world = World::with_relays(&["Alice", "Bob", "John", "Carol"], 2);
-    for who in [ALICE, BOB, JOHN] {
-        world.connect(who);
-    }
-    let name = "Allotment".to_owned();
-    let Answer::Space(space) = world.command(ALICE, Command::CreateSpace { name }).unwrap() else {
-        panic!("no Space");
-    };
-    let link = invite(&mut world, ALICE, space);
-    for who in [BOB, JOHN] {
-        join(&mut world, who, link.clone());
-    }
-    let channels = world.people[ALICE].node.channels(space).unwrap();
-    let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
-    let (general, forum) = (find("general"), find("forum"));
-    Scene {
-        world,
-        space,
-        general,
-        forum,
-    }
+    let world = World::with_relays(&["Alice", "Bob", "John", "Carol"], 2);
+    Scene::found(world, &[BOB, JOHN])
 }
 
 #[test]
@@ -500,14 +457,8 @@ fn a_large_space_that_was_torn_apart_heals_within_two_rounds() {
     const COMMITS: usize = 20;
     let names: Vec<String> = (0..PEOPLE).map(|n| format!("person {n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut world = World::with_relays(&names, 2);
-    for who in 0..PEOPLE {
-        world.connect(who);
-    }
-    let name = "Allotment".to_owned();
-    let Answer::Space(space) = world.command(ALICE, Command::CreateSpace { name }).unwrap() else {
-        panic!("no Space");
-    };
+    let mut scene = Scene::found(World::with_relays(&names, 2), &[]);
+    let space = scene.space;
     let command = Command::CreateInvite {
         space,
         weight: Weight::MEMBER,
@@ -516,28 +467,22 @@ fn a_large_space_that_was_torn_apart_heals_within_two_rounds() {
         channel: None,
         approval: false,
     };
-    let Answer::Invite { link, .. } = world.command(ALICE, command).unwrap() else {
+    let Answer::Invite { link, .. } = scene.world.command(ALICE, command).unwrap() else {
         panic!("no invite");
     };
+    // All at once, which takes few commits.
     let mut asked = Vec::new();
     for who in 1..PEOPLE {
+        scene.world.connect(who);
         let link = link.clone();
-        asked.push((who, world.begin(who, Command::Join { link })));
+        asked.push((who, scene.world.begin(who, Command::Join { link })));
     }
-    world.settle();
-    world.pass(60_000);
+    scene.world.settle();
+    scene.world.pass(60_000);
     for (who, id) in asked {
-        assert!(world.answer(who, id).expect("no answer").is_ok(), "{who}");
+        let joined = scene.world.answer(who, id).expect("no answer");
+        assert!(joined.is_ok(), "{who}");
     }
-    let channels = world.people[ALICE].node.channels(space).unwrap();
-    let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
-    let (general, forum) = (find("general"), find("forum"));
-    let mut scene = Scene {
-        world,
-        space,
-        general,
-        forum,
-    };
     let (left, right): (Vec<usize>, Vec<usize>) = (0..PEOPLE).partition(|who| who % 2 == 0);
     scene.tear(&left, &right);
     let mut said = Vec::new();
@@ -580,4 +525,37 @@ fn a_large_space_that_was_torn_apart_heals_within_two_rounds() {
     scene.world.pass(60_000);
     let read = scene.sorted_texts(removed);
     assert!(!read.contains(&"after".to_owned()), "{read:?}");
+}
+
+/// A commit that only adds somebody carries no new keys of its author.
+#[test]
+fn who_lets_people_in_all_the_time_has_new_keys_too() {
+    let world = World::new(&["Alice", "Bob", "John"]);
+    let mut scene = Scene::found(world, &[BOB]);
+    for _ in 0..4 {
+        scene.world.sleep(DAY);
+        scene.world.pass(60_000);
+    }
+    let link = invite(&mut scene.world, ALICE, scene.space);
+    scene.world.connect(JOHN);
+    join(&mut scene.world, JOHN, link);
+    for _ in 0..5 {
+        scene.world.sleep(DAY);
+        scene.world.pass(120_000);
+    }
+    let log = scene.world.people[ALICE].node.audit_log(scene.space, 1_000);
+    let log = log.unwrap();
+    let by_alice = |kind: &str| {
+        let newest = log
+            .iter()
+            .filter(|o| o.kind == kind && o.author_name == "Alice");
+        newest.map(|o| o.hlc).max().unwrap()
+    };
+    let commits = log
+        .iter()
+        .filter(|o| o.kind == "commit" && o.author_name == "Alice");
+    let joined = by_alice("member-add");
+    let since: Vec<_> = commits.filter(|o| o.hlc > joined).collect();
+    // One that let John in, and one for her own keys.
+    assert_eq!(since.len(), 2, "{since:?}");
 }

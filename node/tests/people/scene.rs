@@ -47,43 +47,50 @@ pub fn join(world: &mut World, who: usize, link: InviteLink) {
 
 /// Alice founds, Bob and John join.
 pub fn scene() -> Scene {
-    let mut world = World::new(&["Alice", "Bob", "John"]);
-    for who in [ALICE, BOB, JOHN] {
-        world.connect(who);
-    }
-    let Answer::Space(space) = world
-        .command(
-            ALICE,
-            Command::CreateSpace {
-                name: "Allotment".into(),
-            },
-        )
-        .unwrap()
-    else {
-        panic!("no Space");
-    };
-    let link = invite(&mut world, ALICE, space);
-    join(&mut world, BOB, link.clone());
-    join(&mut world, JOHN, link);
-    let channels = world.people[ALICE].node.channels(space).unwrap();
-    let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
-    let (general, forum) = (find("general"), find("forum"));
-    let role = Command::SetRole {
-        space,
-        user: world.people[BOB].node.me().user,
-        weight: Weight::ADMIN,
-        reason: String::new(),
-    };
-    world.command(ALICE, role).unwrap();
-    Scene {
-        world,
-        space,
-        general,
-        forum,
-    }
+    let mut scene = Scene::found(World::new(&["Alice", "Bob", "John"]), &[BOB, JOHN]);
+    scene.make_admin(BOB);
+    scene
 }
 
 impl Scene {
+    /// Alice founds a Space, and these join. All of them are online.
+    pub fn found(mut world: World, members: &[usize]) -> Self {
+        world.connect(ALICE);
+        let name = "Allotment".to_owned();
+        let founded = world.command(ALICE, Command::CreateSpace { name });
+        let Answer::Space(space) = founded.unwrap() else {
+            panic!("no Space");
+        };
+        for who in members {
+            world.connect(*who);
+        }
+        if !members.is_empty() {
+            let link = invite(&mut world, ALICE, space);
+            for who in members {
+                join(&mut world, *who, link.clone());
+            }
+        }
+        let channels = world.people[ALICE].node.channels(space).unwrap();
+        let find = |name: &str| channels.iter().find(|c| c.name == name).unwrap().id;
+        let (general, forum) = (find("general"), find("forum"));
+        Self {
+            world,
+            space,
+            general,
+            forum,
+        }
+    }
+
+    pub fn make_admin(&mut self, who: usize) {
+        let role = Command::SetRole {
+            space: self.space,
+            user: self.world.people[who].node.me().user,
+            weight: Weight::ADMIN,
+            reason: String::new(),
+        };
+        self.world.command(ALICE, role).unwrap();
+    }
+
     pub fn post(&mut self, who: usize, body: &str) -> OpId {
         let command = Command::Post {
             space: self.space,
