@@ -48,6 +48,7 @@ mod message;
 mod node;
 mod outbox;
 #[cfg(feature = "test-utils")]
+#[cfg(feature = "test-utils")]
 mod peek;
 mod query;
 mod readd;
@@ -78,5 +79,6 @@ pub use oplog::{
     BlobId, ChannelId, DeviceId, Digest, EpochId, Header, Hlc, OpId, Scope, Secret, SpaceId,
     Timestamp, UserId,
 };
+#[cfg(feature = "test-utils")]
 #[cfg(feature = "test-utils")]
 pub use peek::{Group, Kept};
