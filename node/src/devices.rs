@@ -71,13 +71,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             compromised,
             identity_sig: Some(Signature::ZERO),
         };
-        let header = {
-            let bytes = Payload::DeviceRevoke(revoke.clone()).encode();
-            Payload::decode(Kind::DeviceRevoke, &bytes).map_err(|e| CommandError::Invalid {
-                what: e.to_string(),
-            })?;
-            self.next_header(space, Kind::DeviceRevoke, Scope::Control, &[])?
-        };
+        // Decoding checks the limits, before the op takes a place in the lane.
+        let bytes = Payload::DeviceRevoke(revoke.clone()).encode();
+        Payload::decode(Kind::DeviceRevoke, &bytes).map_err(|e| CommandError::Invalid {
+            what: e.to_string(),
+        })?;
+        let header = self.next_header(space, Kind::DeviceRevoke, Scope::Control, &[])?;
         let message = DeviceRevoke::identity_message(&header.binding(), &device);
         revoke.identity_sig = Some(self.me.identity.sign(&message));
         let op = self.sign_and_take(space, header, &Payload::DeviceRevoke(revoke))?;

@@ -74,7 +74,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 voided.push(VoidedOp {
                     op,
                     kind: payload.kind().name(),
-                    about: s.about(&payload),
+                    about: s.about(&payload, &writes),
                     rule: reason.rule(),
                     why: reason.to_string(),
                 });
@@ -125,31 +125,24 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
 impl Space {
     /// Whom or what an act is about, for people.
-    fn about(&self, payload: &Payload) -> String {
-        let person = if let Payload::Kick(r) | Payload::Ban(r) = payload {
-            Some(r.target)
-        } else if let Payload::Unban(unban) = payload {
-            Some(unban.target)
-        } else if let Payload::RoleSet(role) = payload {
-            Some(role.target)
-        } else if let Payload::Mute(mute) = payload {
-            Some(mute.target)
-        } else if let Payload::Unmute(unmute) = payload {
-            Some(unmute.target)
-        } else {
-            None
-        };
-        if let Some(user) = person {
-            self.person(&user)
-        } else if let Payload::ChannelCreate(channel) = payload {
-            display_name(&channel.name)
-        } else if let Payload::ChannelUpdate(update) = payload {
-            let channel = self.view.channel(&update.channel);
-            channel.map_or_else(|| update.channel.short(), |c| display_name(&c.name))
-        } else if let Payload::InviteRevoke(revoke) = payload {
-            revoke.invite.short()
-        } else {
-            self.name()
+    fn about(&self, payload: &Payload, writes: &[Key]) -> String {
+        match writes.first() {
+            Some(Key::Member(user) | Key::Role(user) | Key::Mute(user, _)) => self.person(user),
+            Some(Key::Channel(id, _) | Key::Permission(id, _)) => {
+                let channel = self.view.channel(id);
+                channel.map_or_else(|| id.short(), |c| display_name(&c.name))
+            }
+            Some(Key::Invite(invite)) => invite.short(),
+            Some(Key::Device(device) | Key::DeviceEnd(device)) => device.short(),
+            Some(Key::Policy(_)) => self.name(),
+            // A channel that was to be made.
+            None => {
+                if let Payload::ChannelCreate(channel) = payload {
+                    display_name(&channel.name)
+                } else {
+                    self.name()
+                }
+            }
         }
     }
 }
