@@ -275,6 +275,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for space in self.spaces.keys().copied().collect::<Vec<_>>() {
             self.mend(&space)?;
         }
+        self.take_early()?;
         self.consider_readds()?;
         self.consider_rekeys()?;
         self.expire()?;
