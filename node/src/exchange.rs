@@ -239,7 +239,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for space in spaces {
             self.consider_reconcile(&space)?;
             self.consider_repair(&space);
-            self.letters_due(&space);
+            self.letters_again(&space);
         }
         self.consider_applicants()?;
         self.consider_comparing(id)?;
