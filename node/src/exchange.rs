@@ -216,7 +216,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 }
             }
             Push::Behind { tag } => self.fetch_again(id, tag),
-            Push::Mail { recv_id, items } => self.mail_received(recv_id, items)?,
+            Push::Mail {
+                recv_id,
+                items,
+                prev,
+            } => self.mail_received(id, recv_id, prev, items)?,
             Push::MailBehind { .. } => self.continue_joins(id)?,
         }
         self.after_exchange()

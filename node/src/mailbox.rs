@@ -193,13 +193,22 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     pub(crate) fn mail_received(
         &mut self,
+        id: RelayId,
         recv_id: RecvId,
+        prev: Cursor,
         items: Vec<Filed>,
     ) -> Result<(), StoreError> {
-        let ours = |join: &&PendingJoin| join.mailboxes.iter().any(|m| m.recv_id == Some(recv_id));
-        let Some(space) = self.joins.values().find(ours).map(|join| join.space) else {
+        let mailboxes = |join: &PendingJoin| {
+            let of = join.mailboxes.iter().find(|m| m.recv_id == Some(recv_id));
+            of.map(|mailbox| (join.space, mailbox.read_to))
+        };
+        let Some((space, read_to)) = self.joins.values().find_map(mailboxes) else {
             return Ok(());
         };
+        if prev > read_to {
+            // A push was lost: to read on from here would leave out what it held, for good.
+            return self.continue_joins(id);
+        }
         self.take_mail(&space, recv_id, items)
     }
 

@@ -206,10 +206,22 @@ async fn mailboxes_open_to_their_owner_only() -> Test {
         ttl_secs: 60,
     };
     let at = filed(alice.ask(mail).await);
-    let Push::Mail { items, .. } = bob.push().await else {
+    let Push::Mail { items, prev, .. } = bob.push().await else {
         panic!("mail");
     };
     assert_eq!((items[0].cursor, numbers(&items)), (at, vec![7]));
+    assert_eq!(prev, Cursor::START);
+    let mail = Request::MboxPut {
+        send_id,
+        bytes: Sealed::new(envelope(8)),
+        ttl_secs: 60,
+    };
+    let first = at;
+    let at = filed(alice.ask(mail).await);
+    let Push::Mail { items, prev, .. } = bob.push().await else {
+        panic!("mail");
+    };
+    assert_eq!((prev, numbers(&items)), (first, vec![8]), "after which one");
     let delete = Request::MboxDel {
         recv_id,
         upto: at,

@@ -40,6 +40,9 @@ pub enum Push {
         /// In order of arrival.
         #[cbor(n(1), decode_with = "list::<_, PAGE_ITEMS_MAX, _>")]
         items: Vec<Filed>,
+        /// The arrival before the first of these; one who has less than this subscribes anew.
+        #[n(2)]
+        prev: Cursor,
     },
     /// More arrived in a mailbox than this connection could take.
     #[n(3)]

@@ -123,7 +123,11 @@ fn push() -> impl Strategy<Value = Push> {
             items
         }),
         tag().prop_map(|tag| Push::Behind { tag }),
-        (recv(), filed()).prop_map(|(recv_id, items)| Push::Mail { recv_id, items }),
+        (recv(), filed(), cursor()).prop_map(|(recv_id, items, prev)| Push::Mail {
+            recv_id,
+            items,
+            prev
+        }),
         recv().prop_map(|recv_id| Push::MailBehind { recv_id }),
     ]
 }

@@ -113,7 +113,11 @@ impl<S: EnvelopeStore> RelayCore<S> {
         };
         let push = match shelf {
             Shelf::Tag(tag) => Push::Envelopes { tag, prev, items },
-            Shelf::Mailbox(recv_id) => Push::Mail { recv_id, items },
+            Shelf::Mailbox(recv_id) => Push::Mail {
+                recv_id,
+                items,
+                prev,
+            },
         };
         if push.sealed_len() > state.room(&self.limits) {
             self.behind += 1;
