@@ -22,6 +22,7 @@ use crate::message::Sealed;
 use crate::node::Node;
 use crate::outbox::{ENVELOPE_TTL_SECS, Queued};
 use crate::repair::GOSSIP_TTL_SECS;
+use crate::space::Space;
 
 /// Most bytes of ops in one envelope, so that it fits the 256 KiB bucket; a longer single op gets its own.
 const ENVELOPE_OPS_BYTES_MAX: usize = 240 * 1024;
@@ -50,9 +51,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             s.holds_removed() && s.is_member(&self.me.user()) && !on(Mutant::SealedForRemoved);
         let tip = s.tip;
         let mut ops: Vec<(Queued, AcceptedOp)> = Vec::with_capacity(queued.len());
-        for q in queued {
-            // A damaged record is found and fetched again elsewhere; here it only cannot be sent.
-            ops.extend(s.op(&self.store, &q.op)?.map(|op| (*q, op)));
+        let list = queued.iter().map(|q| q.op);
+        for (q, op) in queued.iter().zip(sendable(s, &self.store, list)?) {
+            ops.extend(op.map(|op| (*q, op)));
         }
         // Until the relay has our last commit, its readers are in the epoch before it.
         let last_commit = ops
@@ -122,15 +123,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(Vec::new());
         }
         let mut lists: BTreeMap<(Scope, EpochId), Vec<DatedOp>> = BTreeMap::new();
-        for id in ops {
-            if let Some(op) = s.op(&self.store, id)? {
-                let h = op.header();
-                let written_in = Some(h.epoch).filter(|e| h.is_control() && s.keys.contains_key(e));
-                let epochs: BTreeSet<EpochId> = written_in.into_iter().chain([s.tip]).collect();
-                for epoch in epochs {
-                    let list = lists.entry((h.scope, epoch)).or_default();
-                    list.push((h.hlc, op.encode()));
-                }
+        for op in sendable(s, &self.store, ops.iter().copied())?
+            .into_iter()
+            .flatten()
+        {
+            let h = op.header();
+            let written_in = Some(h.epoch).filter(|e| h.is_control() && s.keys.contains_key(e));
+            let epochs: BTreeSet<EpochId> = written_in.into_iter().chain([s.tip]).collect();
+            for epoch in epochs {
+                let list = lists.entry((h.scope, epoch)).or_default();
+                list.push((h.hlc, op.encode()));
             }
         }
         // Oldest first: each commit opens the next epoch to whoever lacked it.
@@ -229,6 +231,38 @@ const _: () = assert!(
     OP_BYTES_MAX + FRAMING_BYTES_MAX <= mls::envelope::CONTENT_BYTES_MAX,
     "the longest valid op must fit an envelope"
 );
+
+/// Reads ops to send them, `None` for those that cannot be. A damaged record is found and fetched again
+/// elsewhere. What builds on it waits for it: should it be gone for good, nobody could take that in.
+fn sendable<S: Store>(
+    s: &Space,
+    store: &S,
+    ops: impl Iterator<Item = OpId>,
+) -> Result<Vec<Option<AcceptedOp>>, StoreError> {
+    let mut read: Vec<(OpId, Option<AcceptedOp>)> = Vec::new();
+    let mut unsent: BTreeSet<OpId> = s.log.lost().keys().copied().collect();
+    for id in ops {
+        let op = s.op(store, &id)?;
+        if op.is_none() {
+            unsent.insert(id);
+        }
+        read.push((id, op));
+    }
+    if unsent.is_empty() {
+        return Ok(read.into_iter().map(|(_, op)| op).collect());
+    }
+    // Parents first, whatever order they were asked for in.
+    let mut by_time: Vec<&(OpId, Option<AcceptedOp>)> = read.iter().collect();
+    by_time.sort_by_key(|(id, op)| (op.as_ref().map(|op| op.header().hlc), *id));
+    for (id, op) in by_time {
+        let builds = |op: &AcceptedOp| op.header().refs().any(|id| unsent.contains(&id));
+        if op.as_ref().is_some_and(builds) {
+            unsent.insert(*id);
+        }
+    }
+    let sends = |(id, op): (OpId, Option<AcceptedOp>)| op.filter(|_| !unsent.contains(&id));
+    Ok(read.into_iter().map(sends).collect())
+}
 
 /// Refuses an own op that no envelope could carry, before anything is stored.
 ///
