@@ -248,6 +248,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
             self.consider_reconcile(&space)?;
+            if let Some(s) = self.spaces.get_mut(&space) {
+                s.repair.caught_up();
+            }
             self.consider_repair(&space);
             self.letters_again(&space);
         }

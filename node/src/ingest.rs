@@ -214,6 +214,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let mut accepted: Vec<AcceptedOp> = Vec::new();
         let lost_count = |node: &Self| node.spaces.get(space).map_or(0, |s| s.log.lost().len());
         let lost_before = lost_count(self);
+        let held_count = |node: &Self| node.spaces.get(space).map_or(0, |s| s.log.holdback().len());
+        let held_before = held_count(self);
         let me = self.me.device_id();
         for op in ops {
             let id = op.id();
@@ -253,8 +255,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             s.mended += mended;
             s.repair.progressed(now);
         }
-        if accepted.is_empty() && outcome.held > 0 {
-            // What they wait for is asked for, though nothing else was new.
+        if accepted.is_empty() && held_count(self) > held_before {
+            // What they wait for is asked for, though nothing else was new. What was held before and
+            // came again is not new either: to ask whenever it does would go on for ever.
             self.consider_repair(space);
         }
         self.applied(space, &accepted)

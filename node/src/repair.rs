@@ -67,6 +67,8 @@ pub(crate) struct Repair {
     have_due: Option<u64>,
     /// When what is missing was last asked for, in milliseconds; never since the start.
     pub(crate) said_want_at: Option<u64>,
+    /// What was asked for then. It is not asked for at once again because what waits for it comes again.
+    wanted: Vec<OpId>,
     /// When gaps will be asked about, in milliseconds.
     want_due: Option<u64>,
     /// Somebody told of more than we hold.
@@ -122,6 +124,11 @@ impl Repair {
             (_, false) => (self.have_every_ms * 2).clamp(least_ms, HAVE_EVERY_MS_MAX.max(least_ms)),
         };
         self.said_have_at = now;
+    }
+
+    /// A relay is there (again), with others behind it: what is missing is asked for at once.
+    pub(crate) fn caught_up(&mut self) {
+        self.wanted.clear();
     }
 
     /// Whether anybody told of their heads since the start.
@@ -208,12 +215,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         s.repair.want_due = None;
         let missing: Vec<OpId> = s.log.missing(WANT_IDS_MAX);
-        if missing.is_empty() || !self.online() {
+        let now = self.now.as_ms();
+        let since = s.repair.said_want_at.map(|at| now.saturating_sub(at));
+        let lately = since.is_some_and(|since| since < AGAIN_MS_MIN) && s.repair.wanted == missing;
+        if missing.is_empty() || lately || !self.online() {
             return Ok(());
         }
-        let now = self.now.as_ms();
         if let Some(s) = self.spaces.get_mut(space) {
             s.repair.said_want_at = Some(now);
+            s.repair.wanted.clone_from(&missing);
         }
         self.gossip(space, &Gossip::Want(missing))
     }
