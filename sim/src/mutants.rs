@@ -46,7 +46,6 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         | M::MutedSpeaks
         | M::NothingChanges
         | M::UndoByAnyone
-        | M::BannedComesBack
         | M::UpdatesAnytime
         | M::RevokesPast
         | M::OwnBanStands
@@ -66,6 +65,7 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         M::SyncSkipped | M::JournalUnsynced | M::LogUnsynced => Theme(Storage, CRASHES),
         // They show in the few steps between journal, log and index: each has its turn there.
         M::RedoSkipped | M::AheadTrusted => Scenario("crash-points"),
+        M::BannedComesBack => Scenario("banned-asks"),
         M::InviteForAll => Scenario("invite-used-up"),
         M::LastOwnerGoes => Scenario("owner-stays"),
         M::RevokesNothing => Scenario("admin-duel"),

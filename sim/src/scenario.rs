@@ -45,6 +45,7 @@ pub(crate) const ALL: &[Scenario] = &[
     authority::DUEL,
     authority::DEMOTE_BAN,
     authority::BAN_REINVITE,
+    authority::BANNED_ASKS,
     authority::COLLUSION,
     authority::KICKED,
     authority::OWNER_STAYS,

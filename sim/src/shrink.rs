@@ -15,10 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 use std::thread;
 
-use crate::config::{Config, Line};
+use crate::config::{Config, Line, Profile};
 use crate::fault::Class;
 use crate::queue::Millis;
 use crate::run;
+use crate::scenario;
 use crate::schedule::{Act, Entry, Fault, What};
 
 /// Bounds on healing that are tried, in milliseconds; with none at all nothing is asked but what is
@@ -177,9 +178,14 @@ impl<'a> Shrinker<'a> {
     /// is what failed.
     fn no_script(&mut self) {
         let mut config = self.small.config.clone();
-        if config.scenario.take().is_some() {
-            self.keeps(vec![(config, self.small.entries.clone())]);
+        let Some(name) = config.scenario.take() else {
+            return;
+        };
+        if name != scenario::QUIET.name {
+            // A calm world without a script would be taken for one in which nothing goes wrong (R3).
+            config.profile = Profile::Chat;
         }
+        self.keeps(vec![(config, self.small.entries.clone())]);
     }
 
     fn less_time(&mut self) {
@@ -496,7 +502,7 @@ mod tests {
 
     #[test]
     fn a_world_that_does_not_fail_stays_as_it_is() {
-        let mut config = Config::draw(5, Some(crate::config::Profile::Chat));
+        let mut config = Config::draw(5, Some(Profile::Chat));
         config.lasts_ms = config.calm_ms + 60_000;
         let entries = run::schedule(&config);
         let over = || false;

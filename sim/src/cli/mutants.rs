@@ -459,6 +459,30 @@ mod tests {
         assert_eq!(in_order(Mutant::CutShort, 3), [0, 1, 2]);
     }
 
+    /// Only where there are bugs to turn on: `cargo test -p sim --features mutants`.
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn a_bug_of_a_scenario_is_found_and_shrinks_without_it() {
+        for mutant in [Mutant::BannedComesBack, Mutant::CutShort] {
+            let found = (0..4).find_map(|seed| {
+                let (config, entries) = world(mutant, seed)?;
+                let capsule = Capsule::of(&config, &entries)?;
+                (!fails_anyway(&config, &entries)).then_some(capsule)
+            });
+            let capsule = found.expect("one of four worlds shows it");
+            assert!(
+                mutant
+                    .checkers()
+                    .contains(&capsule.failure.checker.as_str())
+            );
+            let small = shrink(&capsule, 60_000, 2).expect("it fails as it did");
+            assert_eq!(small.failure.checker, capsule.failure.checker);
+            assert_eq!(small.config.scenario, None, "{mutant:?}");
+            assert!(small.entries.len() < capsule.entries.len());
+            assert!(!fails_anyway(&small.config, &small.entries));
+        }
+    }
+
     #[test]
     fn a_sample_hangs_on_the_text_and_nothing_else() {
         let of = |by: &str| sample(Mutant::ALL.to_vec(), 5, by);
