@@ -46,7 +46,6 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         | M::MutedSpeaks
         | M::NothingChanges
         | M::UndoByAnyone
-        | M::BannedComesBack
         | M::UpdatesAnytime
         | M::RevokesPast
         | M::OwnBanStands
@@ -63,9 +62,10 @@ pub(crate) const fn place(mutant: Mutant) -> Place {
         M::RootChanges => Theme(Chat, &[Class::Kill, Class::PowerCut, Class::CrashUnsynced]),
         M::KeyPackageKept => Scenario("stale-laptop"),
         M::SlotKept => Theme(Storage, &[]),
-        M::SyncSkipped | M::JournalUnsynced | M::LogUnsynced | M::RedoSkipped | M::AheadTrusted => {
-            Theme(Storage, CRASHES)
-        }
+        M::SyncSkipped | M::JournalUnsynced | M::LogUnsynced => Theme(Storage, CRASHES),
+        // They show in the few steps between journal, log and index: each has its turn there.
+        M::RedoSkipped | M::AheadTrusted => Scenario("crash-points"),
+        M::BannedComesBack => Scenario("banned-asks"),
         M::InviteForAll => Scenario("invite-used-up"),
         M::LastOwnerGoes => Scenario("owner-stays"),
         M::RevokesNothing => Scenario("admin-duel"),

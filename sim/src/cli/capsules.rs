@@ -63,6 +63,9 @@ pub(crate) struct Shrink {
     /// How long it may take.
     #[arg(long, default_value = "120s", value_parser = duration)]
     budget: u64,
+    /// Worlds at once.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
     /// Where the small one goes; over the old one unless given.
     #[arg(long, short)]
     out: Option<PathBuf>,
@@ -72,8 +75,8 @@ impl Shrink {
     pub(crate) fn run(&self, json: bool) -> io::Result<ExitCode> {
         let capsule = runnable(&self.capsule)?;
         let (people, entries) = (capsule.people(), capsule.entries.len());
-        let small = shrink(&capsule, self.budget)
-            .ok_or_else(|| io::Error::other("it does not fail here"))?;
+        let small = shrink(&capsule, self.budget, self.jobs)
+            .ok_or_else(|| io::Error::other("it does not fail here as it did"))?;
         let path = self.out.clone().unwrap_or_else(|| self.capsule.clone());
         small.write(&path)?;
         if json {
@@ -105,23 +108,26 @@ fn runnable(path: &Path) -> io::Result<Capsule> {
     Ok(capsule)
 }
 
-/// Returns the smallest run found within a budget that fails in the same checker.
+/// Returns the smallest run found within a budget that fails in the same checker; a world with a
+/// deliberate bug also has to pass without it.
 #[expect(
     clippy::disallowed_methods,
     reason = "wall time bounds the search and decides nothing in a world"
 )]
-pub(crate) fn shrink(capsule: &Capsule, budget_ms: u64) -> Option<Capsule> {
+pub(crate) fn shrink(capsule: &Capsule, budget_ms: u64, jobs: usize) -> Option<Capsule> {
     let since = Instant::now();
     let over = || since.elapsed() >= Duration::from_millis(budget_ms);
     let checker = capsule.failure.checker.clone();
-    let mut shrinker = Shrinker::new(
+    let shrinker = Shrinker::new(
         capsule.config.clone(),
         capsule.entries.clone(),
         &checker,
+        jobs,
         &over,
     );
-    shrinker.shrink();
-    Capsule::of(&shrinker.config, &shrinker.entries)
+    let (config, entries) = shrinker.shrink();
+    let small = Capsule::of(&config, &entries)?;
+    (small.failure.checker == checker).then_some(small)
 }
 
 /// Where a world comes from: a capsule, or a seed.

@@ -18,6 +18,8 @@ use crate::cli::one::{duration, fail_line, keep, seed, time};
 use crate::config::{Config, Crypto, Profile};
 use crate::fault::Fired;
 use crate::run::{self, Outcome};
+use crate::scenario;
+use crate::schedule::Entry;
 
 /// Many worlds.
 #[derive(Debug, Args)]
@@ -31,6 +33,9 @@ pub(crate) struct Swarm {
     /// Theme of all of them; each draws its own unless given.
     #[arg(long)]
     profile: Option<Profile>,
+    /// A world that somebody thought out, with each of the seeds.
+    #[arg(long, conflicts_with = "profile")]
+    scenario: Option<String>,
     /// What signs and seals; one seed in ten is real unless given.
     #[arg(long)]
     crypto: Option<Crypto>,
@@ -139,6 +144,10 @@ impl Swarm {
                 return ExitCode::from(2);
             }
         };
+        if self.world(from).is_none() {
+            eprintln!("sim: there is no such scenario");
+            return ExitCode::from(2);
+        }
         let next = AtomicU64::new(from);
         let summary = Mutex::new(Summary::default());
         let (since, cpu) = (Instant::now(), cpu_us());
@@ -191,6 +200,19 @@ impl Swarm {
         ExitCode::from(u8::from(summary.failed + summary.not_deterministic > 0))
     }
 
+    /// The world of a seed; none if there is no such scenario.
+    fn world(&self, seed: u64) -> Option<(Config, Vec<Entry>)> {
+        if let Some(name) = &self.scenario {
+            let (mut config, entries) = scenario::find(name)?.build(seed);
+            config.crypto = self.crypto.unwrap_or(config.crypto);
+            return Some((config, entries));
+        }
+        let mut config = Config::draw(seed, self.profile);
+        config.crypto = self.crypto.unwrap_or(config.crypto);
+        let entries = run::schedule(&config);
+        Some((config, entries))
+    }
+
     /// One in each so many, by turns the first and the fourth: stub and real ones both.
     const fn is_run_twice(&self, seed: u64) -> bool {
         match (seed.checked_div(self.twice), seed.checked_rem(self.twice)) {
@@ -204,9 +226,9 @@ impl Swarm {
         reason = "wall time is told, and decides nothing"
     )]
     fn one(&self, seed: u64, summary: &Mutex<Summary>, json: bool) {
-        let mut config = Config::draw(seed, self.profile);
-        config.crypto = self.crypto.unwrap_or(config.crypto);
-        let entries = run::schedule(&config);
+        let Some((config, entries)) = self.world(seed) else {
+            return;
+        };
         let since = Instant::now();
         let outcome = run::run(&config, &entries, 0);
         let wall_ms = since.elapsed().as_millis() as u64;

@@ -154,6 +154,27 @@ pub(super) const BAN_REINVITE: Scenario = Scenario {
     },
 };
 
+pub(super) const BANNED_ASKS: Scenario = Scenario {
+    name: "banned-asks",
+    what: "somebody who left is banned and asks to come in again while the owner sleeps: he stays out",
+    script: |seed| {
+        let mut script = Script::empty(seed, 3, 1, 5);
+        script.act(1, 0, Act::Found);
+        script.invite(3);
+        script.act(12, 1, Act::Join);
+        script.act(24, 2, Act::Join);
+        script.act(58, 0, Act::Role { whom: 1, weight: 3 });
+        script.act(100, 2, Act::Leave);
+        script.sleep(222, 3_222, 0);
+        script.act(258, 1, Act::Ban { whom: 2 });
+        // The owner finds this in his mailbox, and learns of the ban as soon as of that.
+        script.act(349, 2, Act::Join);
+        script.done()
+    },
+    before: nothing,
+    end: |world| world.members_are(&[0, 1], &[0, 1]),
+};
+
 pub(super) const COLLUSION: Scenario = Scenario {
     name: "collusion",
     what: "somebody banned asks friends to let him in again by the old link: nobody can",

@@ -3,7 +3,7 @@
 use super::cast::Script;
 use super::{Scenario, nothing};
 use crate::fault::Class;
-use crate::schedule::Fault;
+use crate::schedule::{Act, Fault};
 
 /// Whose machine it is.
 const ANNA: u16 = 2;
@@ -72,13 +72,9 @@ pub(super) const LAPTOP: Scenario = Scenario {
         script.sleep(start, start + 9 * DAY, ANNA);
         for day in 0..9 {
             script.post(start + HOUR + day * DAY, 1);
-            script.act(
-                start + 2 * HOUR + day * DAY,
-                1,
-                crate::schedule::Act::UpdateKeys,
-            );
+            script.act(start + 2 * HOUR + day * DAY, 1, Act::UpdateKeys);
         }
-        script.act(start + 3 * DAY, 0, crate::schedule::Act::Kick { whom: 4 });
+        script.act(start + 3 * DAY, 0, Act::Kick { whom: 4 });
         script.done()
     },
     before: |world| world.all_alike(&[0, 1, 2, 3]),
@@ -95,11 +91,7 @@ pub(super) const MONTHS: Scenario = Scenario {
         script.sleep(start + 60, start + 62 * DAY, ANNA);
         for week in 0..8 {
             script.post(start + HOUR + week * 7 * DAY, 1);
-            script.act(
-                start + 2 * HOUR + week * 7 * DAY,
-                1,
-                crate::schedule::Act::UpdateKeys,
-            );
+            script.act(start + 2 * HOUR + week * 7 * DAY, 1, Act::UpdateKeys);
         }
         script.done()
     },
@@ -190,5 +182,52 @@ pub(super) const CLOCK_1970: Scenario = Scenario {
                 posts => Err(format!("has {posts} of the two posts")),
             }
         })
+    },
+};
+
+/// Calls to a disk within which a post is written or taken in, and two more.
+const POST_CALLS: u64 = 4;
+/// Calls within which new keys are, which go through the journal and the vault too.
+const KEYS_CALLS: u64 = 12;
+/// Space between two, until nobody doubts any more what the crash before may have taken.
+const POSTS_EVERY: u64 = 600;
+/// Two do it by turns, and nobody renews his keys twice in six hours (K5).
+const KEYS_EVERY: u64 = 7 * HOUR / 2;
+
+pub(super) const CRASH_POINTS: Scenario = Scenario {
+    name: "crash-points",
+    what: "a machine loses power after every number of disk calls, while it writes and while it takes in: nothing it told is lost, and it needs nobody to mend it",
+    script: |seed| {
+        let minutes = (POST_CALLS * 2 * POSTS_EVERY + KEYS_CALLS * 2 * KEYS_EVERY) / 60 + 10;
+        let mut script = Script::new(seed, 3, 1, minutes);
+        script.config.disks.insert(ANNA);
+        script.config.on.insert(Class::CrashMidWrite);
+        let mut at = script.start();
+        let channel = 1;
+        for (calls, every, act) in [
+            (POST_CALLS, POSTS_EVERY, Act::Post { channel, len: 40 }),
+            (KEYS_CALLS, KEYS_EVERY, Act::UpdateKeys),
+        ] {
+            for after in 0..calls {
+                for who in [ANNA, 1] {
+                    let crash = Fault::Crash {
+                        class: Class::CrashMidWrite,
+                        node: ANNA,
+                        after,
+                        down_ms: 1_000,
+                    };
+                    script.fault(at, crash);
+                    script.act(at, who, act.clone());
+                    script.post(at + 30, 3 - who);
+                    at += every;
+                }
+            }
+        }
+        script.done()
+    },
+    before: nothing,
+    end: |world| {
+        world.fired_at_least(Class::CrashMidWrite, KEYS_CALLS * 2)?;
+        world.all_alike(&world.all_but(&[]))
     },
 };
