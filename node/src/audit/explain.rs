@@ -193,6 +193,7 @@ pub(crate) fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key>
             (policy.ban_late.is_some(), PolicyField::BanLate),
             (policy.timing_privacy.is_some(), PolicyField::TimingPrivacy),
             (policy.dedup.is_some(), PolicyField::Dedup),
+            (policy.seal_every.is_some(), PolicyField::SealEvery),
         ]
         .into_iter()
         .filter(|(set, _)| *set)
