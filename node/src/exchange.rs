@@ -275,8 +275,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for space in self.spaces.keys().copied().collect::<Vec<_>>() {
             self.mend(&space)?;
         }
+        self.consider_complaints()?;
         self.consider_readds()?;
         self.consider_rekeys()?;
+        self.consider_seals()?;
         self.expire()?;
         self.tidy_chunks()?;
         self.set_timer(Timer::Tick, TICK_MS);

@@ -212,6 +212,7 @@ impl World {
                     ][usize::from(*late) % 3],
                 ),
                 ban_late: None,
+                seal_every: None,
             },
             Act::Leave => Command::Leave {
                 space,

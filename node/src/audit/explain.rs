@@ -73,7 +73,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .map_or_else(String::new, |r| format!(" (rule {r})"));
         steps.push(format!("outcome: {}{rule}: {}", outcome.state, outcome.why));
         if h.is_control() && outcome.state == "effective" {
-            steps.extend(s.effects(&op, h, found.payload().ok().flatten().as_ref()));
+            let payload = found.payload().ok().flatten();
+            steps.extend(s.effects(&op, h, payload.as_ref()));
+            steps.extend(payload.map_or_else(Vec::new, |p| s.finality_words(&op, &p)));
         }
         let mut deciding = Vec::new();
         for id in &outcome.deciding {
