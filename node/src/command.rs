@@ -299,7 +299,7 @@ pub enum Command {
         /// Where; the Space that the act names is not looked at.
         space: SpaceId,
         /// What.
-        act: Box<Command>,
+        act: Box<Self>,
         /// How long it may be signed and brought, in seconds.
         valid_secs: u64,
     },

@@ -111,9 +111,9 @@ impl FromStr for Motion {
         let code = text.strip_prefix(PREFIX).ok_or(MotionError::NotAMotion)?;
         let bytes = BASE32_NOPAD.decode(code.to_ascii_uppercase().as_bytes());
         let bytes = bytes.map_err(|_cause| MotionError::Damaged)?;
-        let wire: Wire = codec::decode("motion", &bytes).map_err(|_| MotionError::Damaged)?;
+        let wire: Wire = codec::decode("motion", &bytes).map_err(|_cause| MotionError::Damaged)?;
         let act: QuorumAct =
-            codec::decode("motion", &wire.act).map_err(|_| MotionError::Damaged)?;
+            codec::decode("motion", &wire.act).map_err(|_cause| MotionError::Damaged)?;
         if wire.check != wire.checksum() || act.action().is_none() {
             return Err(MotionError::Damaged);
         }
@@ -309,6 +309,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// The payload of a command that a quorum can carry out.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a quorum does what is listed, and a new command only once it is"
+    )]
     fn action_of(&self, space: &SpaceId, act: Command) -> Result<Payload, CommandError> {
         let until = |secs: u64| Hlc::from_wall(self.now.plus_ms(secs.saturating_mul(1000)));
         Ok(match act {
@@ -432,6 +436,10 @@ impl Judged {
 
 impl Space {
     /// What a quorum would do, in words.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "no other payload is an act of a quorum"
+    )]
     fn act_words(&self, action: &Payload) -> String {
         let because = |reason: &str| {
             if reason.is_empty() {
