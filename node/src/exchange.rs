@@ -16,7 +16,7 @@ use crate::compare::Comparison;
 use crate::event::{Effect, RelayId, RequestId, Timer};
 use crate::listen::TagSync;
 use crate::node::Node;
-use crate::outbox::{PUTS_MAX, Queued};
+use crate::outbox::{PUTS_MAX, Queued, Rest};
 use crate::relays::relay_key;
 use crate::view::{Notice, RelayStatus};
 
@@ -41,6 +41,10 @@ pub(crate) struct Relay {
     pub(crate) fetching: usize,
     pub(crate) subscribing: bool,
     pub(crate) putting: usize,
+    /// How long nothing is put there: it said to come back later.
+    pub(crate) rests: Rest,
+    /// Own ops that it refused, for a reason of their own.
+    pub(crate) resting: BTreeMap<Queued, Rest>,
     /// Under way: what is there against what we have seen.
     pub(crate) comparison: Option<Comparison>,
 }
@@ -85,6 +89,8 @@ impl Relay {
             fetching: 0,
             subscribing: false,
             putting: 0,
+            rests: Rest::default(),
+            resting: BTreeMap::new(),
             comparison: None,
         }
     }
@@ -239,7 +245,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for space in spaces {
             self.consider_reconcile(&space)?;
             self.consider_repair(&space);
-            self.letters_due(&space);
+            self.letters_again(&space);
         }
         self.consider_applicants()?;
         self.consider_comparing(id)?;
@@ -275,6 +281,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for space in self.spaces.keys().copied().collect::<Vec<_>>() {
             self.mend(&space)?;
         }
+        self.take_early()?;
         self.consider_complaints()?;
         self.consider_readds()?;
         self.consider_rekeys()?;

@@ -31,6 +31,7 @@ mod commit;
 mod compare;
 mod complaints;
 mod devices;
+mod early;
 mod equivocation;
 mod exchange;
 mod execute;
@@ -51,7 +52,6 @@ mod mend;
 mod message;
 mod node;
 mod outbox;
-#[cfg(feature = "test-utils")]
 #[cfg(feature = "test-utils")]
 mod peek;
 mod query;
@@ -85,6 +85,5 @@ pub use oplog::{
     BlobId, ChannelId, DeviceId, Digest, EpochId, Header, Hlc, OpId, Scope, Secret, SpaceId,
     Timestamp, UserId,
 };
-#[cfg(feature = "test-utils")]
 #[cfg(feature = "test-utils")]
 pub use peek::{Group, Kept};

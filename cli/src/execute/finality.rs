@@ -240,17 +240,17 @@ fn from_stdin(context: &Context) -> Result<String, CliError> {
     let max = u64::try_from(MOTION_BYTES_MAX).unwrap_or(u64::MAX);
     let mut text = String::new();
     let mut stdin = io::stdin().lock().take(max.saturating_mul(4));
-    stdin
-        .read_to_string(&mut text)
-        .map_err(|source| match source.kind() {
-            io::ErrorKind::InvalidData => CliError::Input {
+    stdin.read_to_string(&mut text).map_err(|source| {
+        if source.kind() == io::ErrorKind::InvalidData {
+            return CliError::Input {
                 what: "what stands on standard input is no motion, and no text".to_owned(),
-            },
-            _ => CliError::System {
-                doing: "read standard input",
-                source,
-            },
-        })?;
+            };
+        }
+        CliError::System {
+            doing: "read standard input",
+            source,
+        }
+    })?;
     Ok(text)
 }
 
