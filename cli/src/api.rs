@@ -10,17 +10,18 @@ pub(crate) use node::audit::{
 pub(crate) use node::command::{Answer, Command};
 pub(crate) use node::error::CommandError;
 pub(crate) use node::invite::{InviteLink, LinkError};
+pub(crate) use node::quorum::{MOTION_BYTES_MAX, Motion, MotionError};
 pub(crate) use node::refusals::RefusedOp;
 pub(crate) use node::runtime::{
     AttachError, Created, Handle, KeySource, LiveNode, Options, StartError, check_relay, create,
     open, restore,
 };
 pub(crate) use node::view::{
-    Branch, ChannelView, DamagedOp, Delivery, DeviceView, InviteView, JoinRequestView, JoinStatus,
-    Me, MemberView, Membership, Notice, OwnOp, PostState, PostView, RelayStatus, SpaceStatus,
-    SpaceSummary, Status, ThreadSummary, VoidedOp,
+    Branch, ChannelView, DamagedOp, Delivery, DeviceView, EquivocationView, InviteView,
+    JoinRequestView, JoinStatus, Me, MemberView, Membership, Notice, OwnOp, PostState, PostView,
+    QuorumView, RelayStatus, SpaceStatus, SpaceSummary, Status, ThreadSummary, VoidedOp,
 };
 pub(crate) use node::{
     Attachment, ChannelId, ChannelKind, ChannelPermission, Header, History, LatePolicy, OpId,
-    PurgeFrom, Scope, SpaceId, StoreError, Timestamp, UserId, Verb, Weight,
+    PurgeFrom, SEAL_EVERY_MAX, Scope, SpaceId, StoreError, Timestamp, UserId, Verb, Weight,
 };

@@ -4,6 +4,7 @@
 //! Both end in the same [`Cmd`], so that everything works the same in both.
 
 mod audit;
+mod finality;
 mod people;
 mod place;
 mod profile;
@@ -15,6 +16,9 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 
 pub(crate) use audit::{AuditCmd, AuditVerifyArgs, RogueArgs};
+pub(crate) use finality::{
+    CloseInviteArgs, FreezeArgs, MotionArgs, ProposeArgs, QuorumActCmd, QuorumCmd, SubmitArgs,
+};
 pub(crate) use people::{
     ApproveArgs, DeviceCmd, LateArg, LeaveArgs, MuteArgs, ReapplyArgs, RemoveArgs, RevokeArgs,
     Role, RoleArgs, UnmuteArgs, WhoArgs,
@@ -241,6 +245,19 @@ pub(crate) enum Cmd {
     /// Make new keys for this device in a Space's group.
     #[command(after_help = "Examples:\n  decent rekey\n  decent rekey --space Allotment")]
     Rekey(Where),
+    /// Decide something together as admins, also about somebody who outranks each of you.
+    #[command(
+        subcommand,
+        after_help = "A motion is a text, like an invite: hand it to the other admins however you like. It gives\nnothing to whoever reads it.\n\nExamples:\n  decent quorum propose ban John --reason \"spam\"\n  decent quorum sign decent://quorum/…\n  decent quorum submit decent://quorum/…"
+    )]
+    Quorum(QuorumCmd),
+    /// Say of a late post that you had seen it in time: it counts like any other then.
+    #[command(
+        after_help = "It takes the right to hide posts, and covers what its author wrote there before it, too.\n\nExamples:\n  decent attest 1f2e3d4c"
+    )]
+    Attest(TargetArgs),
+    /// End a device that signed two ops for one place, for good.
+    Freeze(FreezeArgs),
     /// Do something once more that turned out not to count.
     Reapply(ReapplyArgs),
     /// Exchange everything with the relays now.

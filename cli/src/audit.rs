@@ -52,6 +52,11 @@ pub(crate) async fn run(handle: &Handle, cmd: AuditCmd, _: &Context) -> Result<O
             let op = op(handle, space, &args.op).await?;
             Page::Explanation(of_op(handle, move |node| node.explain(space, op)).await?)
         }
+        AuditCmd::Equivocations(at) => {
+            let space = lookup::space(handle, at.space.as_deref()).await?.id;
+            let seen = ask(handle, move |node| node.equivocations(space)).await?;
+            return Ok(Output::Equivocations(seen));
+        }
         AuditCmd::Dump(args) => {
             let space = lookup::space(handle, args.at.space.as_deref()).await?.id;
             Page::Dump(Box::new(ask(handle, move |node| node.dump(space)).await?))

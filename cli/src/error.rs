@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use relay::server::ServeError;
 use serde_json::{Value, json};
 
-use crate::api::{AttachError, CommandError, LinkError, StartError, StoreError};
+use crate::api::{AttachError, CommandError, LinkError, MotionError, StartError, StoreError};
 use crate::duration::DurationError;
 use crate::print::Gone;
 use crate::words::WordsError;
@@ -149,6 +149,9 @@ pub(crate) enum CliError {
     /// Not an invite link.
     #[error(transparent)]
     Link(#[from] LinkError),
+    /// Not a motion to the admins.
+    #[error(transparent)]
+    Motion(#[from] MotionError),
     /// What was handed in cannot be used.
     #[error("{what}")]
     Input {
@@ -219,7 +222,7 @@ impl CliError {
             Self::NotLetIn { .. } | Self::NotAllowed { .. } => Code::NotAllowed,
             Self::Command(error) => command_code(error),
             Self::Attach { source, .. } => attach_code(source),
-            Self::Link(_) | Self::Input { .. } => Code::BadInput,
+            Self::Link(_) | Self::Motion(_) | Self::Input { .. } => Code::BadInput,
             Self::File { doing, source, .. } => file_code(doing, source),
             Self::TimedOut { .. } => Code::NoRelay,
             Self::Relay(error) => relay_code(error),
@@ -403,6 +406,7 @@ mod tests {
             (ServeError::Locked.into(), 6),
             (ServeError::Store(StoreError::Full).into(), 8),
             (LinkError::Damaged.into(), 7),
+            (MotionError::Damaged.into(), 7),
             (CommandError::Bundle { why: String::new() }.into(), 7),
             (
                 CommandError::Store {

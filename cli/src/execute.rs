@@ -4,6 +4,7 @@
 //! Nothing here decides what a Space's rules decide. What was saved stays saved: that
 //! no relay answers is told, never an error.
 
+mod finality;
 pub(crate) mod lookup;
 mod people;
 mod place;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use crate::api::{
     Answer, Command, CommandError, Handle, LiveNode, Membership, OpId, SpaceId, SpaceSummary,
 };
-use crate::args::{AuditCmd, Cmd, Globals, RogueArgs};
+use crate::args::{AuditCmd, Cmd, Globals, RogueArgs, SpaceCmd};
 use crate::error::CliError;
 use crate::output::{Done, Output};
 use crate::print::Printer;
@@ -135,6 +136,9 @@ async fn carry_out(handle: &Handle, cmd: Cmd, context: &Context) -> Result<Outpu
         Cmd::Device(cmd) => people::device(handle, cmd, context).await,
         Cmd::Rekey(at) => people::rekey(handle, &at, context).await,
         Cmd::Reapply(args) => people::reapply(handle, &args, context).await,
+        Cmd::Quorum(cmd) => finality::quorum(handle, cmd, context).await,
+        Cmd::Attest(args) => finality::attest(handle, &args, context).await,
+        Cmd::Freeze(args) => finality::freeze(handle, &args, context).await,
         Cmd::Sync => profile::sync(handle, context).await,
         Cmd::Status(args) => profile::status(handle, &args, context).await,
         Cmd::Save(args) => talk::save(handle, &args, context).await,
@@ -175,6 +179,7 @@ pub(crate) async fn rogue(handle: &Handle, args: RogueArgs) -> Result<Output, Cl
 fn wants_news(cmd: &Cmd) -> bool {
     match cmd {
         Cmd::Audit(cmd) => !matches!(cmd, AuditCmd::Verify(_)),
+        Cmd::Space(cmd) => matches!(cmd, SpaceCmd::Seal(_)),
         Cmd::Read(_)
         | Cmd::Thread(_)
         | Cmd::Members(_)
@@ -185,12 +190,14 @@ fn wants_news(cmd: &Cmd) -> bool {
         | Cmd::Role(_)
         | Cmd::Mute(_)
         | Cmd::Device(_)
+        | Cmd::Quorum(_)
+        | Cmd::Attest(_)
+        | Cmd::Freeze(_)
         | Cmd::Unmute(_)
         | Cmd::Kick(_)
         | Cmd::Ban(_)
         | Cmd::Unban(_) => true,
         Cmd::Whoami
-        | Cmd::Space(_)
         | Cmd::Channel(_)
         | Cmd::Invite(_)
         | Cmd::Join(_)

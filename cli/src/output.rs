@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::api::{
-    ChannelId, ChannelView, DamagedOp, Delivery, DeviceView, InviteLink, InviteView,
-    JoinRequestView, JoinStatus, Me, MemberView, OpId, OwnOp, PostView, RelayStatus, SpaceId,
-    SpaceSummary, Status, ThreadSummary, UserId,
+    ChannelId, ChannelView, DamagedOp, Delivery, DeviceView, EquivocationView, InviteLink,
+    InviteView, JoinRequestView, JoinStatus, Me, MemberView, OpId, OwnOp, PostView, QuorumView,
+    RelayStatus, SpaceId, SpaceSummary, Status, ThreadSummary, UserId,
 };
 use crate::audit;
 use crate::render::{Look, json, text};
@@ -38,6 +38,10 @@ pub(crate) enum Output {
     Invite(Box<NewInvite>),
     /// Open invites.
     Invites(Vec<InviteView>),
+    /// What admins are asked to sign.
+    Motion(Box<MotionPage>),
+    /// Devices that signed two ops for one place.
+    Equivocations(Vec<EquivocationView>),
     /// Own devices.
     Devices(Vec<DeviceView>),
     /// Who asks to come in.
@@ -194,6 +198,17 @@ pub(crate) struct NewInvite {
     pub(crate) qr: bool,
     /// How far the op got.
     pub(crate) sent: Sent,
+}
+
+/// A motion to the admins.
+#[derive(Clone, Debug)]
+pub(crate) struct MotionPage {
+    /// The command that gave it; stable.
+    pub(crate) command: &'static str,
+    /// What it says, and how far it is.
+    pub(crate) view: QuorumView,
+    /// The text to hand on.
+    pub(crate) text: String,
 }
 
 /// The health report with own messages.

@@ -15,3 +15,4 @@ pub(crate) mod time;
 mod tests;
 
 pub(crate) use look::Look;
+pub(crate) use status::counted;

@@ -250,6 +250,7 @@ pub enum PolicyField {
     BanLate,
     TimingPrivacy,
     Dedup,
+    SealEvery,
 }
 
 /// Which op decided a key, and over which others.

@@ -390,7 +390,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .comes_back
             .as_ref()
             .and_then(|op| SignedOp::decode(op).ok());
-        let asked = asked.filter(|op| op.header().kind() == Some(Kind::ReaddRequest));
+        let asked = asked.filter(|op| {
+            matches!(
+                op.header().kind(),
+                Some(Kind::ReaddRequest | Kind::CommitComplaint)
+            )
+        });
         let had = |op: &OpId| {
             asked
                 .as_ref()

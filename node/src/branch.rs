@@ -259,7 +259,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
 impl Space {
     /// The commit that began an epoch, as it was accepted.
-    fn commit_of(&self, epoch: &EpochId) -> Option<(AcceptedOp, Commit)> {
+    pub(crate) fn commit_of(&self, epoch: &EpochId) -> Option<(AcceptedOp, Commit)> {
         let record = self.authority.epoch(epoch)?;
         let op = (*self.log.dag().node(&record.commit)?.op).clone();
         match op.payload() {

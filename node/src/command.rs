@@ -10,6 +10,7 @@ use oplog::payload::{
 use oplog::{BlobId, ChannelId, DeviceId, OpId, SpaceId, UserId};
 
 use crate::invite::InviteLink;
+use crate::quorum::Motion;
 
 /// Numbers the commands of one run, so that answers find their way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +65,14 @@ pub enum Command {
         kick_late: Option<LatePolicy>,
         /// What late posts of banned people become.
         ban_late: Option<LatePolicy>,
+        /// After how many commits clients seal by themselves; 0: never.
+        seal_every: Option<u32>,
+    },
+    /// Makes the newest epoch final, and closes removals that may be closed (B9). Answer:
+    /// [`Answer::Op`].
+    Seal {
+        /// Where.
+        space: SpaceId,
     },
     /// Opens an invite. Answer: [`Answer::Invite`].
     CreateInvite {
@@ -276,6 +285,45 @@ pub enum Command {
         /// The op that is void.
         op: OpId,
     },
+    /// Founds a Space as [`Command::CreateSpace`] does, in which a quorum of admins may make and
+    /// remove owners, or may not. Answer: [`Answer::Space`].
+    FoundSpace {
+        /// Its name.
+        name: String,
+        /// Whether they may.
+        owner_removable: bool,
+    },
+    /// Proposes an act to the admins: a Kick, Ban, Unban, SetRole, Mute, Unmute, UpdateChannel,
+    /// SetPolicy or RevokeInvite. Answer: [`Answer::Motion`].
+    ProposeQuorum {
+        /// Where; the Space that the act names is not looked at.
+        space: SpaceId,
+        /// What.
+        act: Box<Self>,
+        /// How long it may be signed and brought, in seconds.
+        valid_secs: u64,
+    },
+    /// Brings an act that enough admins have signed, on copies of one motion. Answer:
+    /// [`Answer::Op`].
+    BringQuorum {
+        /// The copies that came back.
+        copies: Vec<Motion>,
+    },
+    /// Says of a late post that it was seen in time (B8). Answer: [`Answer::Op`].
+    Attest {
+        /// Where.
+        space: SpaceId,
+        /// Which post.
+        target: OpId,
+    },
+    /// Proves that a device signed two ops for one place, which ends it for good (B11). Answer:
+    /// [`Answer::Op`].
+    Freeze {
+        /// Where.
+        space: SpaceId,
+        /// Which device.
+        device: DeviceId,
+    },
     /// Gives up a request to join that nobody has answered. Answer: [`Answer::Done`].
     CancelJoin {
         /// Into where.
@@ -349,6 +397,8 @@ pub enum Answer {
         /// The op that opened it.
         op: OpId,
     },
+    /// What admins are asked to sign.
+    Motion(Box<Motion>),
     /// We are in.
     Joined {
         /// The Space.

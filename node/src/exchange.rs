@@ -289,8 +289,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             self.mend(&space)?;
         }
         self.take_early()?;
+        self.consider_complaints()?;
         self.consider_readds()?;
         self.consider_rekeys()?;
+        self.consider_seals()?;
         self.expire()?;
         self.tidy_chunks()?;
         self.set_timer(Timer::Tick, TICK_MS);

@@ -31,6 +31,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Command::CreateSpace { name } => self
                 .create_space(&name)
                 .map(|space| Some(Answer::Space(space))),
+            Command::FoundSpace {
+                name,
+                owner_removable,
+            } => self
+                .found_space(&name, owner_removable)
+                .map(|space| Some(Answer::Space(space))),
             Command::CreateChannel {
                 space,
                 name,
@@ -75,15 +81,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 name,
                 kick_late,
                 ban_late,
+                seal_every,
             } => {
                 let payload = PolicySet {
                     name,
                     kick_late,
                     ban_late,
+                    seal_every,
                     ..PolicySet::default()
                 };
                 self.govern(&space, Payload::PolicySet(payload)).map(done)
             }
+            Command::Seal { space } => self.seal_now(&space).map(op),
             Command::CreateInvite {
                 space,
                 weight,
@@ -185,9 +194,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 };
                 self.act_on(&space, target, payload).map(op)
             }
-            Command::Restore { space, target } => {
-                self.act_on(&space, target, Payload::ModRestore).map(op)
-            }
+            Command::Restore { space, target } => self.restore_post(&space, target).map(op),
             Command::React {
                 space,
                 target,
@@ -292,6 +299,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .revoke_device(&space, device, compromised, reason)
                 .map(op),
             Command::Reapply { space, op: done } => self.reapply(&space, &done).map(op),
+            Command::ProposeQuorum {
+                space,
+                act,
+                valid_secs,
+            } => self
+                .propose(space, *act, valid_secs)
+                .map(|motion| Some(Answer::Motion(Box::new(motion)))),
+            Command::BringQuorum { copies } => self.bring(&copies).map(op),
+            Command::Attest { space, target } => self.attest(&space, &target).map(op),
+            Command::Freeze { space, device } => self.freeze(&space, device).map(op),
             Command::UpdateKeys { space } => self.update_keys(&space).map(op),
             Command::Sync => {
                 let (received, sent) = (self.received_count, self.sent_count);
@@ -363,7 +380,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Writes an op that acts on one earlier op, in that op's channel.
-    fn act_on(
+    pub(crate) fn act_on(
         &mut self,
         space: &SpaceId,
         target: OpId,

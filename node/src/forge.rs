@@ -4,13 +4,16 @@
 //! as honest ops are, so that others open it and judge it.
 
 use minicbor::bytes::{ByteArray, ByteVec};
+use mls::{Change, commit_aad};
+use oplog::payload::Commit;
 use oplog::store::{Store, StoreError};
-use oplog::{Header, Kind, OpId, Payload, Scope, SecretKey, SignedOp, SpaceId, codec};
+use oplog::{Digest, Header, Kind, OpId, Payload, Scope, SecretKey, SignedOp, SpaceId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
 use crate::event::Effect;
+use crate::group::group_error;
 use crate::message::{Gossip, Have, LaneHead, Sealed};
 use crate::node::Node;
 
@@ -51,6 +54,43 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     ) -> Result<Vec<Effect>, StoreError> {
         let ops = ops.into_iter().map(ByteVec::from).collect();
         self.danger_publish(space, scope, &Sealed::Ops(ops))
+    }
+
+    /// Sends a commit that gives this device new keys, and says of its epoch's root what is not so:
+    /// whoever processes it comes to other keys than its author may have. Returns the op, and what
+    /// the driver must run.
+    ///
+    /// # Errors
+    /// When the Space or the group's state is not here.
+    pub fn danger_commit(&mut self, space: &SpaceId) -> Result<(OpId, Vec<Effect>), CommandError> {
+        let me = self.local_device()?;
+        let header = self.next_header(space, Kind::Commit, Scope::Control, &[])?;
+        let parent = self.known_space(space)?.tip;
+        let state = self
+            .load_state(space, &parent)?
+            .ok_or(CommandError::KeysBehind)?;
+        let certs = self.known_space(space)?.certs();
+        let aad = commit_aad(&header.binding(), &parent);
+        let change = Change {
+            add: Vec::new(),
+            remove: Vec::new(),
+            force_path: true,
+        };
+        let made = mls::commit(&me, &state, &change, &aad, &certs, &mut self.rng);
+        let made = made.map_err(group_error)?;
+        let payload = Payload::Commit(Commit {
+            parent,
+            mls: ByteVec::from(made.message),
+            root_commit: Digest::from_bytes([0x66; 32]),
+            roster_hash: made.roster_hash,
+            class: made.class,
+            delta: made.delta,
+            group_info: ByteVec::from(made.group_info),
+            welcomes: Vec::new(),
+        });
+        let op = self.danger_sign(header, &payload);
+        let effects = self.danger_send(space, Scope::Control, vec![op.encode()])?;
+        Ok((op.id(), effects))
     }
 
     /// Claims to have seen `seq` ops of every lane there is.

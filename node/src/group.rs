@@ -22,6 +22,15 @@ use crate::space::Space;
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Founds a Space: the group, Genesis, the first channels.
     pub(crate) fn create_space(&mut self, name: &str) -> Result<SpaceId, CommandError> {
+        self.found_space(name, false)
+    }
+
+    /// Founds one in which a quorum of admins may make and remove owners, or may not.
+    pub(crate) fn found_space(
+        &mut self,
+        name: &str,
+        owner_removable: bool,
+    ) -> Result<SpaceId, CommandError> {
         let me = self.local_device()?;
         let mut group_id = [0; 32];
         self.rng.fill_bytes(&mut group_id);
@@ -33,7 +42,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             cert: self.me.cert.clone(),
             group_id,
             root_commit: epoch.root.commitment(),
-            owner_removable: false,
+            owner_removable,
             leaf: epoch
                 .roster()
                 .as_map()

@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod identity;
 pub mod invite;
+pub mod quorum;
 pub mod recover;
 pub mod refusals;
 pub mod room;
@@ -22,13 +23,16 @@ pub mod runtime;
 
 mod admit;
 mod arrivals;
+mod attest;
 mod branch;
 mod bundle;
 mod cache;
 mod commit;
 mod compare;
+mod complaints;
 mod devices;
 mod early;
+mod equivocation;
 mod exchange;
 mod execute;
 mod flood;
@@ -59,6 +63,7 @@ mod repair;
 mod retention;
 mod rogue;
 mod seal;
+mod seals;
 mod space;
 mod standing;
 mod tags;
@@ -72,7 +77,8 @@ pub use import::export_of;
 pub use invite::InviteLink;
 pub use node::Node;
 pub use oplog::payload::{
-    Attachment, ChannelKind, ChannelPermission, History, LatePolicy, PurgeFrom, Verb, Weight,
+    Attachment, ChannelKind, ChannelPermission, History, LatePolicy, PurgeFrom, SEAL_EVERY_MAX,
+    Verb, Weight,
 };
 pub use oplog::store::StoreError;
 pub use oplog::{

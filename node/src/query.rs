@@ -221,6 +221,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 behind: s.lacks_keys(&self.me.user(), &self.me.device_id()),
                 reconcile: s.out_of_line(),
                 update_needed: s.log.awaited_features() != oplog::Features::NONE,
+                seal: s.seal_view(),
+                seal_every: s.seal_every(),
                 state_hash,
             });
         }

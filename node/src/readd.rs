@@ -9,12 +9,13 @@ use minicbor::bytes::ByteVec;
 use mls::stored;
 use oplog::accept::READD_SECS;
 use oplog::authority::{Authority, View};
-use oplog::payload::{Payload, ReaddRequest};
+use oplog::payload::{CommitComplaint, Payload, ReaddRequest};
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, Digest, EpochId, Hlc, Kind, Scope, SpaceId, UserId};
+use oplog::{DeviceId, Digest, EpochId, Hlc, Scope, SpaceId, UserId};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
+use crate::complaints::Complaint;
 use crate::error::CommandError;
 use crate::group::group_error;
 use crate::join::PendingJoin;
@@ -52,7 +53,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             if waits || !self.online() || now.saturating_sub(since) < PATIENCE_MS {
                 continue;
             }
-            match self.ask_for_keys(&space) {
+            match self.ask_for_keys(&space, None) {
                 Ok(()) => {}
                 Err(CommandError::Store { source }) => return Err(source),
                 Err(error) => tracing::debug!(%error, "cannot ask to be added again"),
@@ -61,16 +62,29 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    fn ask_for_keys(&mut self, space: &SpaceId) -> Result<(), CommandError> {
+    /// Asks to be added again; with an epoch by the complaint that its commit cannot be followed.
+    pub(crate) fn ask_for_keys(
+        &mut self,
+        space: &SpaceId,
+        complaint: Option<Complaint>,
+    ) -> Result<(), CommandError> {
         let me = self.local_device()?;
         let (package, secret) = mls::key_package(&me, &mut self.rng).map_err(group_error)?;
         let mut nonce = [0; 32];
         self.rng.fill_bytes(&mut nonce);
-        let header = self.next_header(space, Kind::ReaddRequest, Scope::Control, &[])?;
-        let payload = Payload::ReaddRequest(ReaddRequest {
-            key_package: ByteVec::from(package.clone()),
-            nonce: Digest::from_bytes(nonce),
-        });
+        let (key_package, nonce) = (ByteVec::from(package.clone()), Digest::from_bytes(nonce));
+        let payload = match complaint {
+            None => Payload::ReaddRequest(ReaddRequest { key_package, nonce }),
+            Some(Complaint { epoch, .. }) => Payload::CommitComplaint(CommitComplaint {
+                epoch,
+                key_package,
+                nonce,
+            }),
+        };
+        let mut header = self.next_header(space, payload.kind(), Scope::Control, &[])?;
+        if let Some(Complaint { parent, .. }) = complaint {
+            header.epoch = parent;
+        }
         let op = self.sign_and_take(space, header, &payload)?;
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
@@ -120,8 +134,16 @@ impl Space {
     /// newest thing it offered is that and no epoch of this branch has used it.
     pub(crate) fn asked_again(&self, device: &DeviceId, now: Hlc) -> Option<Vec<u8>> {
         let (_, op) = self.newest_offer(device)?;
-        let kind = self.log.dag().node(&op)?.op.header().kind();
-        if kind != Some(Kind::ReaddRequest) || self.readded_lately(&self.tip, device, now) {
+        let asks = match self.log.dag().node(&op)?.op.payload() {
+            Ok(Some(Payload::ReaddRequest(_))) => true,
+            // Where the group did not go on from that commit, the keys are there.
+            Ok(Some(Payload::CommitComplaint(complaint))) => {
+                let epochs = self.authority.epochs();
+                epochs.is_ancestor(&complaint.epoch, &self.tip)
+            }
+            Ok(_) | Err(_) => false,
+        };
+        if !asks || self.readded_lately(&self.tip, device, now) {
             return None;
         }
         self.fresh_key_package(device)
@@ -129,7 +151,7 @@ impl Space {
 
     /// K6: whether the branch to this tip re-added a device within the last 6 h. What another branch
     /// did is of no use to it.
-    fn readded_lately(&self, tip: &EpochId, device: &DeviceId, now: Hlc) -> bool {
+    pub(crate) fn readded_lately(&self, tip: &EpochId, device: &DeviceId, now: Hlc) -> bool {
         let epochs = self.authority.epochs();
         let time = |commit| self.log.dag().node(commit).map(|node| node.op.header().hlc);
         // Times fall strictly along the branch (R2), so the walk ends with the span.

@@ -26,6 +26,7 @@ use crate::node::Node;
 use crate::rekey::RekeyTurn;
 use crate::repair::Repair;
 use crate::retention::load_keys;
+use crate::seals::SealTurn;
 use crate::standing::Pasts;
 use crate::view::{DamagedOp, Membership};
 
@@ -61,6 +62,8 @@ pub(crate) struct Space {
     pub(crate) behind_since: Option<u64>,
     /// When it is our turn to renew our keys, once that is due.
     pub(crate) rekey_turn: Option<RekeyTurn>,
+    /// When this device looks whether a Seal is due.
+    pub(crate) seal_turn: SealTurn,
     pub(crate) letters: Letters,
     /// Folds of what authors had seen.
     pub(crate) pasts: RefCell<Pasts>,
@@ -135,6 +138,7 @@ impl Space {
             unfollowable: BTreeMap::new(),
             behind_since: None,
             rekey_turn: None,
+            seal_turn: SealTurn::default(),
             letters: Letters::default(),
             pasts: RefCell::default(),
             repair: Repair::default(),

@@ -306,8 +306,79 @@ pub struct SpaceStatus {
     pub reconcile: usize,
     /// Whether the Space uses a feature this version lacks.
     pub update_needed: bool,
+    /// What is final, if somebody sealed.
+    pub seal: Option<SealView>,
+    /// After how many commits clients seal by themselves; 0: never.
+    pub seal_every: u32,
     /// Hash of everything visible: equal on every replica with the same ops.
     pub state_hash: Digest,
+}
+
+/// What is final in a Space: by the effective Seal whose epoch comes last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealView {
+    /// The Seal.
+    pub op: OpId,
+    /// Who sealed.
+    pub author_name: String,
+    /// The author's clock.
+    pub wall: Timestamp,
+    /// From this epoch on the branch that counts is sought.
+    pub epoch: EpochId,
+    /// Its number, a label.
+    pub epoch_number: u64,
+    /// How many removals all Seals together have closed.
+    pub closed: usize,
+}
+
+/// What a motion to the admins says, and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumView {
+    /// Where.
+    pub space: SpaceId,
+    /// The kind of the act.
+    pub kind: &'static str,
+    /// The act in words.
+    pub about: String,
+    /// Who proposed it, with their name.
+    pub proposer: Option<(UserId, String)>,
+    /// The device that proposed it, and alone can bring it.
+    pub device: DeviceId,
+    /// Until when it can be signed and brought.
+    pub expires: Hlc,
+    /// Who has signed, with their names.
+    pub signed: Vec<(UserId, String)>,
+    /// Who has a vote and has not signed, with their names.
+    pub unsigned: Vec<(UserId, String)>,
+    /// How many must sign.
+    pub needs: usize,
+    /// Whether this person may sign it.
+    pub may_sign: bool,
+    /// Whether this device can bring it.
+    pub may_bring: bool,
+}
+
+/// A lane with two ops at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EquivocationView {
+    /// Whose lane.
+    pub device: DeviceId,
+    /// The name in its certificate.
+    pub device_name: Option<String>,
+    /// Whose device.
+    pub user: Option<UserId>,
+    /// Their name.
+    pub user_name: Option<String>,
+    /// The control plane, or a channel.
+    pub scope: Scope,
+    /// The first place with two ops.
+    pub seq: u64,
+    /// Those.
+    pub ops: Vec<OpId>,
+    /// Whether it is the device that runs this node.
+    pub is_this: bool,
+    /// The op that ended the device, if one did.
+    pub ended: Option<OpId>,
 }
 
 /// An op that was accepted here and that the disk has damaged since.

@@ -17,7 +17,8 @@ pub use content::{
 pub use control::{
     ChannelCreate, ChannelKind, ChannelPermission, ChannelUpdate, Commit, CommitClass, CutHead,
     DeviceRevoke, History, InviteCreate, InviteRevoke, LatePolicy, Leave, Mute, PolicySet,
-    PurgeFrom, Removal, RoleSet, RosterDelta, RosterEntry, ScopeCut, Unban, Unmute, Verb,
+    PurgeFrom, Removal, RoleSet, RosterDelta, RosterEntry, SEAL_EVERY_MAX, ScopeCut, Unban, Unmute,
+    Verb,
 };
 pub use evidence::{
     Closure, CommitComplaint, CutAttest, EquivocationProof, QuorumAct, QuorumSigner, Seal,

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use oplog::hash::{H, hash16, hkdf, hmac};
 use oplog::keys::SecretKey;
-use oplog::payload::NewMember;
+use oplog::payload::{NewMember, PolicySet};
 use oplog::{
     Authoring, BlobId, ChannelId, DeviceId, Digest, EpochId, Hlc, Kind, LaneEnd, OpId, Payload,
     Scope, SignedOp, SpaceId, Tag, Timestamp, UserId, roster_hash,
@@ -116,6 +116,18 @@ fn ops_of_every_kind_are_frozen() {
             if op.payload_bytes().is_some_and(|bytes| !bytes.is_empty()) {
                 frozen(&format!("{name}_payload"), op);
             }
+        } else if *kind == Kind::PolicySet {
+            // From before it had all of its fields: who does not set one writes the same bytes.
+            let Ok(Some(Payload::PolicySet(set))) = sample(*kind).payload() else {
+                panic!("no policies");
+            };
+            assert!(set.seal_every.is_some(), "the vector shows nothing of it");
+            let before = Payload::PolicySet(PolicySet {
+                seal_every: None,
+                ..set
+            });
+            frozen(&name, sample_of(*kind, Some(&before)));
+            frozen(&format!("{name}_seal_every"), sample(*kind));
         } else {
             frozen(&name, sample(*kind));
         }

@@ -24,6 +24,10 @@ impl World {
             self.cheat(who, class, nth);
             return;
         }
+        if let Act::Sign = act {
+            self.sign(who);
+            return;
+        }
         if let Some(command) = self.command_of(who, &act) {
             self.command(who, command, Some(act));
         }
@@ -48,7 +52,37 @@ impl World {
             .members(space)
             .ok()?;
         Some(match act {
-            Act::Found | Act::Join | Act::Cheat { .. } => return None,
+            Act::Found | Act::Join | Act::Sign | Act::Cheat { .. } => return None,
+            Act::Seal => Command::Seal { space },
+            Act::Attest { nth } => {
+                let late = |p: &PostView| matches!(p.state, PostState::Late { .. });
+                let mut posts = self.posts(who, space);
+                posts.retain(late);
+                Command::Attest {
+                    space,
+                    target: nth_of(&posts, *nth)?.id,
+                }
+            }
+            Act::Freeze { nth } => {
+                let seen = self.node(who)?.equivocations(space).ok()?;
+                Command::Freeze {
+                    space,
+                    device: nth_of(&seen, *nth)?.device,
+                }
+            }
+            Act::Propose { whom, deed } => Command::ProposeQuorum {
+                space,
+                act: Box::new(self.proposed(space, *whom, *deed)?),
+                valid_secs: 86_400,
+            },
+            Act::Bring => {
+                let own = self.node(who)?.me().device;
+                let newest = self.motions.iter().rfind(|motion| motion.device == own)?;
+                let copies = self.motions.iter().filter(|m| m.is_copy_of(newest));
+                Command::BringQuorum {
+                    copies: copies.cloned().collect(),
+                }
+            }
             Act::Sync => Command::Sync,
             Act::Invite { uses, approval } => Command::CreateInvite {
                 space,
@@ -212,12 +246,62 @@ impl World {
                     ][usize::from(*late) % 3],
                 ),
                 ban_late: None,
+                seal_every: None,
             },
             Act::Leave => Command::Leave {
                 space,
                 reason: String::new(),
             },
             Act::UpdateKeys => Command::UpdateKeys { space },
+        })
+    }
+
+    /// Signs the newest motion that somebody proposed, if they may; the copy goes back at once.
+    fn sign(&mut self, who: u16) {
+        let (Some(node), Some(motion)) = (self.node(who), self.motions.last()) else {
+            return;
+        };
+        match node.sign_motion(motion) {
+            Ok(signed) => self.motions.push(signed),
+            Err(error) => self.sometimes.note_error(&error),
+        }
+    }
+
+    /// What a quorum is asked to do.
+    fn proposed(&self, space: SpaceId, whom: u16, deed: u8) -> Option<Command> {
+        let user = self.user(whom)?;
+        let (reason, late, purge) = (String::new(), None, Vec::new());
+        let role = |weight| Command::SetRole {
+            space,
+            user,
+            weight,
+            reason: String::new(),
+        };
+        Some(match deed % 6 {
+            0 => Command::Ban {
+                space,
+                user,
+                reason,
+                late,
+                purge,
+            },
+            1 => Command::Kick {
+                space,
+                user,
+                reason,
+                late,
+                purge,
+            },
+            2 => role(Weight::ADMIN),
+            3 => role(Weight::MEMBER),
+            4 => Command::Mute {
+                space,
+                user,
+                channel: None,
+                for_secs: Some(600),
+                reason,
+            },
+            _ => Command::Unban { space, user },
         })
     }
 

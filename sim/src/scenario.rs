@@ -8,6 +8,7 @@
 mod authority;
 mod cast;
 mod crowds;
+mod finality;
 mod machines;
 mod relays;
 
@@ -55,6 +56,9 @@ pub(crate) const ALL: &[Scenario] = &[
     authority::COLLUDERS,
     authority::BACKDATED,
     authority::EQUIVOCATION,
+    finality::QUORUM,
+    finality::SEAL_NAMES,
+    finality::SEAL_CLOSES,
     machines::BACKUP,
     machines::CLONE,
     machines::LAPTOP,

@@ -106,6 +106,25 @@ pub(crate) enum Act {
         nth: u32,
     },
     Sync,
+    /// Makes the past final.
+    Seal,
+    /// Says of a late post that it was seen in time.
+    Attest {
+        nth: u32,
+    },
+    /// Proves a device that signed two ops for one place.
+    Freeze {
+        nth: u32,
+    },
+    /// Proposes something to the admins.
+    Propose {
+        whom: u16,
+        deed: u8,
+    },
+    /// Signs the newest motion.
+    Sign,
+    /// Brings the own newest motion, with the signatures that came back.
+    Bring,
     /// Cheats, by this class of fault.
     Cheat {
         class: Class,
@@ -201,7 +220,10 @@ pub(crate) enum Way {
 impl Act {
     /// Says whether somebody is out when it is done.
     pub(crate) const fn removes(&self) -> bool {
-        matches!(self, Self::Kick { .. } | Self::Ban { .. } | Self::Leave)
+        matches!(
+            self,
+            Self::Kick { .. } | Self::Ban { .. } | Self::Leave | Self::Bring | Self::Freeze { .. }
+        )
     }
 }
 

@@ -35,6 +35,11 @@ enum Deed {
     Join,
     Approve,
     Sync,
+    Seal,
+    Attest,
+    Propose,
+    Sign,
+    Bring,
 }
 
 const CHAT: Mix = &[
@@ -86,6 +91,18 @@ const RAID: Mix = &[
     (2, Deed::Policy),
 ];
 
+/// What admins do together, and what makes the past final. Drawn beside the rest, in every third
+/// world, so that others are what they were.
+const FINALITY: Mix = &[
+    (2, Deed::Seal),
+    (4, Deed::Attest),
+    (3, Deed::Propose),
+    (5, Deed::Sign),
+    (5, Deed::Bring),
+];
+/// How much rarer that is than the rest.
+const FINALITY_RARER: Millis = 4;
+
 /// Draws everything that people set out to do.
 pub(crate) fn draw(config: &Config) -> Vec<Entry> {
     let seed = Seed(config.seed);
@@ -102,18 +119,38 @@ pub(crate) fn draw(config: &Config) -> Vec<Entry> {
         Profile::Raid => RAID,
     };
     for who in 0..config.nodes {
-        let mut s = seed.stream(&format!("act/{who}"));
-        let mut at = config.calm_ms.max(20_000) + s.below(config.act_every_ms);
-        while at < config.lasts_ms {
-            let act = one(config, who, mix, &mut s);
-            entries.push(Entry {
-                at,
-                what: What::Act { who, act },
-            });
-            at += s.exponential(config.act_every_ms).max(50);
+        let s = seed.stream(&format!("act/{who}"));
+        spread(config, who, mix, config.act_every_ms, s, &mut entries);
+    }
+    let together = matches!(config.profile, Profile::Moderation | Profile::Byz);
+    if together && config.seed.is_multiple_of(3) {
+        let every = config.act_every_ms.saturating_mul(FINALITY_RARER);
+        for who in 0..config.nodes {
+            let s = seed.stream(&format!("finality/{who}"));
+            spread(config, who, FINALITY, every, s, &mut entries);
         }
     }
     entries
+}
+
+/// Spreads acts of one person over the time that the world lasts.
+fn spread(
+    config: &Config,
+    who: u16,
+    mix: Mix,
+    every: Millis,
+    mut s: Stream,
+    entries: &mut Vec<Entry>,
+) {
+    let mut at = config.calm_ms.max(20_000) + s.below(every);
+    while at < config.lasts_ms {
+        let act = one(config, who, mix, &mut s);
+        entries.push(Entry {
+            at,
+            what: What::Act { who, act },
+        });
+        at += s.exponential(every).max(50);
+    }
 }
 
 /// The founder opens the Space, people come in, some get rights.
@@ -220,5 +257,13 @@ fn one(config: &Config, who: u16, mix: Mix, s: &mut Stream) -> Act {
         Deed::Join => Act::Join,
         Deed::Approve => Act::Approve,
         Deed::Sync => Act::Sync,
+        Deed::Seal => Act::Seal,
+        Deed::Attest => Act::Attest { nth },
+        Deed::Propose => Act::Propose {
+            whom,
+            deed: s.below(6) as u8,
+        },
+        Deed::Sign => Act::Sign,
+        Deed::Bring => Act::Bring,
     }
 }

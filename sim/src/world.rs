@@ -12,6 +12,7 @@ mod process;
 use std::collections::{BTreeMap, BTreeSet};
 
 use net::wire::{Push, Request, Response, Sealed};
+use node::quorum::Motion;
 use node::{Event, InviteLink, RequestId};
 use oplog::{ChannelId, OpId, SpaceId, Timestamp};
 use relay::{ConnId, PushId};
@@ -188,6 +189,8 @@ pub(crate) struct World {
     pub(crate) sometimes: Sometimes,
     pub(crate) space: Option<SpaceId>,
     pub(crate) links: Vec<InviteLink>,
+    /// What admins were asked to sign, copies with signatures too, the newest last.
+    pub(crate) motions: Vec<Motion>,
     /// Ops that no honest node may ever accept, with the trick behind each.
     pub(crate) forged: BTreeMap<OpId, Class>,
     /// The furthest that an honest clock was ahead, in milliseconds.
@@ -241,6 +244,7 @@ impl World {
             sometimes: Sometimes::default(),
             space: None,
             links: Vec::new(),
+            motions: Vec::new(),
             forged: BTreeMap::new(),
             ahead_ms: 0,
             states: BTreeMap::new(),

@@ -16,6 +16,9 @@ pub(crate) enum AuditCmd {
     Explain(AuditExplainArgs),
     /// Print every op with its verdict, and the state they make.
     Dump(AuditDumpArgs),
+    /// List devices that signed two ops for one place of a lane, as a copied profile does.
+    #[command(after_help = "Examples:\n  decent audit equivocations")]
+    Equivocations(Where),
     /// Write a proof of what became of an op, for people without a profile.
     Prove(AuditProveArgs),
     /// Check a proof; needs no profile and no network.

@@ -5,17 +5,23 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{LateArg, Role, Where};
-use crate::api::{ChannelKind, ChannelPermission, History, Verb, Weight};
+use crate::api::{ChannelKind, ChannelPermission, History, SEAL_EVERY_MAX, Verb, Weight};
 use crate::duration;
 
 /// What to do with Spaces.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum SpaceCmd {
     /// Found a Space with a general chat, a forum and an announcement channel.
-    #[command(after_help = "Examples:\n  decent space create \"Allotment\"")]
+    #[command(
+        after_help = "Examples:\n  decent space create \"Allotment\"\n  decent space create \"Allotment\" --owner-removable"
+    )]
     Create {
         /// Its name.
         name: String,
+        /// Let the admins together make and remove owners, for when an owner is gone. This cannot
+        /// be changed later.
+        #[arg(long)]
+        owner_removable: bool,
     },
     /// List the Spaces of this profile.
     #[command(after_help = "Examples:\n  decent space list")]
@@ -29,14 +35,18 @@ pub(crate) enum SpaceCmd {
     },
     /// Change a Space's name or policies.
     Update(SpaceUpdateArgs),
+    /// Make the past final: keys from before count on one branch only, and removals older than 72
+    /// hours take no more late posts. Nobody can take it back.
+    #[command(after_help = "Examples:\n  decent space seal\n  decent space seal --space Allotment")]
+    Seal(Where),
 }
 
 /// Changes of a Space.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  decent space update --name \"Allotment 2\"\n  decent space update --kick-late accept --ban-late quarantine"
+    after_help = "Examples:\n  decent space update --name \"Allotment 2\"\n  decent space update --kick-late accept --ban-late quarantine\n  decent space update --seal-every off"
 )]
-#[group(id = "space-change", required = true, multiple = true, args = ["name", "kick_late", "ban_late"])]
+#[group(id = "space-change", required = true, multiple = true, args = ["name", "kick_late", "ban_late", "seal_every"])]
 pub(crate) struct SpaceUpdateArgs {
     /// Where.
     #[command(flatten)]
@@ -50,6 +60,21 @@ pub(crate) struct SpaceUpdateArgs {
     /// What becomes of posts that a banned person wrote before seeing the ban.
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) ban_late: Option<LateArg>,
+    /// After how many commits of the group's keys clients make the past final by themselves; `off`: never.
+    #[arg(long, value_name = "COMMITS|off", value_parser = seal_every)]
+    pub(crate) seal_every: Option<u32>,
+}
+
+fn seal_every(text: &str) -> Result<u32, String> {
+    if text == "off" {
+        return Ok(0);
+    }
+    match text.parse() {
+        Ok(every @ 1..=SEAL_EVERY_MAX) => Ok(every),
+        _ => Err(format!(
+            "write `off`, or a number from 1 to {SEAL_EVERY_MAX}"
+        )),
+    }
 }
 
 /// What to do with channels.

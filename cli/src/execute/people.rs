@@ -140,7 +140,7 @@ pub(super) async fn remove(
 }
 
 /// Returns the beginning of every lane that somebody has in a channel.
-async fn everything_of(
+pub(super) async fn everything_of(
     handle: &Handle,
     space: SpaceId,
     member: &MemberView,
@@ -251,7 +251,7 @@ pub(super) async fn reapply(
     .await
 }
 
-async fn one_channel(
+pub(super) async fn one_channel(
     handle: &Handle,
     space: SpaceId,
     wanted: Option<&str>,
@@ -268,7 +268,7 @@ fn named(member: &MemberView) -> String {
 }
 
 /// Asks on the terminal; without one the answer is no.
-fn confirmed(question: &str) -> Result<bool, CliError> {
+pub(super) fn confirmed(question: &str) -> Result<bool, CliError> {
     let stdin = io::stdin();
     if !stdin.is_terminal() {
         return Ok(false);

@@ -11,7 +11,7 @@ use crate::error::CliError;
 use crate::files;
 use crate::output::{Done, NewInvite, Output, SpacePage};
 use crate::progress::Bar;
-use crate::render::clean;
+use crate::render::{clean, counted};
 use crate::resolve::{Candidate, pick};
 
 pub(super) async fn space(
@@ -20,7 +20,10 @@ pub(super) async fn space(
     context: &Context,
 ) -> Result<Output, CliError> {
     match cmd {
-        SpaceCmd::Create { name } => create_space(handle, name, context).await,
+        SpaceCmd::Create {
+            name,
+            owner_removable,
+        } => create_space(handle, name, owner_removable, context).await,
         SpaceCmd::List => {
             let both = |node: &LiveNode| (node.spaces(), node.join_statuses());
             let (spaces, mut joins) = handle.query(both).await?;
@@ -42,15 +45,48 @@ pub(super) async fn space(
             })))
         }
         SpaceCmd::Update(args) => update_space(handle, args, context).await,
+        SpaceCmd::Seal(at) => seal(handle, &at, context).await,
     }
+}
+
+async fn seal(handle: &Handle, at: &Where, context: &Context) -> Result<Output, CliError> {
+    let space = lookup::space(handle, at.space.as_deref()).await?.id;
+    let command = Command::Seal { space };
+    let answer = handle.command(command).await?;
+    let op = super::op_of(&answer);
+    let sealed = ask(handle, move |node| node.seal(space)).await?;
+    let sent = sent::wait(handle, space, op, context).await?;
+    let said = sealed.filter(|seal| Some(seal.op) == op).map_or_else(
+        || format!("sealed ({})", super::short(op)),
+        |seal| {
+            format!(
+                "the past is final up to epoch {}, and {} closed ({})",
+                seal.epoch_number,
+                counted(seal.closed, "removal"),
+                super::short(op)
+            )
+        },
+    );
+    Ok(Output::Done(Done {
+        command: "space seal",
+        said,
+        space: Some(space),
+        channel: None,
+        op,
+        sent: Some(sent),
+    }))
 }
 
 async fn create_space(
     handle: &Handle,
     name: String,
+    owner_removable: bool,
     context: &Context,
 ) -> Result<Output, CliError> {
-    let answer = handle.command(Command::CreateSpace { name: name.clone() });
+    let answer = handle.command(Command::FoundSpace {
+        name: name.clone(),
+        owner_removable,
+    });
     let Answer::Space(space) = answer.await? else {
         return Err(CliError::Unexpected);
     };
@@ -76,6 +112,7 @@ async fn update_space(
         name: args.name,
         kick_late: args.kick_late.map(Into::into),
         ban_late: args.ban_late.map(Into::into),
+        seal_every: args.seal_every,
     };
     write(handle, context, "space update", space.id, command, |_| {
         format!("changed {}", space.name)

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use super::state::{delivery_json, sent_word, state_json};
 use super::text::kind;
 use crate::api::{
-    ChannelView, DamagedOp, DeviceView, InviteView, JoinRequestView, JoinStatus, Me, MemberView,
-    Membership, Notice, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus, SpaceSummary,
-    ThreadSummary, VoidedOp,
+    ChannelView, DamagedOp, DeviceView, EquivocationView, InviteView, JoinRequestView, JoinStatus,
+    Me, MemberView, Membership, Notice, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus,
+    SpaceSummary, ThreadSummary, UserId, VoidedOp,
 };
-use crate::output::{Done, NewInvite, Output};
+use crate::output::{Done, MotionPage, NewInvite, Output};
 
 /// An op that the disk has damaged.
 pub(crate) fn damaged(kind: &str, space: SpaceId, op: &DamagedOp) -> Value {
@@ -42,6 +42,8 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
         Output::Channels(list) => list.iter().map(channel).collect(),
         Output::Invite(new) => vec![new_invite(new)],
         Output::Invites(list) => list.iter().map(invite).collect(),
+        Output::Motion(page) => vec![motion(page)],
+        Output::Equivocations(list) => list.iter().map(equivocation).collect(),
         Output::Devices(list) => list.iter().map(device).collect(),
         Output::Requests(list) => list.iter().map(request).collect(),
         Output::Threads { threads, .. } => threads.iter().map(thread).collect(),
@@ -242,6 +244,34 @@ fn request(request: &JoinRequestView) -> Value {
     })
 }
 
+fn motion(page: &MotionPage) -> Value {
+    let view = &page.view;
+    let people = |list: &[(UserId, String)]| -> Value {
+        list.iter()
+            .map(|(user, name)| json!({"user": user.to_string(), "name": name}))
+            .collect()
+    };
+    json!({
+        "type": "motion", "command": page.command, "motion": page.text,
+        "space": view.space.to_string(), "kind": view.kind, "about": view.about,
+        "proposer": view.proposer.as_ref().map(|(user, _)| user.to_string()),
+        "proposer_name": view.proposer.as_ref().map(|(_, name)| name.clone()),
+        "device": view.device.to_string(), "expires_ms": view.expires.to_wall().as_ms(),
+        "signed": people(&view.signed), "unsigned": people(&view.unsigned), "needs": view.needs,
+        "may_sign": view.may_sign, "may_submit": view.may_bring,
+    })
+}
+
+fn equivocation(view: &EquivocationView) -> Value {
+    let ops: Vec<_> = view.ops.iter().map(ToString::to_string).collect();
+    json!({
+        "type": "equivocation", "device": view.device.to_string(), "name": view.device_name,
+        "user": text(view.user), "user_name": view.user_name,
+        "channel": text(view.scope.channel()), "seq": view.seq, "ops": ops, "this": view.is_this,
+        "ended": text(view.ended),
+    })
+}
+
 fn device(device: &DeviceView) -> Value {
     json!({
         "type": "device", "device": device.device.to_string(), "name": device.name,
@@ -311,6 +341,10 @@ fn space_status(status: &SpaceStatus) -> Value {
         "lost": status.lost,
         "unopened": status.unopened, "queued": status.queued, "forks": forks, "behind": status.behind,
         "reconcile": status.reconcile, "update_needed": status.update_needed,
+        "seal": status.seal.as_ref().map(|seal| seal.op.to_string()),
+        "sealed_number": status.seal.as_ref().map(|seal| seal.epoch_number),
+        "closed": status.seal.as_ref().map_or(0, |seal| seal.closed),
+        "seal_every": status.seal_every,
         "state_hash": status.state_hash.to_string(),
     })));
     Value::Object(row)

@@ -154,6 +154,28 @@ pub(super) fn joins(joins: &[JoinStatus], indent: &str, look: Look) -> String {
     table::render(&rows, indent, look)
 }
 
+/// What is final, and when more will be.
+fn finality(space: &SpaceStatus) -> String {
+    let by_itself = match space.seal_every {
+        0 => "by hand only".to_owned(),
+        every => format!(
+            "by itself every {}",
+            counted(usize::try_from(every).unwrap_or(usize::MAX), "commit")
+        ),
+    };
+    match &space.seal {
+        None => format!("nothing is sealed yet; {by_itself}"),
+        Some(seal) => format!(
+            "sealed up to epoch {} by {}, {} ({}), {} closed; {by_itself}",
+            seal.epoch_number,
+            clean::line(&seal.author_name),
+            time::minute(seal.wall),
+            seal.op.short(),
+            counted(seal.closed, "removal"),
+        ),
+    }
+}
+
 fn one(space: &SpaceStatus, look: Look) -> String {
     let summary = &space.summary;
     let mut out = format!(
@@ -170,6 +192,7 @@ fn one(space: &SpaceStatus, look: Look) -> String {
         counted(space.control_ops, "control op"),
         space.state_hash.short()
     ));
+    out.push_str(&format!("    {}\n", finality(space)));
     let mut warn = |tone: Tone, text: String| {
         out.push_str("    ");
         out.push_str(&look.paint(tone, &text));
@@ -229,7 +252,7 @@ fn one(space: &SpaceStatus, look: Look) -> String {
 }
 
 /// Returns `1 member`, `2 members`.
-pub(super) fn counted(count: usize, what: &str) -> String {
+pub(crate) fn counted(count: usize, what: &str) -> String {
     if count == 1 {
         format!("1 {what}")
     } else {

@@ -267,6 +267,7 @@ fn the_health_report_names_what_needs_attention() {
     Spaces
       Allotment  01010101  owner · 3 members · 1 channel · epoch 4
         34 control ops · state 5a5a5a5a
+        sealed up to epoch 3 by Bob, 2025-11-22 18:30 (07070707), 1 removal closed; by itself every 16 commits
         3 own ops not on any relay yet
         1 op waiting for others
         2 ops damaged on this disk, asked for again
@@ -293,7 +294,7 @@ fn the_health_report_names_what_needs_attention() {
     {"device":"d1…","did":"did:key:z6MkAlice","name":"Alice","type":"me","user":"01…"}
     {"address":"/ip4/192.0.2.7/tcp/4001/p2p/12D3KooWA","connected":true,"error":null,"type":"relay"}
     {"address":"/ip4/192.0.2.8/tcp/4001/p2p/12D3KooWB","connected":false,"error":"connection refused","type":"relay"}
-    {"behind":true,"channels":1,"control_ops":34,"epoch":"e1…","epoch_number":4,"forks":["e2…"],"held":1,"id":"01…","lost":2,"members":3,"name":"Allotment","queued":3,"reconcile":1,"removal":null,"standing":"member","state_hash":"5a…","type":"space-status","unopened":2,"update_needed":true,"weight":100}
+    {"behind":true,"channels":1,"closed":1,"control_ops":34,"epoch":"e1…","epoch_number":4,"forks":["e2…"],"held":1,"id":"01…","lost":2,"members":3,"name":"Allotment","queued":3,"reconcile":1,"removal":null,"seal":"07…","seal_every":16,"sealed_number":3,"standing":"member","state_hash":"5a…","type":"space-status","unopened":2,"update_needed":true,"weight":100}
     {"delivery":"saved","delivery_count":0,"kind":"Post","op":"03…","resent":false,"space":"01…","type":"own-op","wall_ms":1763834580000}
     {"delivery":"on-relay","delivery_count":2,"kind":"Post","op":"02…","resent":true,"space":"01…","type":"own-op","wall_ms":1763834520000}
     {"delivery":"seen","delivery_count":2,"kind":"Post","op":"01…","resent":false,"space":"01…","type":"own-op","wall_ms":1763834460000}

@@ -7,11 +7,11 @@ use super::status::{self, counted};
 use super::table::{self, Cell};
 use super::{posts, qr, time};
 use crate::api::{
-    ChannelKind, ChannelView, DeviceView, InviteView, JoinRequestView, MemberView, Membership,
-    OpId, SpaceSummary, Weight,
+    ChannelKind, ChannelView, DeviceView, EquivocationView, InviteView, JoinRequestView,
+    MemberView, Membership, OpId, SpaceSummary, UserId, Weight,
 };
 use crate::duration;
-use crate::output::{Done, NewInvite, Output, WaitingFor};
+use crate::output::{Done, MotionPage, NewInvite, Output, WaitingFor};
 
 /// Returns the answer as lines of text.
 pub(crate) fn render(output: &Output, look: Look) -> String {
@@ -51,6 +51,8 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
         Output::Channels(list) => channels(list, "", look),
         Output::Invite(invite) => self::invite(invite, look),
         Output::Invites(list) => invites(list, look),
+        Output::Motion(page) => motion(page, look),
+        Output::Equivocations(list) => equivocations(list, look),
         Output::Devices(list) => devices(list, look),
         Output::Requests(list) => requests(list, look),
         Output::Threads { forum, threads } => posts::threads(forum, threads, look),
@@ -344,6 +346,80 @@ fn invites(invites: &[InviteView], look: Look) -> String {
         })
         .collect();
     table::render(&rows, "", look)
+}
+
+fn motion(page: &MotionPage, look: Look) -> String {
+    let view = &page.view;
+    let names = |list: &[(UserId, String)]| match list {
+        [] => "nobody".to_owned(),
+        list => {
+            let names: Vec<_> = list.iter().map(|(_, name)| clean::line(name)).collect();
+            names.join(", ")
+        }
+    };
+    let by = view.proposer.as_ref();
+    let by = by.map_or_else(
+        || "somebody unknown".to_owned(),
+        |(_, name)| clean::line(name),
+    );
+    let mut out = format!(
+        "{}\n  proposed by {by} on device {}; good until {}\n  signed by {}; {} must sign, of {}\n",
+        look.paint(Tone::Strong, &clean::line(&view.about)),
+        view.device.short(),
+        time::minute(view.expires.to_wall()),
+        names(&view.signed),
+        view.needs,
+        counted(view.signed.len() + view.unsigned.len(), "admin"),
+    );
+    if view.signed.len() < view.needs {
+        out.push_str(&format!("  not signed yet by {}\n", names(&view.unsigned)));
+    }
+    out.push_str(match (view.signed.len() < view.needs, view.may_bring) {
+        (true, _) if view.may_sign => "  `decent quorum sign` adds your signature\n",
+        (true, true) => {
+            "  hand this to the other admins; `decent quorum submit` takes what comes back\n"
+        }
+        (false, true) => "  `decent quorum submit` publishes it\n",
+        (_, false) => "  give this back to whoever proposed it\n",
+    });
+    if page.command != "quorum show" {
+        out.push_str(&page.text);
+        out.push('\n');
+    }
+    out
+}
+
+fn equivocations(list: &[EquivocationView], look: Look) -> String {
+    let mut out = String::new();
+    for view in list {
+        let whose = view.user_name.as_deref().unwrap_or("somebody unknown");
+        let place = match view.scope.channel() {
+            Some(channel) => format!("in channel {}", channel.short()),
+            None => "in the control plane".to_owned(),
+        };
+        let ops: Vec<_> = view.ops.iter().map(ToString::to_string).collect();
+        out.push_str(&format!(
+            "{} of {} signed {} for place {} {place}\n  {}\n",
+            look.paint(Tone::Strong, &view.device.short()),
+            clean::line(whose),
+            counted(view.ops.len(), "op"),
+            view.seq,
+            ops.join("\n  "),
+        ));
+        out.push_str(&match (view.ended, view.is_this) {
+            (Some(end), _) => format!("  ended by {}\n", end.short()),
+            (None, true) => "  this very device: its profile was copied, or put back from a copy; revoke it from another device of yours, or `decent restore` anew\n".to_owned(),
+            (None, false) => format!(
+                "  a copied profile does this by mistake: ask {}; `decent freeze {}` ends the device for good\n",
+                clean::line(whose),
+                view.device.short()
+            ),
+        });
+    }
+    if out.is_empty() {
+        out.push_str("no device has signed two ops for one place, as far as is known here\n");
+    }
+    out
 }
 
 fn devices(devices: &[DeviceView], look: Look) -> String {

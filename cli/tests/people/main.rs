@@ -23,4 +23,5 @@ mod ranks;
 mod relay;
 mod removals;
 mod restore;
+mod together;
 mod world;

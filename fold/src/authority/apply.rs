@@ -416,6 +416,9 @@ fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut Authorit
     let timing = naming(|p| p.timing_privacy.is_some());
     policy.timing_privacy.supersede(dag, timing);
     policy.dedup.supersede(dag, naming(|p| p.dedup.is_some()));
+    policy
+        .seal_every
+        .supersede(dag, naming(|p| p.seal_every.is_some()));
     for set in sets {
         // A18: only an owner switches a feature on.
         if set.rank.weight == Weight::OWNER.get()

@@ -73,7 +73,7 @@ impl AuthorityView {
                 register(e, writers)?;
             }
         }
-        e.array(6)?;
+        e.array(7)?;
         let policy = &self.policy;
         for field in [
             &policy.name,
@@ -81,6 +81,7 @@ impl AuthorityView {
             &policy.ban_late,
             &policy.timing_privacy,
             &policy.dedup,
+            &policy.seal_every,
         ] {
             register(e, field)?;
         }

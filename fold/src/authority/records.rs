@@ -149,6 +149,8 @@ pub struct Policies {
     pub timing_privacy: bool,
     /// Whether equal attachments are stored once.
     pub dedup: bool,
+    /// After how many commits clients seal by themselves, 0: never; `None` where nobody said.
+    pub seal_every: Option<u32>,
     /// Whether a quorum of admins may remove the owner.
     pub owner_removable: bool,
 }
@@ -455,6 +457,7 @@ impl AuthorityView {
             features: policy.features,
             timing_privacy: flag(&policy.timing_privacy, |p| p.timing_privacy),
             dedup: flag(&policy.dedup, |p| p.dedup),
+            seal_every: set(&policy.seal_every).and_then(|a| a.policy_set()?.seal_every),
             owner_removable,
         }
     }
@@ -561,6 +564,7 @@ impl AuthorityView {
             Key::Policy(PolicyField::BanLate) => &self.policy.ban_late,
             Key::Policy(PolicyField::TimingPrivacy) => &self.policy.timing_privacy,
             Key::Policy(PolicyField::Dedup) => &self.policy.dedup,
+            Key::Policy(PolicyField::SealEvery) => &self.policy.seal_every,
             Key::Invite(op) => {
                 let state = self.invites.get(op)?;
                 let act = effective_closer(state).unwrap_or(&state.create);

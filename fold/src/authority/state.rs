@@ -227,6 +227,7 @@ pub(super) struct PolicyState {
     pub(super) ban_late: Register,
     pub(super) timing_privacy: Register,
     pub(super) dedup: Register,
+    pub(super) seal_every: Register,
     pub(super) features: Features,
 }
 

@@ -73,7 +73,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .map_or_else(String::new, |r| format!(" (rule {r})"));
         steps.push(format!("outcome: {}{rule}: {}", outcome.state, outcome.why));
         if h.is_control() && outcome.state == "effective" {
-            steps.extend(s.effects(&op, h, found.payload().ok().flatten().as_ref()));
+            let payload = found.payload().ok().flatten();
+            steps.extend(s.effects(&op, h, payload.as_ref()));
+            steps.extend(payload.map_or_else(Vec::new, |p| s.finality_words(&op, &p)));
         }
         let mut deciding = Vec::new();
         for id in &outcome.deciding {
@@ -193,6 +195,7 @@ pub(crate) fn keys_of(op: &OpId, header: &Header, payload: &Payload) -> Vec<Key>
             (policy.ban_late.is_some(), PolicyField::BanLate),
             (policy.timing_privacy.is_some(), PolicyField::TimingPrivacy),
             (policy.dedup.is_some(), PolicyField::Dedup),
+            (policy.seal_every.is_some(), PolicyField::SealEvery),
         ]
         .into_iter()
         .filter(|(set, _)| *set)

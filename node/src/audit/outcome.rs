@@ -167,11 +167,12 @@ impl Space {
         if quarantined {
             why.push_str("; behind a click");
         }
+        why.push_str("; who may hide posts can attest that it was seen in time");
         ("late", Some("D2"), why, vec![removal])
     }
 
     /// Names an op: `Bob's ban 1a2b3c4d`. Content ops are named by their id alone.
-    pub(super) fn deed(&self, op: &OpId) -> String {
+    pub(crate) fn deed(&self, op: &OpId) -> String {
         let Some(node) = self.log.dag().node(op) else {
             return format!("op {}", op.short());
         };

@@ -105,6 +105,7 @@ const fn fields(kind: Kind) -> &'static [(&'static str, Shape)] {
             ("features", Leaf),
             ("timing_privacy", Leaf),
             ("dedup", Leaf),
+            ("seal_every", Leaf),
         ],
         Kind::InviteCreate => &[
             ("key", Leaf),

@@ -329,6 +329,12 @@ impl World {
         let clock = Timestamp::from_ms(self.now.as_ms() - late_ms);
         let effects = self.people[who].node.handle(event, clock).unwrap();
         self.people[who].node.sync().unwrap();
+        self.run(who, effects);
+    }
+
+    /// Does what a node asks its driver for.
+    pub fn run(&mut self, who: usize, effects: Vec<Effect>) {
+        let late_ms = self.people[who].late_ms;
         for effect in effects {
             match effect {
                 Effect::Request { relay, id, request } => {

@@ -244,7 +244,14 @@ pub struct PolicySet {
     /// Whether equal attachments are stored once (A7).
     #[n(5)]
     pub dedup: Option<bool>,
+    /// After how many commits clients seal by themselves; 0: never. Says when they look, and
+    /// decides about no op.
+    #[n(6)]
+    pub seal_every: Option<u32>,
 }
+
+/// Most commits between two Seals that a policy may say: guess, more than a busy Space has in a year.
+pub const SEAL_EVERY_MAX: u32 = 10_000;
 
 impl PolicySet {
     /// Returns the features it switches on.
@@ -258,6 +265,10 @@ impl PolicySet {
         limit(
             name.is_none_or(|n| !n.is_empty() && n.len() <= NAME_BYTES_MAX),
             "the name is empty or too long",
+        )?;
+        limit(
+            self.seal_every.is_none_or(|every| every <= SEAL_EVERY_MAX),
+            "too many commits between two seals",
         )
     }
 }

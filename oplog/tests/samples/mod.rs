@@ -100,6 +100,7 @@ pub(crate) fn payload(kind: Kind, d: &mut Dice) -> Option<Payload> {
             features: d.maybe(Dice::number),
             timing_privacy: d.maybe(|d| d.up_to(1) == 1),
             dedup: d.maybe(|d| d.up_to(1) == 1),
+            seal_every: d.maybe(|d| d.up_to(10_000) as u32),
         }),
         Kind::InviteCreate => Payload::InviteCreate(InviteCreate {
             key: digest(d),

@@ -164,6 +164,7 @@ const fn form(kind: u16) -> Option<Form> {
             Field("features", May, ANY),
             Field("timing_privacy", May, Bool),
             Field("dedup", May, Bool),
+            Field("seal_every", May, Number(0, 10_000)),
         ],
         5 => &[
             Field("key", Must, ID),

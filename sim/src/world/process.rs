@@ -344,6 +344,7 @@ impl World {
                 self.links.push(link);
                 self.device(node).acked.insert(op);
             }
+            Ok(Answer::Motion(motion)) => self.motions.push(*motion),
             Ok(Answer::Op(op)) => {
                 self.memory.somebody_removed |= act.removes();
                 if !matches!(act, crate::schedule::Act::Cheat { .. }) {

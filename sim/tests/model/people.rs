@@ -237,6 +237,7 @@ fn a_real_space_is_judged_alike_from_founding_to_farewell() {
             name: Some("Garden".into()),
             kick_late: None,
             ban_late: Some(LatePolicy::Reject),
+            seal_every: None,
         },
     );
     story.judged();

@@ -182,6 +182,7 @@ fn saying(world: &mut World, who: usize, what: u8, target: u8, a: u8, b: u8) -> 
             features: None,
             timing_privacy: None,
             dedup: None,
+            seal_every: b.is_multiple_of(5).then_some(u32::from(b)),
         })),
         17 => control(Payload::ChannelUpdate(ChannelUpdate {
             channel: scope,
@@ -485,6 +486,7 @@ fn quorum(world: &mut World, who: usize, target: UserId, a: u8, b: u8) -> Option
             features: None,
             timing_privacy: None,
             dedup: None,
+            seal_every: None,
         }),
     };
     let mut act = QuorumAct {
