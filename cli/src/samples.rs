@@ -105,11 +105,15 @@ pub(crate) fn joins() -> Vec<JoinStatus> {
         asked: Some(at(5)),
         relays,
         failed: failed.map(str::to_owned),
+        early_until: None,
     };
+    let mut early = join(7, "Bikes", 1, None);
+    early.early_until = Some(at(9));
     vec![
         join(4, "Band", 1, None),
         join(5, "Bakers", 0, None),
         join(6, "Bees", 1, Some("the invite is used up")),
+        early,
     ]
 }
 

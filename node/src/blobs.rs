@@ -22,6 +22,7 @@ use crate::error::CommandError;
 use crate::event::RelayId;
 use crate::exchange::Purpose;
 use crate::identity::NODE_TABLE;
+use crate::join::Parcel;
 use crate::node::{Node, Waiting};
 
 /// Chunk transfers in flight at one relay.
@@ -293,8 +294,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn blobs_in_use(&self) -> Result<Vec<(BlobId, Vec<BlobId>)>, StoreError> {
         let moving = self.blobs.uploads.keys().chain(self.blobs.wanted.keys());
         let mut held: Vec<_> = moving.map(|id| (*id, vec![*id])).collect();
-        for bundle in self.joins.values().filter_map(|join| join.bundle.as_ref()) {
-            held.push((bundle.manifest, self.chunks_of(bundle)?));
+        for Parcel { blob, .. } in self.joins.values().flat_map(|join| &join.bundles) {
+            held.push((blob.manifest, self.chunks_of(blob)?));
         }
         Ok(held)
     }

@@ -6,60 +6,76 @@
 //! - Nothing of a bundle is kept unless all of that holds.
 
 use fold::AuthorityFold;
-use mls::{ExpectedJoin, Roster, TopicKey, cert_book, key_package_digest, stored};
+use mls::{ExpectedJoin, Roster, TopicKey, cert_book, stored};
 use oplog::authority::Authority;
-use oplog::payload::{Attachment, Payload};
+use oplog::deferral::Deferral;
+use oplog::payload::Payload;
 use oplog::store::{MemStore, Store, StoreError};
-use oplog::{Accept, Digest, EpochId, Secret, SignedOp, SpaceId, SpaceLog, SpaceNo, codec};
+use oplog::{
+    Accept, Digest, EpochId, Secret, SignedOp, SpaceId, SpaceLog, SpaceNo, Timestamp, codec,
+};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::commit::welcome_hash;
-use crate::join::PendingJoin;
+use crate::join::{Parcel, PendingJoin};
 use crate::message::{BUNDLE_BYTES_MAX, JoinBundle};
 use crate::node::Node;
 use crate::view::Notice;
 
+/// Most bundles of one Space that are fetched at once: each branch that lets us in has one.
+const BUNDLES_MAX: usize = 8;
+
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
-    pub(crate) fn fetch_bundle(&mut self, space: &SpaceId, attachment: Attachment) {
-        if attachment.size > BUNDLE_BYTES_MAX as u64 {
-            return self.fail_join(space, "the bundle is too long");
+    pub(crate) fn fetch_bundle(&mut self, space: &SpaceId, parcel: Parcel) {
+        let Some(mut join) = self.joins.get(space).cloned() else {
+            return;
+        };
+        if parcel.blob.size > BUNDLE_BYTES_MAX as u64 {
+            return self.refuse_bundle(space, parcel.earlier, "the bundle is too long");
         }
-        if let Some(mut join) = self.joins.get(space).cloned() {
-            join.bundle = Some(attachment);
+        if join.bundles.len() < BUNDLES_MAX && !join.bundles.iter().any(|b| b.blob == parcel.blob) {
+            join.bundles.push(parcel);
             self.keep_join(join);
         }
     }
 
     /// Goes on with bundles that came as blobs.
     pub(crate) fn continue_bundles(&mut self) -> Result<(), StoreError> {
-        let waiting: Vec<(SpaceId, Attachment)> = self
+        let waiting: Vec<(SpaceId, Parcel)> = self
             .joins
             .values()
             .filter(|j| j.withdrawn_at.is_none())
-            .filter_map(|j| j.bundle.clone().map(|b| (j.space, b)))
+            .flat_map(|j| j.bundles.iter().map(|b| (j.space, b.clone())))
             .collect();
-        for (space, attachment) in waiting {
-            let missing = self.blob_missing(&attachment)?;
+        for (space, Parcel { blob, earlier }) in waiting {
+            let missing = self.blob_missing(&blob)?;
             if !missing.is_empty() {
                 self.want(&missing);
                 continue;
             }
-            match self.read_blob(&attachment)? {
+            match self.read_blob(&blob)? {
                 Some(bytes) => {
                     match codec::decode_bounded::<JoinBundle>("bundle", &bytes, BUNDLE_BYTES_MAX) {
-                        Ok(bundle) => self.take_bundle(&space, &bundle)?,
-                        Err(error) => self.fail_join(&space, &error.to_string()),
+                        Ok(bundle) => self.take_bundle(&space, &bundle, earlier)?,
+                        Err(error) => self.refuse_bundle(&space, earlier, &error.to_string()),
                     }
                 }
-                None => self.fail_join(&space, "the bundle cannot be opened"),
+                None => self.refuse_bundle(&space, earlier, "the bundle cannot be opened"),
             }
             if let Some(mut join) = self.joins.get(&space).cloned() {
-                join.bundle = None;
+                join.bundles.retain(|parcel| parcel.blob != blob);
                 self.keep_join(join);
             }
         }
         Ok(())
+    }
+
+    /// An answer to what was asked before says nothing about what is asked now.
+    fn refuse_bundle(&mut self, space: &SpaceId, earlier: bool, why: &str) {
+        if !earlier {
+            self.fail_join(space, why);
+        }
     }
 
     /// Lets a bundle make us a member, if everything in it holds.
@@ -67,6 +83,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         &mut self,
         space: &SpaceId,
         bundle: &JoinBundle,
+        earlier: bool,
     ) -> Result<(), StoreError> {
         let Some(join) = self.joins.get(space).cloned() else {
             return Ok(());
@@ -74,8 +91,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         match self.check_bundle(space, &join, bundle) {
             Ok(epoch) => self.enter_by_bundle(space, bundle, &epoch),
             Err(BundleError::Store(error)) => Err(error),
+            Err(BundleError::Early(until)) => self.keep_early(space, bundle, earlier, until),
             Err(BundleError::Wrong(why)) => {
-                self.fail_join(space, &why);
+                self.refuse_bundle(space, earlier, &why);
                 Ok(())
             }
         }
@@ -110,6 +128,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let signed: Vec<SignedOp> = ops
             .filter_map(|bytes| SignedOp::decode(bytes).ok())
             .collect();
+        let ahead = signed
+            .iter()
+            .filter_map(|op| Deferral::until(op.header().hlc, self.now))
+            .max();
         for op in SignedOp::verify_batch(signed, &mut self.rng)
             .into_iter()
             .flatten()
@@ -130,15 +152,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let view = authority.view_all(log.dag());
         let id = EpochId::of_commit(&bundle.commit);
         let Some(record) = authority.epoch(&id) else {
-            return wrong("it lacks the commit that adds us");
+            return match ahead {
+                Some(until) => Err(BundleError::Early(until)),
+                None => wrong("it lacks the commit that adds us"),
+            };
         };
         let own = record
             .roster
             .get(&self.me.device_id())
             .map(|(_, package)| *package);
-        if own != Some(key_package_digest(&join.key_package)) {
-            return wrong("its commit does not add this device with the key package we made");
-        }
+        let Some(own) = own.filter(|own| join.packages().any(|made| made == *own)) else {
+            return wrong("its commit does not add this device with a key package we made");
+        };
         let Some(Ok(Some(Payload::Commit(commit)))) =
             log.dag().node(&bundle.commit).map(|n| n.op.payload())
         else {
@@ -150,8 +175,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if crate::space::generation_of(&authority, &id) != bundle.generation {
             return wrong("its tags are not those of the commit");
         }
-        let secret =
-            stored::load_key_package(&self.store, space, &key_package_digest(&join.key_package));
+        let secret = stored::load_key_package(&self.store, space, &own);
         let secret = secret.map_err(|error| match error {
             stored::StoredError::Store(source) => BundleError::Store(source),
             stored::StoredError::Mls(error) => BundleError::Wrong(error.to_string()),
@@ -223,6 +247,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
 enum BundleError {
     Wrong(String),
+    /// It cannot be looked at before this.
+    Early(Timestamp),
     Store(StoreError),
 }
 

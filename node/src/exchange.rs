@@ -17,7 +17,7 @@ use crate::event::{Effect, RelayId, RequestId, Timer};
 use crate::listen::TagSync;
 use crate::mailbox::Reading;
 use crate::node::Node;
-use crate::outbox::{PUTS_MAX, Queued};
+use crate::outbox::{PUTS_MAX, Queued, Rest};
 use crate::relays::relay_key;
 use crate::tags::TagSpan;
 use crate::view::{Notice, RelayStatus};
@@ -43,6 +43,10 @@ pub(crate) struct Relay {
     pub(crate) fetching: usize,
     pub(crate) subscribing: bool,
     pub(crate) putting: usize,
+    /// How long nothing is put there: it said to come back later.
+    pub(crate) rests: Rest,
+    /// Own ops that it refused, for a reason of their own.
+    pub(crate) resting: BTreeMap<Queued, Rest>,
     /// Under way: what is there against what we have seen.
     pub(crate) comparison: Option<Comparison>,
     /// Mailboxes that it pushes from, or was asked to.
@@ -89,6 +93,8 @@ impl Relay {
             fetching: 0,
             subscribing: false,
             putting: 0,
+            rests: Rest::default(),
+            resting: BTreeMap::new(),
             comparison: None,
             reading: BTreeMap::new(),
         }
@@ -249,7 +255,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for space in spaces {
             self.consider_reconcile(&space)?;
             self.consider_repair(&space);
-            self.letters_due(&space);
+            self.letters_again(&space);
         }
         self.consider_applicants()?;
         self.consider_comparing(id)?;
@@ -289,6 +295,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for space in self.spaces.keys().copied().collect::<Vec<_>>() {
             self.mend(&space)?;
         }
+        self.take_early()?;
         self.consider_readds()?;
         self.consider_rekeys()?;
         self.expire()?;

@@ -132,11 +132,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 let list = self.read_letter(space, &letter);
                 let ids = list.iter().filter_map(|op| SignedOp::decode(op).ok());
                 let ids: Vec<OpId> = ids.map(|op| op.id()).collect();
-                if let Some(s) = self.spaces.get_mut(space) {
+                let now = self.now.as_ms();
+                let opens = |keys| mls::envelope::open_in(envelope, scope, [keys]).is_ok();
+                if let Some(s) = self.spaces.get_mut(space)
+                    && let Some((under, _)) = s.keys.iter().find(|(_, keys)| opens(*keys))
+                {
+                    let under = *under;
                     if list.is_empty() {
-                        s.letters.written_to(letter.devices());
+                        s.letters.written_to(under, letter.devices());
                     }
-                    s.letters.told(ids);
+                    s.letters.read(&letter, under, ids, now);
                 }
                 Some(Opened::Ops(list))
             }

@@ -34,7 +34,9 @@ use crate::view::JoinStatus;
 
 pub(crate) const MAIL_INFO: &[u8] = b"decent mail v1";
 const JOIN: &[u8] = b"join/";
-/// Most mailboxes of earlier links that are still read.
+/// Most key packages of earlier requests that are kept.
+const EARLIER_MAX: usize = 4;
+/// Most mailboxes of earlier links and requests that are still read.
 const MAILBOXES_MAX: usize = 16;
 
 /// A Space we want into. Survives the process.
@@ -58,9 +60,9 @@ pub(crate) struct PendingJoin {
     /// A mailbox at each relay.
     #[n(5)]
     pub(crate) mailboxes: Vec<Mailbox>,
-    /// Where the bundle lies, once somebody told.
+    /// Bundles that lie at a relay as blobs, once somebody told.
     #[n(6)]
-    pub(crate) bundle: Option<Attachment>,
+    pub(crate) bundles: Vec<Parcel>,
     /// Why it failed, if it did.
     #[n(7)]
     pub(crate) failed: Option<String>,
@@ -77,6 +79,25 @@ pub(crate) struct PendingJoin {
     /// package opens the answer: it is kept for whoever asks again.
     #[n(11)]
     pub(crate) withdrawn_at: Option<u64>,
+    /// When an answer can be looked at that is dated ahead of the own clock, in milliseconds.
+    #[n(12)]
+    pub(crate) early_until: Option<u64>,
+    /// Key packages of earlier requests, oldest first. A branch that did not hear of this request may
+    /// add us by one of them, and be the one that counts.
+    #[n(13)]
+    #[cbor(default)]
+    pub(crate) earlier: Vec<Digest>,
+}
+
+/// A bundle that lies at a relay as a blob.
+#[derive(Clone, Debug, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct Parcel {
+    #[n(0)]
+    pub(crate) blob: Attachment,
+    /// Told of at the mailbox of an earlier link or request.
+    #[n(1)]
+    pub(crate) earlier: bool,
 }
 
 impl PendingJoin {
@@ -88,13 +109,42 @@ impl PendingJoin {
             relays,
             key_package: ByteVec::from(key_package),
             mailboxes: Vec::new(),
-            bundle: None,
+            bundles: Vec::new(),
             failed: None,
             asked_at: None,
             landed_at: None,
             name: None,
             withdrawn_at: None,
+            early_until: None,
+            earlier: Vec::new(),
         }
+    }
+
+    /// The key packages by which somebody may add us.
+    pub(crate) fn packages(&self) -> impl Iterator<Item = Digest> {
+        let present = mls::key_package_digest(&self.key_package);
+        self.earlier.iter().copied().chain([present])
+    }
+
+    /// Goes on listening for answers to an earlier request. Returns the key packages that are too many.
+    fn follow(&mut self, old: Self) -> Vec<Digest> {
+        self.earlier = old.packages().collect();
+        self.early_until = old.early_until;
+        self.bundles = old.bundles;
+        self.bundles.iter_mut().for_each(|b| b.earlier = true);
+        let many = self.earlier.len().saturating_sub(EARLIER_MAX);
+        self.keep_mailboxes(old.mailboxes);
+        self.earlier.drain(..many).collect()
+    }
+
+    /// Reads these from now on without asking there.
+    fn keep_mailboxes(&mut self, mut old: Vec<Mailbox>) {
+        let many = old.len().saturating_sub(MAILBOXES_MAX);
+        old.drain(..many);
+        for mailbox in &mut old {
+            mailbox.earlier = true;
+        }
+        self.mailboxes = old;
     }
 
     /// Asks by another link. Whoever answers an earlier one still lets us in.
@@ -107,11 +157,8 @@ impl PendingJoin {
                 self.relays.push(relay);
             }
         }
-        let before = self.mailboxes.len().saturating_sub(MAILBOXES_MAX);
-        self.mailboxes.drain(..before);
-        for mailbox in &mut self.mailboxes {
-            mailbox.earlier = true;
-        }
+        let old = std::mem::take(&mut self.mailboxes);
+        self.keep_mailboxes(old);
     }
 
     /// Whether an invite's request is still to be answered.
@@ -181,10 +228,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         });
         let op = self.sign_and_take(space, header, &payload)?;
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
-        self.forget_join(space);
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
-        let mut join = PendingJoin::new(*space, relays, package);
+        let mut join = self.next_join(*space, relays, package);
         join.comes_back = Some(ByteVec::from(bytes));
         join.asked_at = Some(self.now.as_ms());
         self.keep_join(join);
@@ -198,11 +244,28 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     ) -> Result<PendingJoin, CommandError> {
         let me = self.local_device()?;
         let (package, secret) = mls::key_package(&me, &mut self.rng).map_err(group_error)?;
-        self.forget_join(&space);
+        // Who was in comes back by what they ask for now, and by nothing from before their removal.
+        self.forget_join(&space)?;
         stored::save_key_package(&mut self.store, &space, &secret, &mut self.rng);
         let mut join = PendingJoin::new(space, relays, package);
         join.asked_at = Some(self.now.as_ms());
         Ok(join)
+    }
+
+    /// Begins a request to be put in again, and goes on listening for what answers the one before it.
+    pub(crate) fn next_join(
+        &mut self,
+        space: SpaceId,
+        relays: Vec<String>,
+        package: Vec<u8>,
+    ) -> PendingJoin {
+        let mut join = PendingJoin::new(space, relays, package);
+        if let Some(old) = self.joins.get(&space).cloned() {
+            for package in join.follow(old) {
+                stored::erase_key_package(&mut self.store, &space, &package);
+            }
+        }
+        join
     }
 
     /// Gives up asking to come in. Somebody may have let us in already; then members see somebody who
@@ -218,7 +281,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Housekeeping: an answer to what was given up is on no relay any more.
-    pub(crate) fn end_withdrawn_joins(&mut self) {
+    pub(crate) fn end_withdrawn_joins(&mut self) -> Result<(), StoreError> {
         let now = self.now.as_ms();
         let old = |join: &&PendingJoin| {
             let since = join.withdrawn_at.map(|at| now.saturating_sub(at));
@@ -226,8 +289,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         let old: Vec<SpaceId> = self.joins.values().filter(old).map(|j| j.space).collect();
         for space in old {
-            self.forget_join(&space);
+            self.forget_join(&space)?;
         }
+        Ok(())
     }
 
     /// Returns the requests to come in by invite that nobody has answered yet.
@@ -240,6 +304,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             asked: join.asked_at.map(Timestamp::from_ms),
             relays: join.mailboxes.iter().filter(|m| m.asked).count(),
             failed: join.failed.clone(),
+            early_until: join.early_until.map(Timestamp::from_ms),
         })
         .collect()
     }
@@ -276,13 +341,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.joins.remove(space);
     }
 
-    /// Ends a request with the secret of its key package: no answer to it can be opened any more.
-    pub(crate) fn forget_join(&mut self, space: &SpaceId) {
+    /// Ends a request and those before it, with the secrets of their key packages: no answer to them
+    /// can be opened any more.
+    pub(crate) fn forget_join(&mut self, space: &SpaceId) -> Result<(), StoreError> {
         if let Some(join) = self.joins.get(space) {
-            let package = mls::key_package_digest(&join.key_package);
-            stored::erase_key_package(&mut self.store, space, &package);
+            for package in join.packages() {
+                stored::erase_key_package(&mut self.store, space, &package);
+            }
             self.end_join(space);
+            self.drop_early(space)?;
         }
+        Ok(())
     }
 
     pub(crate) fn join_failure(&self, space: &SpaceId) -> Option<CommandError> {

@@ -5,15 +5,16 @@
 //! branch for the canonical one for good. So whoever sees a fork tells the other side its control
 //! ops. A letter lies under the keys of the epoch where the branches part, which both sides have,
 //! and inside it only devices that the Space has not removed can open it: those keys are also
-//! those of people whom one side removed. Who came to the other side only after the branches parted
-//! has no such keys: for them the letter lies under the last keys of their branch, if they are here.
+//! those of people whom one side removed. Who came to the other side only after the branches parted,
+//! or was added again there, has no such keys: for them the letter lies under the last keys of their
+//! branch, if they are here.
 //!
 //! Content needs no letters: once all stand on one branch, everybody sends what is missing there.
 //!
 //! # Invariants
 //! - A letter is opened by devices of `authorised_devices(fold(all))` at its writer, and no others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
@@ -21,7 +22,7 @@ use mls::sealed_box::{self, BoxKey, WRAPPED_LEN};
 use oplog::aead::{self, NONCE_LEN};
 use oplog::authority::{Authority, View};
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, EpochId, OpId, Scope, Secret, SpaceId, codec};
+use oplog::{DeviceId, Digest, EpochId, OpId, Scope, Secret, SpaceId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -39,6 +40,11 @@ const RECIPIENTS_MAX: usize = mls::DEVICES_MAX;
 const TURN_MS: u64 = 700;
 /// Most ops remembered as told; beyond that all are told again.
 const TOLD_MAX: usize = 20_000;
+/// How soon what somebody lacks still is told again, in milliseconds: a letter may be on its way to
+/// them, and a slow line takes half a minute for a large one. Then after twice as long, and so on.
+const AGAIN_MS_MIN: u64 = 60_000;
+/// The longest time between, in milliseconds.
+const AGAIN_MS_MAX: u64 = 3_600_000;
 
 /// Control ops for devices of another branch.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -50,6 +56,10 @@ pub(crate) struct Letter {
     /// Nonce ‖ ciphertext of a list of ops, parents first.
     #[n(1)]
     sealed: ByteVec,
+    /// Written for those who came to a branch after it parted. The others of that branch can open it
+    /// too, and see that they need not write the same.
+    #[n(2)]
+    newcomers: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -64,53 +74,140 @@ struct LetterKey {
 /// What one Space has told, and has to tell, across branches. Not kept: telling again is harmless.
 #[derive(Debug, Default)]
 pub(crate) struct Letters {
-    /// Epochs where branches part, of which the other side may not have heard.
-    due: BTreeSet<EpochId>,
+    /// Epochs where branches part, of which the other side may not have heard, and when our turn is,
+    /// in milliseconds.
+    due: BTreeMap<EpochId, u64>,
     /// Ops that letters held, our own or of others.
-    told: BTreeSet<OpId>,
-    /// Ops that letters of ours held for newcomers of another branch, by its last epoch.
-    told_newcomers: BTreeSet<(EpochId, OpId)>,
-    /// For whom others wrote since our turn began to run.
-    written_to: BTreeSet<DeviceId>,
+    told: BTreeMap<OpId, Told>,
+    /// Ops that letters held for newcomers of another branch, by its last epoch.
+    told_newcomers: BTreeMap<(EpochId, OpId), Told>,
+    /// Ops that were told and that somebody lacked all the same.
+    lacked: BTreeSet<OpId>,
+    /// For whom others wrote since our turn began to run, and under which keys.
+    written_to: BTreeSet<(EpochId, DeviceId)>,
+}
+
+/// When a letter held an op, and how often.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    /// The last time, in milliseconds.
+    at: u64,
+    times: u32,
+    /// Somebody lacked it since, and the wait is over.
+    again: bool,
+}
+
+impl Told {
+    /// When it may be told again, in milliseconds.
+    fn next(self) -> u64 {
+        let doubled = AGAIN_MS_MIN.saturating_mul(1 << self.times.saturating_sub(1).min(16));
+        self.at.saturating_add(doubled.min(AGAIN_MS_MAX))
+    }
+
+    fn tell(&mut self, now: u64) {
+        *self = Self {
+            at: now,
+            times: self.times.saturating_add(1),
+            again: false,
+        };
+    }
 }
 
 /// Whom a letter is for, and under which epoch it lies.
 struct Address {
     epoch: EpochId,
     devices: BTreeSet<DeviceId>,
+    /// Who else can open it.
+    readers: BTreeSet<DeviceId>,
     /// For those who came in after the branches parted.
     newcomers: bool,
 }
 
 impl Letters {
-    pub(crate) fn told(&mut self, ops: impl IntoIterator<Item = OpId>) {
+    /// A letter that lay under these keys held ops.
+    pub(crate) fn read(&mut self, letter: &Letter, under: EpochId, ops: Vec<OpId>, now: u64) {
+        self.told_at(under, letter.newcomers, ops.into_iter(), now);
+    }
+
+    fn told(&mut self, ops: impl IntoIterator<Item = OpId>, now: u64) {
         if self.told.len() > TOLD_MAX {
             self.told.clear();
         }
-        self.told.extend(ops);
+        for op in ops {
+            self.told.entry(op).or_default().tell(now);
+        }
     }
 
     /// Somebody wrote a letter that is not for us.
-    pub(crate) fn written_to(&mut self, devices: impl Iterator<Item = DeviceId>) {
-        self.written_to.extend(devices);
+    pub(crate) fn written_to(&mut self, epoch: EpochId, devices: impl Iterator<Item = DeviceId>) {
+        self.written_to
+            .extend(devices.map(|device| (epoch, device)));
     }
 
-    fn told_at(&mut self, to: &Address, ops: impl Iterator<Item = OpId>) {
-        if !to.newcomers {
-            return self.told(ops);
+    fn told_at(
+        &mut self,
+        under: EpochId,
+        newcomers: bool,
+        ops: impl Iterator<Item = OpId>,
+        now: u64,
+    ) {
+        if !newcomers {
+            return self.told(ops, now);
         }
         if self.told_newcomers.len() > TOLD_MAX {
             self.told_newcomers.clear();
         }
-        self.told_newcomers.extend(ops.map(|op| (to.epoch, op)));
+        for op in ops {
+            let told = self.told_newcomers.entry((under, op)).or_default();
+            told.tell(now);
+        }
     }
 
     fn is_told(&self, to: &Address, op: OpId) -> bool {
-        if to.newcomers {
-            self.told_newcomers.contains(&(to.epoch, op))
+        let told = if to.newcomers {
+            self.told_newcomers.get(&(to.epoch, op))
         } else {
-            self.told.contains(&op)
+            self.told.get(&op)
+        };
+        told.is_some_and(|told| !told.again)
+    }
+
+    /// Notes that somebody lacks ops. Returns when the first of them can be told, in milliseconds.
+    fn lack(&mut self, ops: &[OpId], now: u64) -> u64 {
+        self.lacked.extend(ops.iter().copied());
+        let of_newcomers = self.told_newcomers.iter().map(|((_, op), told)| (op, told));
+        let mut next: BTreeMap<OpId, u64> = ops.iter().map(|op| (*op, u64::MAX)).collect();
+        for (op, told) in self.told.iter().chain(of_newcomers) {
+            if let Some(at) = next.get_mut(op) {
+                *at = (*at).min(if told.again { now } else { told.next() });
+            }
         }
+        let never = |at: u64| if at == u64::MAX { now } else { at };
+        next.into_values().map(never).min().unwrap_or(now)
+    }
+
+    /// Lets what somebody lacks be told again where it was told long enough ago.
+    fn allow_again(&mut self, now: u64) {
+        let lacked = std::mem::take(&mut self.lacked);
+        let of_newcomers = self
+            .told_newcomers
+            .iter_mut()
+            .map(|((_, op), told)| (op, told));
+        for (op, told) in self.told.iter_mut().chain(of_newcomers) {
+            if !lacked.contains(op) {
+                continue;
+            }
+            if told.next() <= now {
+                told.again = true;
+            } else {
+                self.lacked.insert(*op);
+            }
+        }
+    }
+
+    /// When the next turn is, in milliseconds.
+    fn next_due(&self) -> Option<u64> {
+        self.due.values().copied().min()
     }
 }
 
@@ -144,21 +241,31 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if partings.is_empty() {
             return;
         }
-        let lacked: BTreeSet<OpId> = lacked.iter().copied().collect();
-        s.letters.told.retain(|op| !lacked.contains(op));
-        s.letters
-            .told_newcomers
-            .retain(|(_, op)| !lacked.contains(op));
-        self.write_soon(space, partings);
+        let now = self.now.as_ms();
+        let from = s.letters.lack(lacked, now);
+        self.write_at(space, partings, from.max(now));
     }
 
     fn write_soon(&mut self, space: &SpaceId, partings: impl IntoIterator<Item = EpochId>) {
-        let wait = self.turn(space, &[]) * TURN_MS;
+        self.write_at(space, partings, self.now.as_ms());
+    }
+
+    /// Lets our turn begin to run at this time.
+    fn write_at(
+        &mut self,
+        space: &SpaceId,
+        partings: impl IntoIterator<Item = EpochId>,
+        from: u64,
+    ) {
+        let at = from.saturating_add(self.turn(space, &[]) * TURN_MS);
         if let Some(s) = self.spaces.get_mut(space) {
-            s.letters.due.extend(partings);
+            for parting in partings {
+                let due = s.letters.due.entry(parting).or_insert(at);
+                *due = (*due).min(at);
+            }
             s.letters.written_to.clear();
         }
-        self.set_timer(Timer::Letter(*space), wait);
+        self.letters_due(space);
     }
 
     /// Our turn: tells what nobody told meanwhile.
@@ -167,24 +274,39 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             // Kept for when a relay is there; catching up asks again.
             return Ok(());
         }
+        let now = self.now.as_ms();
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        for parting in std::mem::take(&mut s.letters.due) {
+        s.letters.allow_again(now);
+        let (due, later) = std::mem::take(&mut s.letters.due)
+            .into_iter()
+            .partition(|(_, at)| *at <= now);
+        s.letters.due = later;
+        let due: BTreeMap<EpochId, u64> = due;
+        for parting in due.into_keys() {
             self.write_letter(space, &parting)?;
         }
+        self.letters_due(space);
         Ok(())
     }
 
-    /// Whether a letter is still to be written.
-    pub(crate) fn letters_due(&mut self, space: &SpaceId) {
-        if self
-            .spaces
-            .get(space)
-            .is_some_and(|s| !s.letters.due.is_empty())
-        {
-            let wait = self.turn(space, &[]) * TURN_MS;
-            self.set_timer(Timer::Letter(*space), wait);
+    /// A relay is there again: turns that passed meanwhile begin to run now.
+    pub(crate) fn letters_again(&mut self, space: &SpaceId) {
+        let turn = self.now.as_ms() + self.turn(space, &[]) * TURN_MS;
+        let now = self.now.as_ms();
+        if let Some(s) = self.spaces.get_mut(space) {
+            let passed = s.letters.due.values_mut().filter(|at| **at <= now);
+            passed.for_each(|at| *at = turn);
+        }
+        self.letters_due(space);
+    }
+
+    /// Sets the timer for the next letter, if one is to be written.
+    fn letters_due(&mut self, space: &SpaceId) {
+        let due = self.spaces.get(space).and_then(|s| s.letters.next_due());
+        if let Some(at) = due {
+            self.set_timer(Timer::Letter(*space), at.saturating_sub(self.now.as_ms()));
         }
     }
 
@@ -218,17 +340,21 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .map(|node| (node.op.id(), node.op.encode()))
             .collect();
         let own = self.me.device_id();
+        let written = |device: &DeviceId| {
+            *device == own || s.letters.written_to.contains(&(to.epoch, *device))
+        };
+        if news.is_empty() || to.devices.iter().all(written) {
+            return Ok(());
+        }
         let recipients: Vec<_> = to
             .devices
             .iter()
+            .chain(&to.readers)
             .filter(|device| **device != own)
             .filter_map(|device| Some((*device, s.view.device(device)?.cert.hpke_key)))
             .take(RECIPIENTS_MAX)
             .collect();
-        let written = |(device, _): &(DeviceId, _)| s.letters.written_to.contains(device);
-        if news.is_empty() || recipients.iter().all(written) {
-            return Ok(());
-        }
+        let at = self.now.as_ms();
         let mut rest = news.as_slice();
         while !rest.is_empty() {
             let mut bytes = 0;
@@ -241,13 +367,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .iter()
                 .map(|(_, op)| ByteVec::from(op.clone()))
                 .collect();
-            let letter = Letter::seal(space, &recipients, &ops, &mut self.rng);
+            let letter = Letter::seal(space, &recipients, &ops, to.newcomers, &mut self.rng);
             let sealed = Sealed::Letter(letter);
             if let Some(put) = self.seal_under(space, Scope::Control, &to.epoch, &sealed)? {
                 self.publish(&put);
             }
             if let Some(s) = self.spaces.get_mut(space) {
-                s.letters.told_at(to, now.iter().map(|(id, _)| *id));
+                s.letters
+                    .told_at(to.epoch, to.newcomers, now.iter().map(|(id, _)| *id), at);
             }
             rest = later;
         }
@@ -271,8 +398,9 @@ impl Letter {
 
     fn seal(
         space: &SpaceId,
-        recipients: &[(DeviceId, oplog::Digest)],
+        recipients: &[(DeviceId, Digest)],
         ops: &[ByteVec],
+        newcomers: bool,
         rng: &mut impl CryptoRng,
     ) -> Self {
         let key = Secret::generate(rng);
@@ -296,6 +424,7 @@ impl Letter {
         Self {
             keys,
             sealed: ByteVec::from([nonce.as_slice(), &sealed].concat()),
+            newcomers,
         }
     }
 
@@ -320,18 +449,24 @@ impl Space {
     fn addresses(&self, parting: &EpochId) -> Vec<Address> {
         let epochs = self.authority.epochs();
         let authorised = self.view.authorised_devices();
-        let in_both = |epoch: &EpochId| -> BTreeSet<DeviceId> {
-            let roster = epochs.epoch(epoch).map(|record| record.roster.keys());
-            let devices = roster.into_iter().flatten().copied();
-            devices.filter(|d| authorised.contains_key(d)).collect()
+        // With the key packages that they came with: who is added again comes with another.
+        let in_both = |epoch: &EpochId| -> BTreeSet<(DeviceId, Digest)> {
+            let roster = epochs.epoch(epoch).map(|record| record.roster.iter());
+            let leaves = roster.into_iter().flatten();
+            let leaves = leaves.filter(|(device, _)| authorised.contains_key(*device));
+            leaves
+                .map(|(device, (_, package))| (*device, *package))
+                .collect()
         };
         let mut to = Vec::new();
         let before = in_both(parting);
-        // Who came in after the branches parted has no keys there; others of their branch do.
+        // Who came in after the branches parted, or again, may have no keys there; others of their
+        // branch do.
         if self.keys.contains_key(parting) {
             to.push(Address {
                 epoch: *parting,
-                devices: before.clone(),
+                devices: before.iter().map(|(device, _)| *device).collect(),
+                readers: BTreeSet::new(),
                 newcomers: false,
             });
         }
@@ -348,9 +483,16 @@ impl Space {
             let is_last =
                 self.keys.contains_key(&epoch) && !next.iter().any(|id| self.keys.contains_key(id));
             if is_last {
+                let (here, there): (BTreeSet<_>, BTreeSet<_>) = in_both(&epoch)
+                    .into_iter()
+                    .partition(|leaf| before.contains(leaf));
+                let devices = |leaves: BTreeSet<(DeviceId, Digest)>| {
+                    leaves.into_iter().map(|(device, _)| device).collect()
+                };
                 to.push(Address {
                     epoch,
-                    devices: in_both(&epoch).difference(&before).copied().collect(),
+                    devices: devices(there),
+                    readers: devices(here),
                     newcomers: true,
                 });
             }
@@ -393,7 +535,7 @@ mod tests {
             .map(|n| (device(n), *keys[usize::from(n)].public()))
             .to_vec();
         let ops = vec![ByteVec::from(vec![1, 2, 3])];
-        let letter = Letter::seal(&space, &recipients, &ops, &mut rng);
+        let letter = Letter::seal(&space, &recipients, &ops, false, &mut rng);
         let back: Letter = codec::decode("letter", &codec::encode(&letter)).unwrap();
         for n in 0..4u8 {
             let opened = back.open(&space, &device(n), &keys[usize::from(n)]);

@@ -28,6 +28,7 @@ mod cache;
 mod commit;
 mod compare;
 mod devices;
+mod early;
 mod exchange;
 mod execute;
 mod flood;
@@ -47,7 +48,6 @@ mod mend;
 mod message;
 mod node;
 mod outbox;
-#[cfg(feature = "test-utils")]
 #[cfg(feature = "test-utils")]
 mod peek;
 mod query;
@@ -79,6 +79,5 @@ pub use oplog::{
     BlobId, ChannelId, DeviceId, Digest, EpochId, Header, Hlc, OpId, Scope, Secret, SpaceId,
     Timestamp, UserId,
 };
-#[cfg(feature = "test-utils")]
 #[cfg(feature = "test-utils")]
 pub use peek::{Group, Kept};

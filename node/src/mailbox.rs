@@ -12,7 +12,7 @@ use rand_core::CryptoRng;
 use crate::blobs::ChunkStore;
 use crate::event::RelayId;
 use crate::exchange::Purpose;
-use crate::join::{MAIL_INFO, PendingJoin};
+use crate::join::{MAIL_INFO, Parcel, PendingJoin};
 use crate::message::Mail;
 use crate::node::Node;
 use crate::relays::relay_key;
@@ -289,8 +289,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 continue;
             };
             match mail {
-                Mail::Bundle(bundle) => self.take_bundle(space, &bundle)?,
-                Mail::Blob(attachment) => self.fetch_bundle(space, attachment),
+                Mail::Bundle(bundle) => self.take_bundle(space, &bundle, earlier)?,
+                Mail::Blob(blob) => self.fetch_bundle(space, Parcel { blob, earlier }),
                 Mail::Refused(_) if earlier => {}
                 Mail::Refused(why) => self.fail_join(space, &why),
             }

@@ -21,6 +21,10 @@ use crate::seal::Put;
 
 /// Puts in flight at one relay.
 pub(crate) const PUTS_MAX: usize = 16;
+/// How long a relay that refused something is left alone, in milliseconds; twice as long each time.
+const REST_MS_MIN: u64 = 1_000;
+/// The longest time, in milliseconds: a quota is for a day.
+const REST_MS_MAX: u64 = 600_000;
 /// How long relays are asked to keep an envelope.
 pub(crate) const ENVELOPE_TTL_SECS: u32 = TTL_SECS_MAX;
 
@@ -42,6 +46,45 @@ pub(crate) struct OutRow {
     #[n(1)]
     #[cbor(default)]
     pub(crate) again: bool,
+}
+
+/// How long not to try again what was refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rest {
+    until: u64,
+    times: u32,
+}
+
+impl Rest {
+    pub(crate) const fn is_on(self, now: u64) -> bool {
+        now < self.until
+    }
+
+    /// It was refused (again). Returns how long it rests, in milliseconds, at least what was asked for.
+    pub(crate) fn refused(&mut self, now: u64, least_ms: u64) -> u64 {
+        // What was sent together is refused together, and counts once.
+        if !self.is_on(now) {
+            self.times = self.times.saturating_add(1);
+        }
+        let doubled = REST_MS_MIN.saturating_mul(1 << self.times.saturating_sub(1).min(16));
+        let wait = doubled.min(REST_MS_MAX).max(least_ms);
+        self.until = self.until.max(now.saturating_add(wait));
+        wait
+    }
+}
+
+impl Relay {
+    /// Whether something may be put there now.
+    pub(crate) const fn takes_puts(&self, now: u64) -> bool {
+        self.putting < PUTS_MAX && !self.rests.is_on(now)
+    }
+
+    fn rest_ops(&mut self, ops: &[Queued], now: u64, least_ms: u64) -> u64 {
+        let waits = ops
+            .iter()
+            .map(|op| self.resting.entry(*op).or_default().refused(now, least_ms));
+        waits.max().unwrap_or(REST_MS_MIN)
+    }
 }
 
 impl Queued {
@@ -68,6 +111,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         }
         self.note_day()?;
+        let now = self.now.as_ms();
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
             let mut waiting = self.waiting_to_send(&space)?;
@@ -86,8 +130,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     .iter()
                     .filter(|(op, row)| !row.taken.contains(&key) && !flying.contains(op))
                     .map(|(op, _)| *op)
+                    .filter(|op| !relay.resting.get(op).is_some_and(|rest| rest.is_on(now)))
                     .collect();
-                if own.is_empty() || relay.putting >= PUTS_MAX {
+                if own.is_empty() || !relay.takes_puts(now) {
                     continue;
                 }
                 let puts = match sealed.iter().find(|(ops, _)| *ops == own) {
@@ -125,7 +170,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let ready: Vec<RelayId> = self
             .relays
             .iter()
-            .filter(|(_, r)| r.connected && r.putting < PUTS_MAX)
+            .filter(|(_, r)| r.connected && r.takes_puts(self.now.as_ms()))
             .map(|(id, _)| *id)
             .collect();
         for id in ready {
@@ -135,7 +180,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// Sends one envelope to one relay, without waiting for it; not at all when too much is in flight.
     pub(crate) fn publish_at(&mut self, id: RelayId, request: PutRequest) {
-        if let Some(relay) = self.relays.get_mut(&id).filter(|r| r.putting < PUTS_MAX) {
+        let now = self.now.as_ms();
+        if let Some(relay) = self.relays.get_mut(&id).filter(|r| r.takes_puts(now)) {
             relay.putting += 1;
             self.request(id, Purpose::Gossip, Request::Put(request));
         }
@@ -166,6 +212,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         ops: &[Queued],
         result: Result<Response, RelayError>,
     ) -> Result<(), StoreError> {
+        use net::wire::ErrorCode::{
+            BadSignature, Full, Internal, Malformed, NotFound, QuotaExceeded, RateLimited,
+            TooLarge, TooMany,
+        };
         self.put_done(id);
         let Some(relay) = self.relays.get_mut(&id) else {
             return Ok(());
@@ -181,13 +231,26 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         }
         if let Err(error) = result {
-            // What was refused stays queued; the tick tries again.
+            // What was refused stays queued and is tried again.
             relay.error = Some(error.to_string());
             relay.tried = true;
-            relay.putting = PUTS_MAX;
-            self.set_timer(Timer::Tick, u64::from(error.retry_after_ms).max(1000));
+            let (now, least) = (self.now.as_ms(), u64::from(error.retry_after_ms));
+            let wait = match error.code {
+                // What lies under other tags may be taken.
+                QuotaExceeded | Malformed | TooLarge | BadSignature => {
+                    relay.rest_ops(ops, now, least)
+                }
+                RateLimited | Full | Internal | NotFound | TooMany => {
+                    relay.rests.refused(now, least)
+                }
+            };
+            if wait < TICK_MS {
+                self.set_timer(Timer::Tick, wait);
+            }
             return Ok(());
         }
+        relay.rests = Rest::default();
+        relay.resting.retain(|op, _| !ops.contains(op));
         let key = relay.key();
         let relays: BTreeSet<oplog::Digest> = self.relays.values().map(Relay::key).collect();
         let Some(no) = self.spaces.get(&space).map(|s| s.no) else {
@@ -313,4 +376,31 @@ fn out_row(no: oplog::SpaceNo, queued: &Queued) -> Vec<u8> {
 
 fn taken_row(no: oplog::SpaceNo, op: &OpId) -> Vec<u8> {
     [b"taken/".as_slice(), &no.0.to_be_bytes(), op.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_again_rests_twice_as_long() {
+        let mut rest = Rest::default();
+        assert!(!rest.is_on(0));
+        let mut now = 5_000;
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let wait = rest.refused(now, 0);
+            // Another answer to the same volley.
+            assert_eq!(rest.refused(now + 1, 0), wait);
+            now += wait + 1;
+            assert!(rest.is_on(now - 1) && !rest.is_on(now));
+            waits.push(wait / 1_000);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
+        assert_eq!(
+            rest.refused(now, 3_600_000),
+            3_600_000,
+            "as long as the relay wants"
+        );
+    }
 }

@@ -17,8 +17,8 @@ use crate::node::Node;
 pub struct Kept {
     /// Secrets of key packages.
     pub key_packages: usize,
-    /// Whether one of them is still needed: this device waits to be let in.
-    pub joining: bool,
+    /// How many of them may be needed: this device waits to be let in, or another branch may let it in.
+    pub joining: usize,
     /// Epochs whose state can be loaded.
     pub states: usize,
     /// Epochs whose root is not the one that their commit declares.
@@ -84,7 +84,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             },
         };
         let mut kept = Kept {
-            joining: self.joins.contains_key(space),
+            joining: self
+                .joins
+                .get(space)
+                .map_or(0, |join| join.packages().count()),
             ..Kept::default()
         };
         for digest in mls::stored::list_key_packages(&self.store, space).map_err(stored)? {

@@ -33,10 +33,10 @@ const LANDED_MS: u64 = 7 * 86_400_000;
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Housekeeping: asks where keys are missing for some time, and forgets answers that are old.
     pub(crate) fn consider_readds(&mut self) -> Result<(), StoreError> {
-        self.end_withdrawn_joins();
+        self.end_withdrawn_joins()?;
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
-            self.end_old_landing(&space);
+            self.end_old_landing(&space)?;
             let (user, device, now) = (self.me.user(), self.me.device_id(), self.now.as_ms());
             let Some(s) = self.spaces.get_mut(&space) else {
                 continue;
@@ -73,10 +73,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         });
         let op = self.sign_and_take(space, header, &payload)?;
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
-        self.forget_join(space);
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
-        let mut join = PendingJoin::new(*space, relays, package);
+        let mut join = self.next_join(*space, relays, package);
         join.comes_back = Some(ByteVec::from(bytes));
         join.asked_at = Some(self.now.as_ms());
         self.keep_join(join);
@@ -86,12 +85,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    fn end_old_landing(&mut self, space: &SpaceId) {
+    fn end_old_landing(&mut self, space: &SpaceId) -> Result<(), StoreError> {
         let now = self.now.as_ms();
         let landed = self.joins.get(space).and_then(|join| join.landed_at);
         if landed.is_some_and(|at| now.saturating_sub(at) > LANDED_MS) {
-            self.forget_join(space);
+            self.forget_join(space)?;
         }
+        Ok(())
     }
 }
 
@@ -100,7 +100,8 @@ impl PendingJoin {
     fn waits(&self, now: u64) -> bool {
         let recent = |at: u64| now.saturating_sub(at) < ASK_EVERY_MS;
         let answered = self.landed_at.is_some() || self.failed.is_some();
-        !answered && self.asked_at.is_none_or(recent)
+        let comes = |at: u64| at.saturating_sub(now) < ASK_EVERY_MS;
+        self.early_until.is_some_and(comes) || !answered && self.asked_at.is_none_or(recent)
     }
 }
 

@@ -53,6 +53,8 @@ pub struct JoinStatus {
     pub relays: usize,
     /// Why it failed, if it did.
     pub failed: Option<String>,
+    /// When an answer can be taken that is here and dated ahead of the own clock, by that clock.
+    pub early_until: Option<Timestamp>,
 }
 
 /// Our standing in a Space.

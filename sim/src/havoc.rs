@@ -335,10 +335,12 @@ impl World {
                 self.device(node).clock.thaw();
                 self.plan_wake(node);
             }
-            Heal::Jump { node, by_ms } => {
+            // The healing of a core sets every clock right; to jump back from there would set it wrong for good.
+            Heal::Jump { node, by_ms } if self.core.is_none() => {
                 self.device(node).clock.jump(by_ms);
                 self.plan_wake(node);
             }
+            Heal::Jump { .. } => {}
             Heal::Disk { node } => {
                 let device = self.device(node);
                 if let Some(disk) = device.machine.disk() {

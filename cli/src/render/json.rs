@@ -327,7 +327,7 @@ fn join(join: &JoinStatus) -> Value {
     json!({
         "type": "join", "space": join.space.to_string(), "name": join.name,
         "asked_ms": join.asked.map(|asked| asked.as_ms()), "relays": join.relays,
-        "failed": join.failed,
+        "failed": join.failed, "early_until_ms": join.early_until.map(|at| at.as_ms()),
     })
 }
 

@@ -130,10 +130,14 @@ pub(super) fn joins(joins: &[JoinStatus], indent: &str, look: Look) -> String {
     let rows: Vec<_> = joins
         .iter()
         .map(|join| {
-            let (tone, state) = match (&join.failed, join.relays) {
-                (Some(why), _) => (Tone::Bad, format!("not let in: {}", clean::line(why))),
-                (None, 0) => (Tone::Warn, "asking to join, on no relay yet".to_owned()),
-                (None, _) => (Tone::Warn, "waiting to be let in".to_owned()),
+            let (tone, state) = match (&join.failed, join.early_until, join.relays) {
+                (Some(why), _, _) => (Tone::Bad, format!("not let in: {}", clean::line(why))),
+                (None, Some(until), _) => {
+                    let at = time::minute(until);
+                    (Tone::Warn, format!("this clock is behind: let in at {at}"))
+                }
+                (None, None, 0) => (Tone::Warn, "asking to join, on no relay yet".to_owned()),
+                (None, None, _) => (Tone::Warn, "waiting to be let in".to_owned()),
             };
             let since = join.asked.map(time::minute);
             vec![

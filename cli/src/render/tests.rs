@@ -188,17 +188,19 @@ fn lists_line_up() {
     01010101  Allotment  owner                                     3 members  1 channel  epoch 4
     02020202  Choir      removed by 09090909                       3 members  1 channel  epoch 4
     03030303  Chess      member, waiting to be let into the group  3 members  1 channel  epoch 4
-    04040404  Band    waiting to be let in               since 2025-11-22 18:05
-    05050505  Bakers  asking to join, on no relay yet    since 2025-11-22 18:05
-    06060606  Bees    not let in: the invite is used up  since 2025-11-22 18:05
+    04040404  Band    waiting to be let in                              since 2025-11-22 18:05
+    05050505  Bakers  asking to join, on no relay yet                   since 2025-11-22 18:05
+    06060606  Bees    not let in: the invite is used up                 since 2025-11-22 18:05
+    07070707  Bikes   this clock is behind: let in at 2025-11-22 18:09  since 2025-11-22 18:05
     ");
     insta::assert_snapshot!(json(&Output::Spaces { spaces, joins }), @r#"
     {"channels":1,"epoch":"e1…","epoch_number":4,"id":"01…","members":3,"name":"Allotment","removal":null,"standing":"member","type":"space","weight":100}
     {"channels":1,"epoch":"e1…","epoch_number":4,"id":"02…","members":3,"name":"Choir","removal":"09…","standing":"removed","type":"space","weight":null}
     {"channels":1,"epoch":"e1…","epoch_number":4,"id":"03…","members":3,"name":"Chess","removal":null,"standing":"waiting","type":"space","weight":10}
-    {"asked_ms":1763834700000,"failed":null,"name":"Band","relays":1,"space":"04…","type":"join"}
-    {"asked_ms":1763834700000,"failed":null,"name":"Bakers","relays":0,"space":"05…","type":"join"}
-    {"asked_ms":1763834700000,"failed":"the invite is used up","name":"Bees","relays":1,"space":"06…","type":"join"}
+    {"asked_ms":1763834700000,"early_until_ms":null,"failed":null,"name":"Band","relays":1,"space":"04…","type":"join"}
+    {"asked_ms":1763834700000,"early_until_ms":null,"failed":null,"name":"Bakers","relays":0,"space":"05…","type":"join"}
+    {"asked_ms":1763834700000,"early_until_ms":null,"failed":"the invite is used up","name":"Bees","relays":1,"space":"06…","type":"join"}
+    {"asked_ms":1763834700000,"early_until_ms":1763834940000,"failed":null,"name":"Bikes","relays":1,"space":"07…","type":"join"}
     "#);
     insta::assert_snapshot!(plain(&Output::Channels(samples::channels())), @"
     01010101  general  chat
@@ -280,9 +282,10 @@ fn the_health_report_names_what_needs_attention() {
           03030303  2025-11-22 18:03  Post  saved
           02020202  2025-11-22 18:02  Post  on 2 relays  sent again: keys had forked
           01010101  2025-11-22 18:01  Post  seen by 2
-      04040404  Band    waiting to be let in               since 2025-11-22 18:05
-      05050505  Bakers  asking to join, on no relay yet    since 2025-11-22 18:05
-      06060606  Bees    not let in: the invite is used up  since 2025-11-22 18:05
+      04040404  Band    waiting to be let in                              since 2025-11-22 18:05
+      05050505  Bakers  asking to join, on no relay yet                   since 2025-11-22 18:05
+      06060606  Bees    not let in: the invite is used up                 since 2025-11-22 18:05
+      07070707  Bikes   this clock is behind: let in at 2025-11-22 18:09  since 2025-11-22 18:05
     Mended
       the last segment ended in half an op; cut off
     ");
@@ -296,9 +299,10 @@ fn the_health_report_names_what_needs_attention() {
     {"delivery":"seen","delivery_count":2,"kind":"Post","op":"01…","resent":false,"space":"01…","type":"own-op","wall_ms":1763834460000}
     {"about":"John","kind":"ban","op":"0b…","rule":"A9","space":"01…","type":"voided","why":"Alice took the right away"}
     {"channel":null,"device":"d1…","op":"04…","plane":"control","seq":7,"space":"01…","type":"damaged"}
-    {"asked_ms":1763834700000,"failed":null,"name":"Band","relays":1,"space":"04…","type":"join"}
-    {"asked_ms":1763834700000,"failed":null,"name":"Bakers","relays":0,"space":"05…","type":"join"}
-    {"asked_ms":1763834700000,"failed":"the invite is used up","name":"Bees","relays":1,"space":"06…","type":"join"}
+    {"asked_ms":1763834700000,"early_until_ms":null,"failed":null,"name":"Band","relays":1,"space":"04…","type":"join"}
+    {"asked_ms":1763834700000,"early_until_ms":null,"failed":null,"name":"Bakers","relays":0,"space":"05…","type":"join"}
+    {"asked_ms":1763834700000,"early_until_ms":null,"failed":"the invite is used up","name":"Bees","relays":1,"space":"06…","type":"join"}
+    {"asked_ms":1763834700000,"early_until_ms":1763834940000,"failed":null,"name":"Bikes","relays":1,"space":"07…","type":"join"}
     {"type":"mended","what":"the last segment ended in half an op; cut off"}
     "#);
 }

@@ -404,6 +404,66 @@ fn a_newcomer_of_a_branch_that_lost_hears_of_it() {
     assert_eq!(scene.texts(ALICE), ["hello"]);
 }
 
+/// Bob added John again on a branch that lost, and is gone. John was in the group before the branches
+/// parted, and has no keys of that time all the same: his disk lost them, the state first.
+#[test]
+fn who_was_added_again_on_a_branch_that_lost_hears_of_it() {
+    use mls::stored::TABLE;
+    use oplog::store::{Direction, MemStore, Store as _, prefix_end};
+
+    let rows = |store: &MemStore, kind: &[u8]| {
+        let mut keys = Vec::new();
+        let visit = &mut |key: &[u8], _: &[u8]| {
+            keys.push(key.to_vec());
+            std::ops::ControlFlow::Continue(())
+        };
+        store
+            .scan(TABLE, kind, &prefix_end(kind), Direction::Forward, visit)
+            .unwrap();
+        assert!(!keys.is_empty());
+        keys
+    };
+    let lose = |scene: &mut Scene, lost: Vec<Vec<u8>>| {
+        scene.world.restart_after(JOHN, |store| {
+            for key in lost {
+                store.delete(TABLE, &key);
+            }
+            store.commit().unwrap();
+        });
+        scene.world.connect(JOHN);
+    };
+    let mut scene = four();
+    let link = invite(&mut scene.world, ALICE, scene.space);
+    scene.world.connect(CAROL);
+    join(&mut scene.world, CAROL, link);
+    let role = Command::SetRole {
+        space: scene.space,
+        user: scene.world.people[BOB].node.me().user,
+        weight: Weight::ADMIN,
+        reason: String::new(),
+    };
+    scene.world.command(ALICE, role).unwrap();
+    scene.world.pass(10_000);
+    scene.tear(&[], &[]);
+    scene.kick(ALICE, CAROL);
+    scene.world.connect(BOB);
+    scene.world.connect(CAROL);
+    let store = scene.world.people[JOHN].node.store();
+    let (states, roots) = (rows(store, b"s"), rows(store, b"r"));
+    lose(&mut scene, states);
+    scene.update_keys(BOB).unwrap();
+    scene.post(BOB, "under new keys");
+    scene.world.pass(600_000);
+    assert_eq!(scene.epochs(&[BOB, JOHN]).len(), 1, "John is back");
+    lose(&mut scene, roots);
+    scene.post(JOHN, "hello");
+    scene.mend(&[ALICE, JOHN]);
+    scene.world.pass(120_000);
+    assert_eq!(scene.epochs(&[ALICE, JOHN]).len(), 1);
+    scene.assert_converged(&[ALICE, JOHN]);
+    assert_eq!(scene.sorted_texts(ALICE), ["hello", "under new keys"]);
+}
+
 /// Alice, Bob and John are in, Carol is not yet; two relays.
 fn four() -> Scene {
     let world = World::with_relays(&["Alice", "Bob", "John", "Carol"], 2);

@@ -213,3 +213,42 @@ fn who_was_kicked_comes_back_by_a_new_request_only() {
     let kept = mls::stored::list_key_packages(store, &space).unwrap();
     assert_eq!(kept.len(), 1, "{kept:?}");
 }
+
+/// A clock that is ten minutes slow: what the others write is dated too far ahead to be looked at, and
+/// so is the answer to the request. It is the only one, so it waits.
+#[test]
+fn who_has_a_slow_clock_is_let_in_once_it_is_there() {
+    for set_right in [false, true] {
+        let (mut world, space, [link, _]) = two_links();
+        world.people[BOB].late_ms = 600_000;
+        world.begin(BOB, Command::Join { link });
+        world.settle();
+        world.connect(ALICE);
+        world.pass(60_000);
+        assert_eq!(world.people[ALICE].node.members(space).unwrap().len(), 2);
+        assert!(!is_member(&world, BOB, space));
+        world.restart(BOB);
+        world.connect(BOB);
+        world.disconnect(ALICE);
+        let asks = world.people[BOB].node.join_statuses();
+        assert_eq!(asks.len(), 1);
+        assert_eq!(asks[0].failed, None);
+        let until = asks[0].early_until.unwrap();
+        let wait = until.as_ms() - (world.now.as_ms() - 600_000);
+        assert!((230_000..300_000).contains(&wait), "{wait} ms");
+        if set_right {
+            world.people[BOB].late_ms = 0;
+            world.pass(31_000);
+        } else {
+            world.pass(wait - 31_000);
+            assert!(!is_member(&world, BOB, space));
+            world.pass(62_000);
+        }
+        assert!(is_member(&world, BOB, space));
+        assert!(world.people[BOB].node.join_statuses().is_empty());
+        world.connect(ALICE);
+        world.pass(60_000);
+        let hash = |who: usize| world.people[who].node.state_hash(space).unwrap();
+        assert_eq!(hash(ALICE), hash(BOB));
+    }
+}

@@ -28,6 +28,8 @@ pub struct Person {
     pub notices: Vec<Notice>,
     /// How far their clock is behind, in milliseconds.
     pub late_ms: u64,
+    /// What the node calls each relay: a number, given anew at every start.
+    relays: BTreeMap<usize, RelayId>,
     timers: BTreeMap<Timer, Timestamp>,
     answers: BTreeMap<CommandId, Result<Answer, CommandError>>,
     commands: u64,
@@ -102,6 +104,7 @@ impl World {
                 online: BTreeSet::new(),
                 notices: Vec::new(),
                 late_ms: 0,
+                relays: BTreeMap::new(),
                 timers: BTreeMap::new(),
                 answers: BTreeMap::new(),
                 commands: 0,
@@ -142,14 +145,15 @@ impl World {
         let core = &mut self.relays[relay].core;
         assert!(core.connected(ConnId(who as u64), self.now, &mut self.rng));
         self.people[who].online.insert(relay);
-        self.event(who, Event::RelayConnected(RelayId(relay as u32)));
+        let relay = self.people[who].relays[&relay];
+        self.event(who, Event::RelayConnected(relay));
     }
 
     pub fn disconnect(&mut self, who: usize) {
         for relay in std::mem::take(&mut self.people[who].online) {
             self.relays[relay].core.disconnected(ConnId(who as u64));
             let event = Event::RelayDisconnected {
-                relay: RelayId(relay as u32),
+                relay: self.people[who].relays[&relay],
                 reason: "unplugged".to_owned(),
             };
             self.event(who, event);
@@ -193,7 +197,7 @@ impl World {
                 Wire::Request(way, id, request) => self.relay_handles(way, id, request),
                 Wire::Response(way, id, response) if self.is_online(way) => {
                     let event = Event::RelayAnswered {
-                        relay: RelayId(way.relay as u32),
+                        relay: self.people[way.who].relays[&way.relay],
                         request: id,
                         result: Ok(response),
                     };
@@ -201,7 +205,7 @@ impl World {
                 }
                 Wire::Push(way, push_id, push) if self.is_online(way) => {
                     if !self.relays[way.relay].silent {
-                        let relay = RelayId(way.relay as u32);
+                        let relay = self.people[way.who].relays[&way.relay];
                         self.event(way.who, Event::RelayPushed { relay, push });
                     }
                     let core = &mut self.relays[way.relay].core;
@@ -328,9 +332,10 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Request { relay, id, request } => {
-                    let relay = relay.0 as usize;
-                    if self.is_online(Way { who, relay }) {
-                        let way = Way { who, relay };
+                    let names = &self.people[who].relays;
+                    let (relay, _) = names.iter().find(|(_, name)| **name == relay).unwrap();
+                    let way = Way { who, relay: *relay };
+                    if self.is_online(way) {
                         self.wire.push_back(Wire::Request(way, id, request));
                     }
                 }
@@ -342,7 +347,11 @@ impl World {
                     self.people[who].answers.insert(id, *result);
                 }
                 Effect::Notify(notice) => self.people[who].notices.push(notice),
-                Effect::Connect { .. } | Effect::Disconnect(_) => {}
+                Effect::Connect { relay, address } => {
+                    let number = address.rsplit_once('/').unwrap().1.parse().unwrap();
+                    self.people[who].relays.insert(number, relay);
+                }
+                Effect::Disconnect(_) => {}
             }
         }
     }

@@ -10,6 +10,9 @@ use crate::world::World;
 /// Group states that a device may hold: eight of its branch and four of others (B6), and those
 /// that came since the last housekeeping.
 const STATES_MAX: usize = 20;
+/// Key packages for which a device may keep secrets: that of its newest request, and those of four
+/// before it, by which another branch may add it (B5).
+const KEY_PACKAGES_MAX: usize = 5;
 const VAULT: &str = "vault.bin";
 
 impl World {
@@ -78,8 +81,7 @@ impl World {
             let Ok(kept) = node.peek_kept(&space) else {
                 continue;
             };
-            let needed = usize::from(kept.joining);
-            if kept.key_packages > needed {
+            if kept.key_packages > kept.joining.min(KEY_PACKAGES_MAX) {
                 let what = format!("keeps {} secrets of key packages", kept.key_packages);
                 return self.fail("S7", Some(index), what);
             }

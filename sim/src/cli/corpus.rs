@@ -32,7 +32,8 @@ pub(crate) struct Corpus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Seed {
     seed: u64,
-    profile: Profile,
+    /// Its theme, where the seed did not draw it.
+    profile: Option<Profile>,
     /// The checker that spoke.
     checker: String,
     /// What was wrong.
@@ -55,7 +56,7 @@ impl Corpus {
         let worlds = worlds(&self.dir)?;
         for world in &worlds {
             if self.list {
-                println!("{:<24}{}", world.name, world.why);
+                println!("{:<28}{}", world.name, world.why);
                 continue;
             }
             let outcome = run::run(&world.config, &world.entries, 0);
@@ -77,10 +78,10 @@ fn tell(world: &World, outcome: &Outcome, json: bool) {
     match &outcome.failure {
         Some(failure) => {
             let known = if world.known { "known: " } else { "" };
-            println!("{:<24}{known}{}", world.name, fail_line(outcome, failure));
+            println!("{:<28}{known}{}", world.name, fail_line(outcome, failure));
         }
-        None if world.known => println!("{:<24}MENDED: no longer fails", world.name),
-        None => println!("{:<24}fine: {}", world.name, world.why),
+        None if world.known => println!("{:<28}MENDED: no longer fails", world.name),
+        None => println!("{:<28}fine: {}", world.name, world.why),
     }
 }
 
@@ -91,9 +92,9 @@ fn worlds(dir: &Path) -> io::Result<Vec<World>> {
     let mut worlds: Vec<World> = seeds
         .into_iter()
         .map(|seed| {
-            let config = Config::draw(seed.seed, Some(seed.profile));
+            let config = Config::draw(seed.seed, seed.profile);
             let entries = run::schedule(&config);
-            let profile = format!("{:?}", seed.profile).to_lowercase();
+            let profile = format!("{:?}", config.profile).to_lowercase();
             World {
                 name: format!("{profile} {:#x}", seed.seed),
                 why: format!("{}: {}", seed.checker, seed.why),
