@@ -313,7 +313,10 @@ mod tests {
                 times.push(now / 1_000);
             }
         }
-        assert_eq!(times, [0, 60, 180, 420, 900, 1_500, 2_100, 2_700, 3_300, 3_900]);
+        assert_eq!(
+            times,
+            [0, 60, 180, 420, 900, 1_500, 2_100, 2_700, 3_300, 3_900]
+        );
         assert!(
             Reading::next(reading, 1_000).is_some(),
             "the clock was set back"
