@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use net::wire::{Push, RecvId, RelayError, Request, Response};
+use net::wire::{Hour, Push, RecvId, RelayError, Request, Response};
 use oplog::store::{Store, StoreError};
 use oplog::{SpaceId, Tag, Timestamp};
 use rand_core::CryptoRng;
@@ -15,9 +15,11 @@ use crate::blobs::ChunkStore;
 use crate::compare::Comparison;
 use crate::event::{Effect, RelayId, RequestId, Timer};
 use crate::listen::TagSync;
+use crate::mailbox::Reading;
 use crate::node::Node;
 use crate::outbox::{PUTS_MAX, Queued, Rest};
 use crate::relays::relay_key;
+use crate::tags::TagSpan;
 use crate::view::{Notice, RelayStatus};
 
 /// How often housekeeping runs, in milliseconds.
@@ -47,6 +49,8 @@ pub(crate) struct Relay {
     pub(crate) resting: BTreeMap<Queued, Rest>,
     /// Under way: what is there against what we have seen.
     pub(crate) comparison: Option<Comparison>,
+    /// Mailboxes that it pushes from, or was asked to.
+    pub(crate) reading: BTreeMap<RecvId, Reading>,
 }
 
 /// Why a request was sent, to know what its answer means.
@@ -92,6 +96,7 @@ impl Relay {
             rests: Rest::default(),
             resting: BTreeMap::new(),
             comparison: None,
+            reading: BTreeMap::new(),
         }
     }
 
@@ -135,7 +140,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let status = relay.status();
         self.effects.push(Effect::Notify(Notice::Relay(status)));
         self.request(id, Purpose::Ping, Request::Ping);
-        self.listen(id)
+        let book = self.tag_book()?;
+        self.listen(id, &book)
     }
 
     pub(crate) fn relay_disconnected(
@@ -221,7 +227,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 items,
                 prev,
             } => self.mail_received(id, recv_id, prev, items)?,
-            Push::MailBehind { .. } => self.continue_joins(id)?,
+            Push::MailBehind { recv_id } => {
+                self.read_again(&recv_id);
+                self.continue_joins(id)?;
+            }
         }
         self.after_exchange()
     }
@@ -229,8 +238,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// What happens after every exchange: more tags may matter now, more may be sent.
     pub(crate) fn after_exchange(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.tags_changed) {
+            let book = self.tag_book()?;
             for id in self.relays.keys().copied().collect::<Vec<_>>() {
-                self.listen(id)?;
+                self.listen(id, &book)?;
             }
         }
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
@@ -279,7 +289,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for relay in self.relays.values_mut().filter(|r| r.putting >= PUTS_MAX) {
             relay.putting = 0;
         }
-        self.tags_changed = true;
+        let span = TagSpan {
+            days: self.days()?,
+            hour: Hour::of(self.now),
+        };
+        self.tags_changed |= self.tags_span.replace(span) != Some(span);
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
             self.continue_joins(id)?;
             self.subscribe_again(id);
