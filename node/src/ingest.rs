@@ -34,7 +34,11 @@ const UNOPENED_DAYS: u64 = 14;
 /// What an envelope held for this device.
 enum Opened {
     Ops(Vec<ByteVec>),
-    Gossip(ByteVec),
+    /// Under the keys of which epoch it lay, and what it says.
+    Gossip {
+        under: EpochId,
+        message: ByteVec,
+    },
 }
 
 /// What became of some ops.
@@ -98,11 +102,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                             }
                             ops.extend(list);
                         }
-                        Some(Opened::Gossip(message)) => {
+                        Some(Opened::Gossip { under, message }) => {
                             if let Some(s) = self.spaces.get_mut(&space) {
                                 s.repair.note_gossip(id);
                             }
-                            self.heard(&space, &message)?;
+                            self.heard(&space, &under, &message)?;
                         }
                         None => {
                             self.note_arrival(&space, &tag, &id, hour, &[])?;
@@ -122,22 +126,21 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn open_one(&mut self, space: &SpaceId, scope: &Scope, envelope: &[u8]) -> Option<Opened> {
-        let epochs = self.spaces.get(space)?.keys.values();
-        let plain = mls::envelope::open_in(envelope, scope, epochs).ok()?;
+        let mut epochs = self.spaces.get(space)?.keys.iter();
+        let (under, plain) = epochs.find_map(|(epoch, keys)| {
+            let plain = mls::envelope::open_in(envelope, scope, [keys]).ok()?;
+            Some((*epoch, plain))
+        })?;
         // Sealed by a member: nonsense inside is their fault and nobody's loss.
         match codec::decode("envelope content", &plain).ok()? {
             Sealed::Ops(list) => Some(Opened::Ops(list)),
-            Sealed::Gossip(message) => Some(Opened::Gossip(message)),
+            Sealed::Gossip(message) => Some(Opened::Gossip { under, message }),
             Sealed::Letter(letter) => {
                 let list = self.read_letter(space, &letter);
                 let ids = list.iter().filter_map(|op| SignedOp::decode(op).ok());
                 let ids: Vec<OpId> = ids.map(|op| op.id()).collect();
                 let now = self.now.as_ms();
-                let opens = |keys| mls::envelope::open_in(envelope, scope, [keys]).is_ok();
-                if let Some(s) = self.spaces.get_mut(space)
-                    && let Some((under, _)) = s.keys.iter().find(|(_, keys)| opens(*keys))
-                {
-                    let under = *under;
+                if let Some(s) = self.spaces.get_mut(space) {
                     if list.is_empty() {
                         s.letters.written_to(under, letter.devices());
                     }
@@ -446,7 +449,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     }
                     ops.extend(list);
                 }
-                (Some(Opened::Gossip(message)), _) => self.heard(space, &message)?,
+                (Some(Opened::Gossip { under, message }), _) => {
+                    self.heard(space, &under, &message)?;
+                }
                 _ => {}
             }
         }

@@ -172,6 +172,12 @@ impl Letters {
         told.is_some_and(|told| !told.again)
     }
 
+    /// Whether an op was never told to them, or so long ago that it may have got lost.
+    fn may_tell(&self, to: &Address, op: OpId, now: u64) -> bool {
+        let told = self.told_newcomers.get(&(to.epoch, op));
+        told.is_none_or(|told| told.again || told.next() <= now)
+    }
+
     /// Notes that somebody lacks ops. Returns when the first of them can be told, in milliseconds.
     fn lack(&mut self, ops: &[OpId], now: u64) -> u64 {
         self.lacked.extend(ops.iter().copied());
@@ -346,6 +352,51 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if news.is_empty() || to.devices.iter().all(written) {
             return Ok(());
         }
+        self.send_letters(space, to, &news)
+    }
+
+    /// Somebody asked under keys that are not the newest, and may have no others: the control ops that
+    /// they lack go under those keys, in a letter, because somebody who was removed may have them too.
+    pub(crate) fn write_behind(
+        &mut self,
+        space: &SpaceId,
+        epoch: &EpochId,
+        ops: &BTreeSet<OpId>,
+    ) -> Result<(), StoreError> {
+        let now = self.now.as_ms();
+        let Some(s) = self.spaces.get(space).filter(|_| self.online()) else {
+            return Ok(());
+        };
+        let to = Address {
+            epoch: *epoch,
+            devices: s
+                .leaves(epoch)
+                .into_iter()
+                .map(|(device, _)| device)
+                .collect(),
+            readers: BTreeSet::new(),
+            newcomers: true,
+        };
+        let dag = s.log.dag().iter();
+        let news: Vec<(OpId, Vec<u8>)> = dag
+            .filter(|node| {
+                ops.contains(&node.op.id()) && s.letters.may_tell(&to, node.op.id(), now)
+            })
+            .map(|node| (node.op.id(), node.op.encode()))
+            .collect();
+        self.send_letters(space, &to, &news)
+    }
+
+    fn send_letters(
+        &mut self,
+        space: &SpaceId,
+        to: &Address,
+        news: &[(OpId, Vec<u8>)],
+    ) -> Result<(), StoreError> {
+        let own = self.me.device_id();
+        let Some(s) = self.spaces.get(space) else {
+            return Ok(());
+        };
         let recipients: Vec<_> = to
             .devices
             .iter()
@@ -355,7 +406,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .take(RECIPIENTS_MAX)
             .collect();
         let at = self.now.as_ms();
-        let mut rest = news.as_slice();
+        let mut rest = news;
         while !rest.is_empty() {
             let mut bytes = 0;
             let fit = rest.iter().take_while(|(_, op)| {
@@ -445,21 +496,23 @@ impl Letter {
 }
 
 impl Space {
+    /// The devices of an epoch that count as members', with the key packages that they came with: who
+    /// is added again comes with another.
+    fn leaves(&self, epoch: &EpochId) -> BTreeSet<(DeviceId, Digest)> {
+        let authorised = self.view.authorised_devices();
+        let record = self.authority.epochs().epoch(epoch);
+        let leaves = record.into_iter().flat_map(|record| record.roster.iter());
+        leaves
+            .filter(|(device, _)| authorised.contains_key(*device))
+            .map(|(device, (_, package))| (*device, *package))
+            .collect()
+    }
+
     /// To whom letters about branches that part here go, as far as keys for them are here.
     fn addresses(&self, parting: &EpochId) -> Vec<Address> {
         let epochs = self.authority.epochs();
-        let authorised = self.view.authorised_devices();
-        // With the key packages that they came with: who is added again comes with another.
-        let in_both = |epoch: &EpochId| -> BTreeSet<(DeviceId, Digest)> {
-            let roster = epochs.epoch(epoch).map(|record| record.roster.iter());
-            let leaves = roster.into_iter().flatten();
-            let leaves = leaves.filter(|(device, _)| authorised.contains_key(*device));
-            leaves
-                .map(|(device, (_, package))| (*device, *package))
-                .collect()
-        };
         let mut to = Vec::new();
-        let before = in_both(parting);
+        let before = self.leaves(parting);
         // Who came in after the branches parted, or again, may have no keys there; others of their
         // branch do.
         if self.keys.contains_key(parting) {
@@ -483,7 +536,8 @@ impl Space {
             let is_last =
                 self.keys.contains_key(&epoch) && !next.iter().any(|id| self.keys.contains_key(id));
             if is_last {
-                let (here, there): (BTreeSet<_>, BTreeSet<_>) = in_both(&epoch)
+                let (here, there): (BTreeSet<_>, BTreeSet<_>) = self
+                    .leaves(&epoch)
                     .into_iter()
                     .partition(|leaf| before.contains(leaf));
                 let devices = |leaves: BTreeSet<(DeviceId, Digest)>| {

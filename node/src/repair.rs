@@ -12,7 +12,7 @@ use minicbor::bytes::ByteVec;
 use oplog::hash::H;
 use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
-use oplog::{DeviceId, Digest, Lane, OpId, Scope, SpaceId, UserId, codec};
+use oplog::{DeviceId, Digest, EpochId, Lane, OpId, Scope, SpaceId, UserId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -55,6 +55,8 @@ const GIVE_MAX: usize = 2_000;
 pub(crate) struct Repair {
     /// Ops that somebody lacks and we have, until somebody else gave them.
     owed: BTreeSet<OpId>,
+    /// Control ops that somebody lacks whose newest keys may be those of another epoch.
+    owed_behind: BTreeMap<EpochId, BTreeSet<OpId>>,
     /// Ops that one relay lacks, until they arrive there.
     owed_to: BTreeMap<RelayId, BTreeSet<OpId>>,
     /// When and what each device last told of its heads.
@@ -238,7 +240,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    pub(crate) fn heard(&mut self, space: &SpaceId, bytes: &[u8]) -> Result<(), StoreError> {
+    /// Takes gossip that lay under the keys of this epoch.
+    pub(crate) fn heard(
+        &mut self,
+        space: &SpaceId,
+        under: &EpochId,
+        bytes: &[u8],
+    ) -> Result<(), StoreError> {
         // Malformed gossip is a member's fault and costs nothing but itself.
         let Ok(message) = Gossip::decode(bytes) else {
             return Ok(());
@@ -251,14 +259,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         have.push(id);
                     }
                 }
-                self.owe(space, have);
+                self.owe(space, under, have);
                 Ok(())
             }
-            Gossip::Have(have) => self.heard_have(space, &have),
+            Gossip::Have(have) => self.heard_have(space, under, &have),
         }
     }
 
-    fn heard_have(&mut self, space: &SpaceId, have: &Have) -> Result<(), StoreError> {
+    fn heard_have(
+        &mut self,
+        space: &SpaceId,
+        under: &EpochId,
+        have: &Have,
+    ) -> Result<(), StoreError> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
@@ -336,7 +349,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             self.consider_repair(space);
         }
         self.consider_letter_again(space, &owed);
-        self.owe(space, owed);
+        self.owe(space, under, owed);
         Ok(())
     }
 
@@ -360,12 +373,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.consider_repair(space);
     }
 
-    fn owe(&mut self, space: &SpaceId, ops: Vec<OpId>) {
+    fn owe(&mut self, space: &SpaceId, under: &EpochId, ops: Vec<OpId>) {
         if ops.is_empty() || on(Mutant::GivesNothing) {
             return;
         }
         let position = self.turn(space, &ops);
         if let Some(s) = self.spaces.get_mut(space) {
+            if *under != s.tip {
+                let control = ops.iter().filter(|op| s.log.dag().node(op).is_some());
+                let behind = s.repair.owed_behind.entry(*under).or_default();
+                behind.extend(control);
+            }
             s.repair.owed.extend(ops);
             self.set_timer(Timer::Give(*space), position * TURN_MS);
         }
@@ -394,10 +412,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         let owed = std::mem::take(&mut s.repair.owed);
         let owed_to = std::mem::take(&mut s.repair.owed_to);
+        let owed_behind = std::mem::take(&mut s.repair.owed_behind);
         if !owed.is_empty() && self.online() {
             for put in self.seal_again(space, &owed)? {
                 self.publish(&put);
             }
+        }
+        for (epoch, ops) in owed_behind {
+            self.write_behind(space, &epoch, &ops)?;
         }
         for (relay, ops) in owed_to {
             self.give_relay(space, relay, ops)?;
