@@ -22,6 +22,7 @@ use crate::error::CommandError;
 use crate::group::group_error;
 use crate::node::Node;
 use crate::outbox::Queued;
+use crate::retention::EPOCHS_NEW_MAX;
 use crate::space::Space;
 use crate::view::{Branch, Notice};
 
@@ -144,6 +145,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         s.keys.insert(id, keys);
         s.keys_are_new = true;
         s.epochs_due = 0;
+        s.epochs_new += 1;
         self.tags_changed = true;
         let generation = s.generation_of(&id);
         // A generation is named by the topic key of the epoch that began it; others inherit it.
@@ -163,12 +165,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
-        let Some(to) = s.reachable_tip().filter(|to| *to != s.tip) else {
-            return Ok(());
-        };
-        let from = s.tip;
-        self.stand_on(space, to);
-        self.wrap_again(space, &from, &to)
+        if let Some(to) = s.reachable_tip().filter(|to| *to != s.tip) {
+            let from = s.tip;
+            self.stand_on(space, to);
+            self.wrap_again(space, &from, &to)?;
+        }
+        // Somebody may make commits faster than ticks come.
+        if self
+            .spaces
+            .get(space)
+            .is_some_and(|s| s.epochs_new >= EPOCHS_NEW_MAX)
+        {
+            self.expire_epochs(space)?;
+        }
+        Ok(())
     }
 
     fn stand_on(&mut self, space: &SpaceId, id: EpochId) {

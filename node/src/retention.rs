@@ -23,6 +23,9 @@ const SNAPSHOT_AGE_MS_MAX: u64 = 7 * 86_400_000;
 /// How long roots are kept, in milliseconds: as long as relays keep what they open, 30 days.
 const ROOT_AGE_MS_MAX: u64 = 30 * 86_400_000;
 
+/// Most epochs entered before some are forgotten without waiting for the tick.
+pub(crate) const EPOCHS_NEW_MAX: usize = 8;
+
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Notes that an epoch's state and root are here from now on.
     pub(crate) fn note_entered(&mut self, space: &SpaceId, epoch: &EpochId) {
@@ -101,6 +104,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         if let Some(s) = self.spaces.get_mut(space) {
             s.epochs_due = due;
+            s.epochs_new = 0;
             for id in &roots {
                 s.keys.remove(id);
             }

@@ -56,6 +56,8 @@ pub(crate) struct Space {
     pub(crate) keys_are_new: bool,
     /// When the next epoch is to be forgotten, in milliseconds; 0 when that must be found out.
     pub(crate) epochs_due: u64,
+    /// Epochs entered since any were last forgotten.
+    pub(crate) epochs_new: usize,
     /// Whether they are being tried.
     pub(crate) retrying: bool,
     /// Epochs whose commits could not be followed, and why; since the start of the process.
@@ -137,6 +139,7 @@ impl Space {
             generations: Vec::new(),
             keys_are_new: false,
             epochs_due: 0,
+            epochs_new: 0,
             retrying: false,
             unfollowable: BTreeMap::new(),
             behind_since: None,
