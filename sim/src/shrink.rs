@@ -22,6 +22,9 @@ use crate::run;
 use crate::scenario;
 use crate::schedule::{Act, Entry, Fault, What};
 
+/// A world, and what happens in it.
+type World = (Config, Vec<Entry>);
+
 /// Bounds on healing that are tried, in milliseconds; with none at all nothing is asked but what is
 /// looked at when a world ends.
 const HEALED_MS: [Millis; 4] = [0, 60_000, 240_000, 600_000];
@@ -71,7 +74,7 @@ impl<'a> Shrinker<'a> {
     }
 
     /// Shrinks until nothing helps or time is up.
-    pub(crate) fn shrink(mut self) -> (Config, Vec<Entry>) {
+    pub(crate) fn shrink(mut self) -> World {
         // Where it fails now; what comes later is not needed.
         let whole = (self.small.config.clone(), self.small.entries.clone());
         if !self.keeps(vec![whole]) {
@@ -103,12 +106,12 @@ impl<'a> Shrinker<'a> {
     }
 
     /// Tries these, so many at once as there are jobs, and keeps the first that counts.
-    fn keeps(&mut self, candidates: Vec<(Config, Vec<Entry>)>) -> bool {
+    fn keeps(&mut self, candidates: Vec<World>) -> bool {
         self.first(candidates).is_some()
     }
 
     /// As [`Shrinker::keeps`]; says which it was.
-    fn first(&mut self, candidates: Vec<(Config, Vec<Entry>)>) -> Option<usize> {
+    fn first(&mut self, candidates: Vec<World>) -> Option<usize> {
         let mut at = 0;
         for batch in candidates.chunks(self.jobs) {
             if (self.over)() {
@@ -133,10 +136,10 @@ impl<'a> Shrinker<'a> {
     }
 
     /// When the checker speaks in each of these, if it counts.
-    fn verdicts(&mut self, batch: &[(Config, Vec<Entry>)]) -> Vec<Option<Millis>> {
+    fn verdicts(&mut self, batch: &[World]) -> Vec<Option<Millis>> {
         let keys: Vec<[u8; 32]> = batch.iter().map(key).collect();
         let checker = self.checker.as_str();
-        let new: Vec<([u8; 32], &(Config, Vec<Entry>))> = keys
+        let new: Vec<([u8; 32], &World)> = keys
             .iter()
             .copied()
             .zip(batch)
@@ -161,11 +164,7 @@ impl<'a> Shrinker<'a> {
     }
 
     /// Strikes out of the world what it fails without.
-    fn strike<T: Clone>(
-        &mut self,
-        items: Vec<T>,
-        without: impl Fn(&Small, &[T]) -> (Config, Vec<Entry>),
-    ) {
+    fn strike<T: Clone>(&mut self, items: Vec<T>, without: impl Fn(&Small, &[T]) -> World) {
         let jobs = self.jobs;
         ddmin(items, jobs, |parts| {
             let candidates = parts.iter().map(|part| without(&self.small, part));
@@ -229,7 +228,7 @@ impl<'a> Shrinker<'a> {
     }
 
     /// The same world, over sooner.
-    fn lasting(&self, lasts_ms: Millis, liveness_ms: Option<Millis>) -> (Config, Vec<Entry>) {
+    fn lasting(&self, lasts_ms: Millis, liveness_ms: Option<Millis>) -> World {
         let mut config = self.small.config.clone();
         config.lasts_ms = lasts_ms;
         config.calm_ms = config.calm_ms.min(lasts_ms);
@@ -417,7 +416,7 @@ fn fails(config: &Config, entries: &[Entry], checker: &str) -> Option<Millis> {
     Some(failure.at)
 }
 
-fn key((config, entries): &(Config, Vec<Entry>)) -> [u8; 32] {
+fn key((config, entries): &World) -> [u8; 32] {
     let json = serde_json::to_vec(&(config, entries)).unwrap_or_default();
     *blake3::hash(&json).as_bytes()
 }
