@@ -12,7 +12,8 @@
 //! Content needs no letters: once all stand on one branch, everybody sends what is missing there.
 //!
 //! # Invariants
-//! - A letter is opened by devices of `authorised_devices(fold(all))` at its writer, and no others.
+//! - A letter is opened by devices of `authorised_devices(fold(all))` at its writer, and no others; or by
+//!   one device that was removed, and then it holds nothing that its removal does not rest on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,6 +82,8 @@ pub(crate) struct Letters {
     told: BTreeMap<OpId, Told>,
     /// Ops that letters held for newcomers of another branch, by its last epoch.
     told_newcomers: BTreeMap<(EpochId, OpId), Told>,
+    /// When devices were told of their removal.
+    told_removed: BTreeMap<DeviceId, Told>,
     /// Ops that were told and that somebody lacked all the same.
     lacked: BTreeSet<OpId>,
     /// For whom others wrote since our turn began to run, and under which keys.
@@ -384,6 +387,39 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             })
             .map(|node| (node.op.id(), node.op.encode()))
             .collect();
+        self.send_letters(space, &to, &news)
+    }
+
+    /// Tells a device that was removed what led there, unless somebody just did.
+    pub(crate) fn write_removed(
+        &mut self,
+        space: &SpaceId,
+        epoch: &EpochId,
+        device: DeviceId,
+        ops: &BTreeSet<OpId>,
+    ) -> Result<(), StoreError> {
+        let now = self.now.as_ms();
+        let online = self.online();
+        let Some(s) = self.spaces.get_mut(space).filter(|_| online) else {
+            return Ok(());
+        };
+        let told = s.letters.told_removed.entry(device).or_default();
+        let lately = told.times > 0 && now < told.next();
+        if lately || s.letters.written_to.contains(&(*epoch, device)) {
+            return Ok(());
+        }
+        told.tell(now);
+        let dag = s.log.dag().iter();
+        let news: Vec<(OpId, Vec<u8>)> = dag
+            .filter(|node| ops.contains(&node.op.id()))
+            .map(|node| (node.op.id(), node.op.encode()))
+            .collect();
+        let to = Address {
+            epoch: *epoch,
+            devices: BTreeSet::from([device]),
+            readers: BTreeSet::new(),
+            newcomers: true,
+        };
         self.send_letters(space, &to, &news)
     }
 

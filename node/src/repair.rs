@@ -57,6 +57,8 @@ pub(crate) struct Repair {
     owed: BTreeSet<OpId>,
     /// Control ops that somebody lacks whose newest keys may be those of another epoch.
     owed_behind: BTreeMap<EpochId, BTreeSet<OpId>>,
+    /// What devices lack of their own removal, and the epoch whose keys they asked under.
+    owed_removed: BTreeMap<DeviceId, (EpochId, BTreeSet<OpId>)>,
     /// Ops that one relay lacks, until they arrive there.
     owed_to: BTreeMap<RelayId, BTreeSet<OpId>>,
     /// When and what each device last told of its heads.
@@ -327,6 +329,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 ours: Have::lanes_digest(&told(&ours)),
             }),
         };
+        if let Some(removal) = self.spaces.get(space).and_then(|s| s.removal_of(&user)) {
+            self.owe_removed(space, under, have.device, &removal, owed);
+            return Ok(());
+        }
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
@@ -389,6 +395,29 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
     }
 
+    /// Somebody who was removed goes on asking: they have not heard of it, and are owed what led there.
+    /// Until their removal they were a member, and could have read it all.
+    fn owe_removed(
+        &mut self,
+        space: &SpaceId,
+        under: &EpochId,
+        device: DeviceId,
+        removal: &OpId,
+        ops: Vec<OpId>,
+    ) {
+        let position = self.turn(space, &[*removal]);
+        let Some(s) = self.spaces.get_mut(space) else {
+            return;
+        };
+        let dag = s.log.dag();
+        let led = |op: &OpId| op == removal || dag.precedes(op, removal);
+        let ops: BTreeSet<OpId> = ops.into_iter().filter(led).collect();
+        if ops.contains(removal) {
+            s.repair.owed_removed.insert(device, (*under, ops));
+            self.set_timer(Timer::Give(*space), position * TURN_MS);
+        }
+    }
+
     /// Our place among the devices of the group, in an order that differs for every question.
     pub(crate) fn turn(&self, space: &SpaceId, about: &[OpId]) -> u64 {
         let Some(s) = self.spaces.get(space) else {
@@ -413,6 +442,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let owed = std::mem::take(&mut s.repair.owed);
         let owed_to = std::mem::take(&mut s.repair.owed_to);
         let owed_behind = std::mem::take(&mut s.repair.owed_behind);
+        let owed_removed = std::mem::take(&mut s.repair.owed_removed);
         if !owed.is_empty() && self.online() {
             for put in self.seal_again(space, &owed)? {
                 self.publish(&put);
@@ -420,6 +450,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         for (epoch, ops) in owed_behind {
             self.write_behind(space, &epoch, &ops)?;
+        }
+        for (device, (epoch, ops)) in owed_removed {
+            self.write_removed(space, &epoch, device, &ops)?;
         }
         for (relay, ops) in owed_to {
             self.give_relay(space, relay, ops)?;
