@@ -15,6 +15,7 @@ use crate::blobs::ChunkStore;
 use crate::compare::Comparison;
 use crate::event::{Effect, RelayId, RequestId, Timer};
 use crate::listen::TagSync;
+use crate::mailbox::Reading;
 use crate::node::Node;
 use crate::outbox::{PUTS_MAX, Queued};
 use crate::relays::relay_key;
@@ -46,6 +47,8 @@ pub(crate) struct Relay {
 }
 
 /// Why a request was sent, to know what its answer means.
+    /// Mailboxes that it pushes from, or was asked to.
+    pub(crate) reading: BTreeMap<RecvId, Reading>,
 #[derive(Debug)]
 pub(crate) enum Purpose {
     Ping,
@@ -90,6 +93,7 @@ impl Relay {
     }
 
     /// Stands for the relay in rows.
+            reading: BTreeMap::new(),
     pub(crate) const fn key(&self) -> oplog::Digest {
         self.key
     }
@@ -211,7 +215,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
             Push::Behind { tag } => self.fetch_again(id, tag),
             Push::Mail { recv_id, items } => self.mail_received(recv_id, items)?,
-            Push::MailBehind { .. } => self.continue_joins(id)?,
+            Push::MailBehind { recv_id } => {
+                self.read_again(&recv_id);
+                self.continue_joins(id)?;
+            }
         }
         self.after_exchange()
     }

@@ -47,6 +47,37 @@ impl Mailbox {
     }
 }
 
+/// How long after asking for a mailbox it is asked for again, in milliseconds, then twice as long, and
+/// so on. The relay pushes what comes, so this is for one that loses or keeps back a push.
+const READ_EVERY_MS_MIN: u64 = 60_000;
+/// The longest time between, in milliseconds. Shorter than the days after which a mailbox of which
+/// nobody asks is closed.
+const READ_EVERY_MS_MAX: u64 = 600_000;
+
+/// A mailbox that a relay was asked for on the present connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// When it was asked for, in milliseconds.
+    at: u64,
+    /// How long until it is again, in milliseconds.
+    every: u64,
+}
+
+impl Reading {
+    /// What follows when a mailbox is considered now: what to note if it has to be asked for.
+    fn next(known: Option<Self>, now: u64) -> Option<Self> {
+        let every = match known {
+            None => READ_EVERY_MS_MIN,
+            // A clock that was set back must not make it wait for ever.
+            Some(Self { at, every }) if now < at || now - at >= every => {
+                (every * 2).min(READ_EVERY_MS_MAX)
+            }
+            Some(_) => return None,
+        };
+        Some(Self { at: now, every })
+    }
+}
+
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Goes on with every pending join at a relay: mailbox, request, answers.
     pub(crate) fn continue_joins(&mut self, id: RelayId) -> Result<(), StoreError> {
@@ -93,6 +124,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         recv_id: RecvId,
         challenge: &Challenge,
     ) {
+        let now = self.now.as_ms();
+        let Some(relay) = self.relays.get_mut(&id) else {
+            return;
+        };
+        let Some(next) = Reading::next(relay.reading.get(&recv_id).copied(), now) else {
+            return;
+        };
+        relay.reading.insert(recv_id, next);
         let reader = SecretKey::from_seed(mailbox.key.as_bytes());
         let after = mailbox.read_to;
         let auth = RecvAuth::sign(&reader, MailboxVerb::Subscribe, &recv_id, after, challenge);
@@ -105,6 +144,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 auth,
             },
         );
+    }
+
+    /// Has a mailbox asked for at the next tick: something that lies there was not taken.
+    pub(crate) fn read_again(&mut self, recv_id: &RecvId) {
+        for relay in self.relays.values_mut() {
+            relay.reading.remove(recv_id);
+        }
     }
 
     /// Whether a relay has yet to answer our wish for a mailbox.
@@ -187,7 +233,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 self.continue_joins(id)
             }
             Ok(Response::Page { items, .. }) => self.take_mail(&space, recv_id, items),
-            Ok(_) | Err(_) => Ok(()),
+            Ok(_) => Ok(()),
+            Err(_) => {
+                self.read_again(&recv_id);
+                Ok(())
+            }
         }
     }
 
@@ -211,6 +261,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     ) -> Result<(), StoreError> {
         if self.room < Room::Low {
             // It stays in the mailbox until there is room.
+            self.read_again(&recv_id);
             return Ok(());
         }
         for item in items {
@@ -223,6 +274,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             };
             if join.withdrawn_at.is_some() {
                 // Whoever asks again by the same link finds the answer there.
+                self.read_again(&recv_id);
                 return Ok(());
             }
             if item.cursor <= mailbox.read_to {
@@ -244,5 +296,27 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_is_asked_for_ever_more_rarely_and_whatever_the_clock_does() {
+        let mut reading = None;
+        let mut times = Vec::new();
+        for now in (0..4_000_000).step_by(30_000) {
+            if let Some(next) = Reading::next(reading, now) {
+                reading = Some(next);
+                times.push(now / 1_000);
+            }
+        }
+        assert_eq!(times, [0, 60, 180, 420, 900, 1_500, 2_100, 2_700, 3_300, 3_900]);
+        assert!(
+            Reading::next(reading, 1_000).is_some(),
+            "the clock was set back"
+        );
     }
 }
