@@ -143,6 +143,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         s.keys.insert(id, keys);
         s.keys_are_new = true;
+        s.epochs_due = 0;
+        self.tags_changed = true;
         let generation = s.generation_of(&id);
         // A generation is named by the topic key of the epoch that began it; others inherit it.
         if generation == id || s.generations.is_empty() {
@@ -174,6 +176,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return;
         };
         s.tip = id;
+        s.epochs_due = 0;
+        self.tags_changed = true;
         self.use_generation(space, &id);
         self.save_space(space);
         self.notify(Notice::Epoch {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use net::wire::{Push, RecvId, RelayError, Request, Response};
+use net::wire::{Hour, Push, RecvId, RelayError, Request, Response};
 use oplog::store::{Store, StoreError};
 use oplog::{SpaceId, Tag, Timestamp};
 use rand_core::CryptoRng;
@@ -19,6 +19,7 @@ use crate::mailbox::Reading;
 use crate::node::Node;
 use crate::outbox::{PUTS_MAX, Queued};
 use crate::relays::relay_key;
+use crate::tags::TagSpan;
 use crate::view::{Notice, RelayStatus};
 
 /// How often housekeeping runs, in milliseconds.
@@ -133,7 +134,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let status = relay.status();
         self.effects.push(Effect::Notify(Notice::Relay(status)));
         self.request(id, Purpose::Ping, Request::Ping);
-        self.listen(id)
+        let book = self.tag_book()?;
+        self.listen(id, &book)
     }
 
     pub(crate) fn relay_disconnected(
@@ -227,8 +229,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn after_exchange(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.tags_changed) {
             for id in self.relays.keys().copied().collect::<Vec<_>>() {
-                self.listen(id)?;
+                self.listen(id, &book)?;
             }
+            let book = self.tag_book()?;
         }
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
             self.advance(id);
@@ -273,7 +276,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for relay in self.relays.values_mut().filter(|r| r.putting >= PUTS_MAX) {
             relay.putting = 0;
         }
-        self.tags_changed = true;
+        let span = TagSpan {
+            days: self.days()?,
+            hour: Hour::of(self.now),
+        };
+        self.tags_changed |= self.tags_span.replace(span) != Some(span);
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
             self.continue_joins(id)?;
             self.subscribe_again(id);

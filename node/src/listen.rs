@@ -3,6 +3,8 @@
 //! A tag is first fetched to its end and then subscribed to, from where the fetches ended. What was
 //! received up to where lies in rows, so that a restart goes on there.
 
+use std::collections::BTreeMap;
+
 use net::wire::{Cursor, Filed, RelayError, Request, Response, Subscription};
 use oplog::Tag;
 use oplog::store::{Store, StoreError};
@@ -47,29 +49,29 @@ pub(crate) enum Phase {
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Brings what we ask of a relay in line with the tags that matter now.
-    pub(crate) fn listen(&mut self, id: RelayId) -> Result<(), StoreError> {
-        if !self.relays.get(&id).is_some_and(|relay| relay.connected) {
-            return Ok(());
-        }
-        let wanted = self.tag_book()?;
-        let Some(relay) = self.relays.get_mut(&id) else {
+    pub(crate) fn listen(
+        &mut self,
+        id: RelayId,
+        wanted: &BTreeMap<Tag, TagUse>,
+    ) -> Result<(), StoreError> {
+        let Some(relay) = self.relays.get_mut(&id).filter(|relay| relay.connected) else {
             return Ok(());
         };
         relay.tags.retain(|tag, _| wanted.contains_key(tag));
         let key = relay.key();
         for (tag, found) in wanted {
             let tags = self.relays.get_mut(&id).map(|relay| &mut relay.tags);
-            if let Some(known) = tags.and_then(|tags| tags.get_mut(&tag)) {
-                known.found = found;
+            if let Some(known) = tags.and_then(|tags| tags.get_mut(tag)) {
+                known.found = *found;
                 continue;
             }
-            let cursor = self.cursor(&key, &tag)?;
+            let cursor = self.cursor(&key, tag)?;
             if let Some(relay) = self.relays.get_mut(&id) {
                 relay.caught_up = false;
                 relay.tags.insert(
-                    tag,
+                    *tag,
                     TagSync {
-                        found,
+                        found: *found,
                         cursor,
                         phase: Phase::Unknown,
                     },

@@ -28,7 +28,7 @@ use crate::join::PendingJoin;
 use crate::message::JoinRequest;
 use crate::room::Room;
 use crate::space::Space;
-use crate::tags::TagsMade;
+use crate::tags::{TagSpan, TagsMade};
 use crate::view::{Me, Notice, RelayStatus};
 
 /// One person's device.
@@ -58,6 +58,8 @@ pub struct Node<S, C, R> {
     pub(crate) started: bool,
     /// Tags may have come or gone since the last exchange.
     pub(crate) tags_changed: bool,
+    /// What the last tick saw of the time.
+    pub(crate) tags_span: Option<TagSpan>,
     pub(crate) tags_made: RefCell<TagsMade>,
     pub(crate) caught_up_with: BTreeSet<RelayId>,
     pub(crate) delivered: Vec<(SpaceId, OpId)>,
@@ -129,6 +131,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             now,
             started: false,
             tags_changed: true,
+            tags_span: None,
             tags_made: RefCell::default(),
             caught_up_with: BTreeSet::new(),
             delivered: Vec::new(),

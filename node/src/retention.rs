@@ -42,8 +42,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.now.max(begun.unwrap_or(self.now)).as_ms()
     }
 
-    /// Forgets snapshots beyond the newest few of each branch, and what is past its age.
+    /// Forgets snapshots beyond the newest few of each branch, and what is past its age. Nothing is
+    /// read before there is something to forget: every tick asks.
     pub(crate) fn expire_epochs(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let now = self.now.as_ms();
+        if self.spaces.get(space).is_none_or(|s| now < s.epochs_due) {
+            return Ok(());
+        }
         let here = match stored::list(&self.store, space) {
             Ok(here) => here,
             Err(stored::StoredError::Store(source)) => return Err(source),
@@ -55,7 +60,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         let own: BTreeSet<EpochId> = s.authority.epochs().chain(&s.tip).into_iter().collect();
         let number = |id: &EpochId| s.authority.epoch(id).map_or(0, |record| record.number);
-        let now = self.now.as_ms();
         let since = |id: &EpochId| entered.get(id).copied().unwrap_or(now);
         let aged = |id: &EpochId, max: u64| now.saturating_sub(since(id)) > max;
         // The highest first: what is lower on a branch is needed only where another begins.
@@ -78,6 +82,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let roots: Vec<EpochId> = roots
             .filter(|id| *id != s.tip && aged(id, ROOT_AGE_MS_MAX))
             .collect();
+        // What has no row has no age.
+        let ages = |id: &EpochId, max: u64| {
+            let since = entered.get(id).filter(|_| *id != s.tip)?;
+            Some(since.saturating_add(max).saturating_add(1))
+        };
+        let states = states.iter().filter(|id| !snapshots.contains(*id));
+        let states = states.filter_map(|id| ages(id, SNAPSHOT_AGE_MS_MAX));
+        let kept = here.iter().filter(|e| e.has_root).map(|e| e.epoch);
+        let kept = kept.filter(|id| !roots.contains(id));
+        let kept = kept.filter_map(|id| ages(&id, ROOT_AGE_MS_MAX));
+        let due = states.chain(kept).min().unwrap_or(u64::MAX);
         for id in snapshots.iter().filter(|_| !on(Mutant::StateKept)) {
             stored::erase_state(&mut self.store, space, id);
         }
@@ -85,6 +100,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             stored::erase_root(&mut self.store, space, id);
         }
         if let Some(s) = self.spaces.get_mut(space) {
+            s.epochs_due = due;
             for id in &roots {
                 s.keys.remove(id);
             }

@@ -53,6 +53,8 @@ pub(crate) struct Space {
     pub(crate) generations: Vec<Generation>,
     /// Whether keys came since envelopes that no key opened were tried.
     pub(crate) keys_are_new: bool,
+    /// When the next epoch is to be forgotten, in milliseconds; 0 when that must be found out.
+    pub(crate) epochs_due: u64,
     /// Whether they are being tried.
     pub(crate) retrying: bool,
     /// Epochs whose commits could not be followed, and why; since the start of the process.
@@ -131,6 +133,7 @@ impl Space {
             keys: BTreeMap::new(),
             generations: Vec::new(),
             keys_are_new: false,
+            epochs_due: 0,
             retrying: false,
             unfollowable: BTreeMap::new(),
             behind_since: None,
@@ -476,6 +479,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn refresh_view(&mut self, id: &SpaceId) {
         if let Some(space) = self.spaces.get_mut(id) {
             space.refresh();
+            space.epochs_due = 0;
         }
         self.tags_changed = true;
     }
@@ -498,6 +502,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .map(|g| g.epoch)
                 .collect();
             if !old.is_empty() {
+                self.tags_changed = true;
                 space.generations.retain(|g| !old.contains(&g.epoch));
                 for epoch in &old {
                     self.store.erase_secret(topic_label(&id, epoch));

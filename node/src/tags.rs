@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mls::envelope::{Day, TagKey};
+use net::wire::Hour;
 use oplog::store::{Store, StoreError};
 use oplog::{EpochId, Hlc, OpId, Scope, SpaceId, Tag};
 use rand_core::CryptoRng;
@@ -21,8 +22,15 @@ pub(crate) enum TagUse {
     Return(SpaceId),
 }
 
+/// What time alone changes of the tags that matter: the days, and which revoked invites are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TagSpan {
+    pub(crate) days: (u64, u64),
+    pub(crate) hour: Hour,
+}
+
 /// Tags by what they are made of: a generation's scope and day, or the Space alone. Each costs a
-/// key pair, and every tick asks for all of them.
+/// key pair, and every change asks for all of them.
 pub(crate) type TagsMade = BTreeMap<(SpaceId, Option<(EpochId, Scope, u64)>), Tag>;
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
