@@ -7,6 +7,7 @@
 //! - What is told is only what is here: a lane with a gap is told of up to the gap.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use oplog::store::{Store, StoreError};
 use oplog::{Lane, OpId};
@@ -48,30 +49,42 @@ pub(crate) fn told(ends: &LaneEnds<OpId>) -> Vec<LaneHead> {
     heads
 }
 
+/// Whether somebody told just these ends, in the order in which [`told`] tells them.
+pub(crate) fn is_told(ends: &LaneEnds<OpId>, heads: &[LaneHead]) -> bool {
+    let ends = ends
+        .iter()
+        .flat_map(|(lane, ends)| ends.iter().map(move |end| (lane, end)));
+    ends.map(|(lane, (seq, id))| (*lane, *seq, head8(id)))
+        .eq(heads.iter().map(|h| (h.lane(), h.seq, h.head8)))
+}
+
 impl Space {
     /// Returns where every lane ends that we hold.
-    pub(crate) fn lane_ends<S: Store>(&self, store: &S) -> Result<LaneEnds<OpId>, StoreError> {
+    pub(crate) fn lane_ends<S: Store>(&self, store: &S) -> Result<Arc<LaneEnds<OpId>>, StoreError> {
+        let heads = self.log.heads(store)?;
+        if self.log.lost().is_empty() && self.log.branches().is_empty() {
+            return Ok(heads);
+        }
         let mut gaps: BTreeMap<Lane, u64> = BTreeMap::new();
         for (lane, seq) in self.log.lost().values().flatten() {
             let gap = gaps.entry(*lane).or_insert(*seq);
             *gap = (*gap).min(*seq);
         }
         let mut ends = LaneEnds::<OpId>::new();
-        for head in self.table.all_lanes(store)? {
-            let lane = head.lane;
-            let own: Vec<(u64, OpId)> = match (gaps.get(&lane), self.log.branches().get(&lane)) {
+        for (lane, head) in heads.iter() {
+            let own: Vec<(u64, OpId)> = match (gaps.get(lane), self.log.branches().get(lane)) {
                 (Some(gap), _) => {
-                    let before = self.table.last_before(store, &lane, *gap)?;
+                    let before = self.table.last_before(store, lane, *gap)?;
                     before.into_iter().collect()
                 }
                 (None, Some(branches)) => branches.iter().copied().collect(),
-                (None, None) => head.ops.iter().map(|id| (head.seq, *id)).collect(),
+                (None, None) => head.clone(),
             };
             if !own.is_empty() {
-                ends.insert(lane, own);
+                ends.insert(*lane, own);
             }
         }
-        Ok(ends)
+        Ok(Arc::new(ends))
     }
 
     /// Returns whether somebody holds an op of a lane that we do not.

@@ -6,6 +6,7 @@
 //! an order drawn by hash, and stay silent when somebody was faster.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use minicbor::bytes::ByteVec;
 use oplog::hash::H;
@@ -16,7 +17,7 @@ use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::event::{RelayId, Timer};
-use crate::heads::{LaneEnds, by_lane, told};
+use crate::heads::{LaneEnds, by_lane, is_told, told};
 use crate::identity::QUEUE_TABLE;
 use crate::message::{Gossip, Have, Sealed, WANT_IDS_MAX};
 use crate::node::Node;
@@ -190,7 +191,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         }
         // None at all is worth telling too: then everything was damaged.
-        let mut lanes = told(&self.own_ends(space)?);
+        let ends = self.own_ends(space)?;
+        let mut lanes = told(&ends);
         if on(Mutant::HaveLies) {
             lanes.iter_mut().for_each(|lane| lane.seq += 100);
         }
@@ -260,11 +262,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let last = s.repair.heard.get(&have.device).copied();
         let silent = u64::from(GOSSIP_TTL_SECS) * 1_000;
         let returns = last.is_none_or(|last| now.saturating_sub(last.at) > silent);
-        let theirs = by_lane(&have.lanes);
-        let highest: BTreeMap<Lane, u64> = theirs
-            .iter()
-            .filter_map(|(lane, ends)| Some((*lane, ends.iter().map(|(seq, _)| *seq).max()?)))
-            .collect();
+        let own = self.me.device_id();
+        let mut highest = BTreeMap::<Lane, u64>::new();
+        for head in have.lanes.iter().filter(|head| head.device == own) {
+            let seq = highest.entry(head.lane()).or_default();
+            *seq = head.seq.max(*seq);
+        }
         let seen = self.newly_seen(space, &user, &highest)?;
         let ours = self.own_ends(space)?;
         let mut behind = false;
@@ -273,7 +276,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let ours = ours.get(lane).map_or(&[][..], Vec::as_slice);
             behind = behind || s.lacks_of(&self.store, lane, ours, theirs)?;
         }
-        for (lane, ours) in &ours {
+        for (lane, ours) in ours.iter().filter(|_| differs) {
             let theirs = theirs.get(lane).map_or(&[][..], Vec::as_slice);
             let room = GIVE_MAX - owed.len();
             owed.extend(s.to_give(&self.store, lane, ours, theirs, room)?);
@@ -290,6 +293,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let heard = Heard {
             at: now,
             between: behind.then(|| Between {
+        // Whoever tells what we would tell lacks nothing and has nothing for us.
+        let differs = !is_told(&ours, &have.lanes);
+        let theirs = if differs {
+            by_lane(&have.lanes)
+        } else {
+            LaneEnds::new()
+        };
                 theirs: Have::lanes_digest(&have.lanes),
                 ours: Have::lanes_digest(&told(&ours)),
             }),
@@ -422,9 +432,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Returns where every lane of this Space ends that we hold.
-    fn own_ends(&self, space: &SpaceId) -> Result<LaneEnds<OpId>, StoreError> {
+    fn own_ends(&self, space: &SpaceId) -> Result<Arc<LaneEnds<OpId>>, StoreError> {
         let s = self.spaces.get(space);
-        s.map_or(Ok(LaneEnds::new()), |s| s.lane_ends(&self.store))
+        s.map_or(Ok(Arc::default()), |s| s.lane_ends(&self.store))
     }
 
     /// Returns how much more of our own lanes somebody has than was known, as rows: what "seen by"

@@ -55,7 +55,7 @@ pub use ids::{
 };
 pub use keys::{Secret, SecretKey, SignatureError};
 pub use kind::{Features, Kind};
-pub use log::{Accept, Refused, Resumed, SpaceLog, WAITING_BYTES_MAX};
+pub use log::{Accept, Heads, Refused, Resumed, SpaceLog, WAITING_BYTES_MAX};
 pub use lost::{LostOps, Place};
 pub use op::{AcceptedOp, OP_BYTES_MAX, SignedOp, VerifiedOp};
 pub use payload::Payload;

@@ -9,6 +9,7 @@
 //!   (refusals, caches, holdback) costs work, never a verdict.
 //! - Bounded: everything that is not an accepted control op has a cap.
 
+use core::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -39,8 +40,13 @@ const RECENT_MAX: usize = 16_384;
 const TAILS_MAX: usize = 2_048;
 /// Most pasts kept by frontier; they share structure.
 const PASTS_MAX: usize = 1_024;
+/// Most lanes whose ends are kept: about 200 bytes each. With more they are read each time.
+const HEADS_MAX: usize = 16_384;
 /// Most views kept by frontier. Content clings to few: those of the last control ops.
 const VIEWS_MAX: usize = 64;
+
+/// By lane, its greatest position and the ops there, sorted: more than one is an equivocation (B11).
+pub type Heads = BTreeMap<Lane, Vec<(u64, OpId)>>;
 
 /// The log of one Space. `V` is what the authority's fold gives.
 #[derive(Clone, Debug)]
@@ -56,6 +62,8 @@ pub struct SpaceLog<V> {
     lost: LostOps,
     /// The ends of the lanes that have forked.
     branches: BTreeMap<Lane, Ends>,
+    /// The ends of all lanes by their rows, once asked for: every message about heads needs them.
+    heads: RefCell<Option<Arc<Heads>>>,
     refused: Bounded<OpId, Rule>,
     recent: Bounded<OpId, Facts>,
     /// By the head of a lane, the times of its last ops, oldest first.
@@ -133,6 +141,7 @@ impl<V: View> SpaceLog<V> {
             waiting_bytes: 0,
             lost: LostOps::new(),
             branches: BTreeMap::new(),
+            heads: RefCell::new(None),
             refused: Bounded::new(REFUSED_MAX),
             recent: Bounded::new(RECENT_MAX),
             tails: Bounded::new(TAILS_MAX),
@@ -339,6 +348,7 @@ impl<V: View> SpaceLog<V> {
                 }
             }
         }
+        *self.heads.borrow_mut() = None;
         for id in ids {
             if self.lost.remove(id).is_some() {
                 self.table.found(store, id);
@@ -386,6 +396,49 @@ impl<V: View> SpaceLog<V> {
     #[must_use]
     pub const fn branches(&self) -> &BTreeMap<Lane, Ends> {
         &self.branches
+    }
+
+    /// Returns the ends of all lanes as they lie in the store, lost ops included.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn heads<S: Store>(&self, store: &S) -> Result<Arc<Heads>, StoreError> {
+        if let Some(heads) = &*self.heads.borrow() {
+            return Ok(Arc::clone(heads));
+        }
+        let all = self.table.all_lanes(store)?.into_iter();
+        let all = all.map(|head| {
+            let ops = head.ops.into_iter().map(|id| (head.seq, id));
+            (head.lane, ops.collect())
+        });
+        let heads = Arc::new(all.collect::<Heads>());
+        if heads.len() <= HEADS_MAX {
+            *self.heads.borrow_mut() = Some(Arc::clone(&heads));
+        }
+        Ok(heads)
+    }
+
+    /// An op has its row in its lane: what is kept of the ends follows.
+    fn note_head(&mut self, op: &SignedOp) {
+        let kept = self.heads.get_mut();
+        let Some(heads) = kept else {
+            return;
+        };
+        let (lane, end) = (op.header().lane(), (op.header().seq, op.id()));
+        let heads = Arc::make_mut(heads);
+        let ends = heads.entry(lane).or_default();
+        match ends.first() {
+            Some((seq, _)) if *seq > end.0 => {}
+            Some((seq, _)) if *seq == end.0 => {
+                if let Err(at) = ends.binary_search(&end) {
+                    ends.insert(at, end);
+                }
+            }
+            Some(_) | None => *ends = vec![end],
+        }
+        if heads.len() > HEADS_MAX {
+            *kept = None;
+        }
     }
 
     /// Returns what waits for missing ops; [`Holdback::missing`] says what to fetch.
@@ -563,6 +616,7 @@ impl<V: View> SpaceLog<V> {
         if !(control && self.table.contains(store, &id)?) {
             self.table.put(store, &op)?;
         }
+        self.note_head(&op);
         if self.lost.remove(&id).is_some() {
             self.table.found(store, &id);
             // Others build on it: it is not the end of its lane.

@@ -16,7 +16,7 @@ use oplog::payload::{
     Unban, Unmute, Weight,
 };
 use oplog::testing::{Device, channel_create, invite, member_add, post};
-use oplog::{Accept, DeviceId, EpochId, Hlc, OpId, SignedOp};
+use oplog::{Accept, DeviceId, EpochId, Heads, Hlc, OpId, SignedOp};
 use proptest::prelude::*;
 use world::{Replica, World};
 
@@ -264,6 +264,19 @@ impl Dice {
     }
 }
 
+/// The ends of lanes, read from their rows.
+fn heads(replica: &Replica) -> Heads {
+    let all = replica.log.table().all_lanes(&replica.store).expect("read");
+    all.into_iter()
+        .map(|head| {
+            (
+                head.lane,
+                head.ops.iter().map(|id| (head.seq, *id)).collect(),
+            )
+        })
+        .collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -282,6 +295,7 @@ proptest! {
         for n in &order {
             let _ = replica.deliver(&history.ops[*n]);
             let _ = replica.deliver(&history.ops[dice.roll(history.ops.len())]);
+            prop_assert_eq!(&*replica.log.heads(&replica.store).expect("read"), &heads(&replica));
             match dice.roll(12) {
                 0..=2 => replica.commit(),
                 3 => {
