@@ -4,7 +4,32 @@
 //! `HMAC(k, m)` = BLAKE3 keyed; `HKDF(k, l)` = `H(l, k)` (`docs/protocol.md`, conventions).
 //! A domain says what a digest is for, so that no digest can stand in for another.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use zeroize::Zeroizing;
+
+/// Most domains whose keys are kept; the protocol has fewer.
+const DOMAINS_MAX: usize = 256;
+
+thread_local! {
+    /// What a domain's name comes to: half of what a short hash costs.
+    static DOMAINS: RefCell<BTreeMap<String, ContextKey>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+fn context_key(domain: &str) -> ContextKey {
+    DOMAINS.with_borrow_mut(|known| {
+        if let Some(key) = known.get(domain) {
+            return *key;
+        }
+        let key = hash_derive_key_context(&format!("decent/v1/{domain}"));
+        if known.len() < DOMAINS_MAX {
+            known.insert(domain.to_owned(), key);
+        }
+        key
+    })
+}
 
 /// A hash under one domain, fed field by field.
 #[derive(Clone, Debug)]
@@ -14,12 +39,11 @@ impl H {
     /// Begins a hash for this purpose.
     #[must_use]
     pub fn new(domain: &str) -> Self {
-        Self(blake3::Hasher::new_derive_key(&format!(
-            "decent/v1/{domain}"
-        )))
+        Self(blake3::Hasher::new_from_context_key(&context_key(domain)))
     }
 
     /// Adds one field; its length is hashed too, so that fields cannot run together.
+    #[inline]
     #[must_use]
     pub fn field(mut self, bytes: &[u8]) -> Self {
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);

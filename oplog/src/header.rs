@@ -120,15 +120,32 @@ impl Header {
                 max: HEADER_BYTES_MAX,
             });
         }
-        let mut d = Decoder::new(bytes);
-        let header = Self::read(&mut d).map_err(|e| CodecError::Malformed {
-            what: WHAT,
-            detail: e.to_string(),
-        })?;
-        if d.position() != bytes.len() || header.encode() != bytes {
+        let header = Self::decode_known(bytes)?;
+        let fields = Fields {
+            header: &header,
+            last: 15,
+        };
+        if !codec::encodes_to(&fields, bytes) {
             return Err(CodecError::NotCanonical { what: WHAT });
         }
         header.check_limits()?;
+        Ok(header)
+    }
+
+    /// Reads bytes that were found canonical before, as their hash shows.
+    ///
+    /// # Errors
+    /// When they are malformed.
+    pub(crate) fn decode_known(bytes: &[u8]) -> Result<Self, CodecError> {
+        let bad = |detail: String| CodecError::Malformed {
+            what: "op header",
+            detail,
+        };
+        let mut d = Decoder::new(bytes);
+        let header = Self::read(&mut d).map_err(|e| bad(e.to_string()))?;
+        if d.position() != bytes.len() {
+            return Err(bad("goes on behind its fields".to_owned()));
+        }
         Ok(header)
     }
 
