@@ -4,7 +4,8 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use crate::check::{CHECKERS, SOMETIMES, Sometimes};
 use crate::cli::capsules::Source;
@@ -13,6 +14,7 @@ use crate::config::{Config, Crypto, Profile};
 use crate::fault::{Class, Fired, NOT_MET};
 use crate::run;
 use crate::scenario;
+use crate::schedule::{Act, Entry, What};
 use crate::world::World;
 
 /// Classes that a campaign must show to fire.
@@ -117,10 +119,30 @@ pub(crate) struct Bench {
     /// What signs and seals; both, one after the other, unless given.
     #[arg(long)]
     crypto: Option<Crypto>,
+    /// How people write; both, one after the other, unless given.
+    #[arg(long)]
+    load: Option<Load>,
+    /// Bursts of the dense load, one a minute.
+    #[arg(long, default_value_t = 5)]
+    bursts: u64,
+    /// Posts of one person in a burst, 1 ms apart; a lane takes 120 a minute.
+    #[arg(long, default_value_t = 50)]
+    burst: u64,
+}
+
+/// How people write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Load {
+    /// As people chat: mostly one op at a time.
+    Chat,
+    /// Everybody at once, in bursts: many ops to an envelope.
+    Dense,
 }
 
 /// What one kind of world came to.
 struct Measured {
+    load: Load,
     crypto: Crypto,
     cpu_us: u64,
     wall_us: u64,
@@ -135,13 +157,15 @@ impl Measured {
 
     fn json(&self) -> serde_json::Value {
         serde_json::json!({
-            "crypto": self.crypto, "nodes": self.outcome.nodes, "sim_ms": self.outcome.sim_ms,
+            "load": self.load, "crypto": self.crypto, "nodes": self.outcome.nodes, "sim_ms": self.outcome.sim_ms,
             "cpu_us": self.cpu_us, "wall_us": self.wall_us,
             "simulated_seconds_per_cpu_second": self.per_sec(self.outcome.sim_ms) / 1_000,
             "deliveries_per_cpu_second": self.per_sec(self.outcome.delivered),
+            "deliveries_to_others_per_cpu_second": self.per_sec(self.outcome.taken),
             "frames_per_cpu_second": self.per_sec(self.outcome.frames),
             "events_per_cpu_second": self.per_sec(self.outcome.events),
             "ops": self.outcome.ops, "deliveries": self.outcome.delivered,
+            "deliveries_to_others": self.outcome.taken,
             "frames": self.outcome.frames, "trace": self.outcome.trace_hash,
         })
     }
@@ -153,9 +177,16 @@ impl Bench {
             Some(one) => vec![one],
             None => vec![Crypto::Stub, Crypto::Real],
         };
+        let loads = match self.load {
+            Some(one) => vec![one],
+            None => vec![Load::Chat, Load::Dense],
+        };
         let mut failed = false;
-        for crypto in kinds {
-            let rounds = (0..self.rounds.max(1)).map(|_| self.measure(crypto));
+        for (crypto, load) in kinds
+            .iter()
+            .flat_map(|crypto| loads.iter().map(move |load| (*crypto, *load)))
+        {
+            let rounds = (0..self.rounds.max(1)).map(|_| self.measure(crypto, load));
             let Some(best) = rounds.min_by_key(|round| round.cpu_us) else {
                 return ExitCode::FAILURE;
             };
@@ -166,16 +197,16 @@ impl Bench {
             }
             let o = &best.outcome;
             println!(
-                "{crypto:?}: {} people chatting for {}, {} ops: {} ms of processor time",
+                "{crypto:?}, {load:?}: {} people for {}, {} ops: {} ms of processor time",
                 o.nodes,
                 time(o.sim_ms),
                 o.ops,
                 best.cpu_us / 1000
             );
             println!(
-                "  {} simulated seconds, {} deliveries, {} frames, {} events a second",
+                "  {} simulated seconds, {} deliveries to others, {} frames, {} events a second",
                 best.per_sec(o.sim_ms) / 1_000,
-                best.per_sec(o.delivered),
+                best.per_sec(o.taken),
                 best.per_sec(o.frames),
                 best.per_sec(o.events)
             );
@@ -184,16 +215,20 @@ impl Bench {
     }
 
     #[expect(clippy::disallowed_methods, reason = "measuring is what it is for")]
-    fn measure(&self, crypto: Crypto) -> Measured {
+    fn measure(&self, crypto: Crypto, load: Load) -> Measured {
         let mut config = Config::draw(1, Some(Profile::Calm));
         config.crypto = crypto;
         config.nodes = self.nodes;
         config.lasts_ms = self.minutes * 60_000;
         config.act_every_ms = self.act_every;
-        let entries = run::schedule(&config);
+        let entries = match load {
+            Load::Chat => run::schedule(&config),
+            Load::Dense => self.dense(&mut config),
+        };
         let (since, cpu) = (Instant::now(), cpu_us());
         let outcome = run::run(&config, &entries, 0);
         Measured {
+            load,
             crypto,
             cpu_us: cpu_us() - cpu,
             wall_us: since.elapsed().as_micros() as u64,
@@ -201,6 +236,46 @@ impl Bench {
         }
     }
 }
+
+impl Bench {
+    /// Everybody comes in as for the chat, and then posts in bursts.
+    fn dense(&self, config: &mut Config) -> Vec<Entry> {
+        let from = 60_000 + u64::from(config.nodes) * 8_000;
+        config.lasts_ms = from + self.bursts * BURST_EVERY_MS;
+        let mut entries = run::schedule(config);
+        entries.retain(|entry| {
+            let comes_in = matches!(
+                entry.what,
+                What::Act {
+                    act: Act::Found | Act::Invite { .. } | Act::Join,
+                    ..
+                }
+            );
+            comes_in && entry.at < from
+        });
+        for burst in 0..self.bursts {
+            for nth in 0..self.burst {
+                let at = from + burst * BURST_EVERY_MS + nth;
+                entries.extend((0..config.nodes).map(|who| Entry {
+                    at,
+                    what: What::Act {
+                        who,
+                        act: Act::Post {
+                            channel: 0,
+                            len: BURST_POST_LEN,
+                        },
+                    },
+                }));
+            }
+        }
+        entries
+    }
+}
+
+/// From one burst to the next: the span over which the pace of a lane is counted.
+const BURST_EVERY_MS: u64 = 61_000;
+/// Length of a post in a burst.
+const BURST_POST_LEN: u32 = 80;
 
 /// Processor time that this process took so far, in microseconds.
 pub(crate) fn cpu_us() -> u64 {
