@@ -38,6 +38,8 @@ pub(crate) struct Relay {
     pub(crate) tags: BTreeMap<Tag, TagSync>,
     /// Nothing left to get.
     pub(crate) caught_up: bool,
+    /// Whether it was caught up with before on this connection.
+    pub(crate) was_caught_up: bool,
     /// Whether it was ever caught up or failed since the start: `sync` waits for that.
     pub(crate) tried: bool,
     pub(crate) fetching: usize,
@@ -45,11 +47,11 @@ pub(crate) struct Relay {
     pub(crate) putting: usize,
     /// Under way: what is there against what we have seen.
     pub(crate) comparison: Option<Comparison>,
+    /// Mailboxes that it pushes from, or was asked to.
+    pub(crate) reading: BTreeMap<RecvId, Reading>,
 }
 
 /// Why a request was sent, to know what its answer means.
-    /// Mailboxes that it pushes from, or was asked to.
-    pub(crate) reading: BTreeMap<RecvId, Reading>,
 #[derive(Debug)]
 pub(crate) enum Purpose {
     Ping,
@@ -85,16 +87,17 @@ impl Relay {
             challenge: None,
             tags: BTreeMap::new(),
             caught_up: false,
+            was_caught_up: false,
             tried: false,
             fetching: 0,
             subscribing: false,
             putting: 0,
             comparison: None,
+            reading: BTreeMap::new(),
         }
     }
 
     /// Stands for the relay in rows.
-            reading: BTreeMap::new(),
     pub(crate) const fn key(&self) -> oplog::Digest {
         self.key
     }
@@ -228,10 +231,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// What happens after every exchange: more tags may matter now, more may be sent.
     pub(crate) fn after_exchange(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.tags_changed) {
+            let book = self.tag_book()?;
             for id in self.relays.keys().copied().collect::<Vec<_>>() {
                 self.listen(id, &book)?;
             }
-            let book = self.tag_book()?;
         }
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
             self.advance(id);
@@ -245,10 +248,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn on_caught_up(&mut self, id: RelayId) -> Result<(), StoreError> {
+        let relay = self.relays.get_mut(&id);
+        let again = relay.is_some_and(|relay| std::mem::replace(&mut relay.was_caught_up, true));
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
             self.consider_reconcile(&space)?;
-            self.consider_repair(&space);
+            self.consider_repair_after(&space, again);
             self.letters_due(&space);
         }
         self.consider_applicants()?;

@@ -34,6 +34,8 @@ pub(crate) struct TagSync {
     found: TagUse,
     pub(crate) cursor: Cursor,
     pub(crate) phase: Phase,
+    /// The relay took the subscription: it stands as long as the connection.
+    stands: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +76,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         found: *found,
                         cursor,
                         phase: Phase::Unknown,
+                        stands: false,
                     },
                 );
             }
@@ -174,16 +177,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         relay.fetching = relay.fetching.saturating_sub(1);
-        let (items, more) = match result {
-            Ok(Response::Page { items, more }) => (items, more),
-            // Refused or nonsense: treat the tag as empty for now; the next connection asks again.
-            _ => (Vec::new(), false),
+        let (items, more, told) = match result {
+            Ok(Response::Page { items, more }) => (items, more, true),
+            // Refused or nonsense: treat the tag as empty for now; subscribing asks for the rest.
+            _ => (Vec::new(), false, false),
         };
         let progressed = !items.is_empty() && self.room >= Room::Low;
         self.received(id, tag, items)?;
         if let Some(sync) = self.relays.get_mut(&id).and_then(|r| r.tags.get_mut(&tag)) {
             sync.phase = if more && progressed {
                 Phase::Unknown
+            } else if sync.stands && told {
+                // What came since was pushed, or the relay says that it was not.
+                Phase::Subscribed
             } else {
                 Phase::Fetched
             };
@@ -202,6 +208,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .get_mut(tag)
                 .filter(|s| s.phase == Phase::Subscribing)
             {
+                sync.stands = fine;
                 // Without live push there is still the backlog: take it as it is.
                 sync.phase = if fine {
                     Phase::Subscribed

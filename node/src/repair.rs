@@ -33,6 +33,13 @@ const HAVE_EVERY_MS: u64 = 400;
 /// While people go on talking, heads are told half as often each time, down to this, in milliseconds:
 /// who writes shows by that what they have seen, and every message wakes every phone.
 const HAVE_EVERY_MS_MAX: u64 = 120_000;
+/// In a larger group down to so many times the least, so that the whole group tells one in 16 seconds,
+const HAVE_EVERY_LEAST_MAX: u64 = 40;
+/// but never less than this, in milliseconds: who is silent for an hour counts as gone.
+const HAVE_EVERY_MS_LARGE: u64 = 1_800_000;
+/// How long after heads were told, in milliseconds, they are told again when a relay was caught up with
+/// once more on one connection, and brought nothing.
+const HAVE_AGAIN_MS: u64 = 600_000;
 /// Envelopes of gossip remembered: more than come while the slower relays bring the same ones.
 const GOSSIP_SEEN_MAX: usize = 64;
 /// What is still missing is asked for again after this time, in milliseconds, then after twice as
@@ -116,11 +123,13 @@ impl Repair {
     fn said_have(&mut self, now: u64, least_ms: u64) {
         let since = now.saturating_sub(self.said_have_at);
         let rested = since > self.have_every_ms.max(least_ms).saturating_mul(2);
+        let share = least_ms.saturating_mul(HAVE_EVERY_LEAST_MAX);
+        let most = share.clamp(HAVE_EVERY_MS_MAX, HAVE_EVERY_MS_LARGE);
         self.have_every_ms = match (self.said_have_at, rested) {
             // Somebody needed them at once.
             (0, _) => self.have_every_ms.max(least_ms),
             (_, true) => least_ms,
-            (_, false) => (self.have_every_ms * 2).clamp(least_ms, HAVE_EVERY_MS_MAX.max(least_ms)),
+            (_, false) => (self.have_every_ms * 2).clamp(least_ms, most.max(least_ms)),
         };
         self.said_have_at = now;
     }
@@ -152,6 +161,18 @@ impl Repair {
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
+    /// After catching up. Where a push was lost the relay is caught up with again, and that alone tells
+    /// nobody anything: on a bad line it would be said all the time.
+    pub(crate) fn consider_repair_after(&mut self, space: &SpaceId, again: bool) {
+        let now = self.now.as_ms();
+        let lately = self.spaces.get(space).is_some_and(|s| {
+            now.saturating_sub(s.repair.said_have_at) < HAVE_AGAIN_MS && s.log.missing(1).is_empty()
+        });
+        if !(again && lately) {
+            self.consider_repair(space);
+        }
+    }
+
     /// After catching up, and after something new: our heads are worth telling, gaps worth asking about.
     pub(crate) fn consider_repair(&mut self, space: &SpaceId) {
         let now = self.now.as_ms();
@@ -272,6 +293,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let ours = self.own_ends(space)?;
         let mut behind = false;
         let mut owed = Vec::new();
+        // Whoever tells what we would tell lacks nothing and has nothing for us.
+        let differs = !is_told(&ours, &have.lanes);
+        let theirs = if differs {
+            by_lane(&have.lanes)
+        } else {
+            LaneEnds::new()
+        };
         for (lane, theirs) in &theirs {
             let ours = ours.get(lane).map_or(&[][..], Vec::as_slice);
             behind = behind || s.lacks_of(&self.store, lane, ours, theirs)?;
@@ -293,13 +321,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let heard = Heard {
             at: now,
             between: behind.then(|| Between {
-        // Whoever tells what we would tell lacks nothing and has nothing for us.
-        let differs = !is_told(&ours, &have.lanes);
-        let theirs = if differs {
-            by_lane(&have.lanes)
-        } else {
-            LaneEnds::new()
-        };
                 theirs: Have::lanes_digest(&have.lanes),
                 ours: Have::lanes_digest(&told(&ours)),
             }),
@@ -555,6 +576,18 @@ mod tests {
         repair.said_have_at = 0;
         repair.said_have(1_020_000, 2_000);
         assert_eq!(repair.have_every_ms, every);
+    }
+
+    #[test]
+    fn the_whole_of_a_larger_group_tells_one_in_16_seconds() {
+        let mut repair = Repair::default();
+        let times = told(&mut repair, 10, 10_000, HAVE_EVERY_MS * 20);
+        let last = &times[times.len() - 2..];
+        assert_eq!(last[1] - last[0], 16 * 20, "{times:?}");
+        // Nobody counts as gone who is only one of many.
+        let mut repair = Repair::default();
+        let times = told(&mut repair, 10, 20_000, HAVE_EVERY_MS * 500);
+        assert!(times.windows(2).all(|w| w[1] - w[0] <= 1_800), "{times:?}");
     }
 
     #[test]
