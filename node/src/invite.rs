@@ -7,10 +7,10 @@
 use core::fmt;
 use core::str::FromStr;
 
-use data_encoding::BASE32_NOPAD;
 use minicbor::{Decode, Encode};
-use oplog::hash::hash16;
-use oplog::{OpId, Secret, SecretKey, SpaceId, codec};
+use oplog::{OpId, Secret, SecretKey, SpaceId};
+
+use crate::linktext::{self, Unreadable};
 
 /// Longest link in bytes.
 pub const LINK_BYTES_MAX: usize = 1024;
@@ -30,6 +30,16 @@ pub enum LinkError {
     /// More than a link may have.
     #[error("the invite is too long")]
     TooLong,
+}
+
+impl From<Unreadable> for LinkError {
+    fn from(why: Unreadable) -> Self {
+        match why {
+            Unreadable::Other => Self::NotALink,
+            Unreadable::TooLong => Self::TooLong,
+            Unreadable::Damaged => Self::Damaged,
+        }
+    }
 }
 
 /// What a link says.
@@ -82,10 +92,7 @@ impl Wire {
         ];
         parts.extend(self.relays.iter().map(String::as_bytes));
         parts.push(self.name.as_bytes());
-        let digest = hash16("invite-check", &parts);
-        digest
-            .first_chunk::<4>()
-            .map_or(0, |b| u32::from_be_bytes(*b))
+        linktext::checksum("invite-check", &parts)
     }
 }
 
@@ -100,13 +107,7 @@ impl fmt::Display for InviteLink {
             check: 0,
         };
         wire.check = wire.checksum();
-        write!(
-            f,
-            "{PREFIX}{}",
-            BASE32_NOPAD
-                .encode(&codec::encode(&wire))
-                .to_ascii_lowercase()
-        )
+        f.write_str(&linktext::write(PREFIX, &wire))
     }
 }
 
@@ -114,14 +115,7 @@ impl FromStr for InviteLink {
     type Err = LinkError;
 
     fn from_str(text: &str) -> Result<Self, LinkError> {
-        let text = text.trim();
-        if text.len() > LINK_BYTES_MAX {
-            return Err(LinkError::TooLong);
-        }
-        let code = text.strip_prefix(PREFIX).ok_or(LinkError::NotALink)?;
-        let bytes = BASE32_NOPAD.decode(code.to_ascii_uppercase().as_bytes());
-        let bytes = bytes.map_err(|_cause| LinkError::Damaged)?;
-        let wire: Wire = codec::decode("invite", &bytes).map_err(|_cause| LinkError::Damaged)?;
+        let wire: Wire = linktext::read(PREFIX, "invite", text, LINK_BYTES_MAX)?;
         if wire.check != wire.checksum() {
             return Err(LinkError::Damaged);
         }

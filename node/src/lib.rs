@@ -45,6 +45,7 @@ mod ingest;
 mod join;
 mod landing;
 mod letters;
+mod linktext;
 mod listen;
 mod mail;
 mod mailbox;

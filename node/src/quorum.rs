@@ -13,11 +13,9 @@
 use core::fmt;
 use core::str::FromStr;
 
-use data_encoding::BASE32_NOPAD;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use oplog::authority::View;
-use oplog::hash::hash16;
 use oplog::payload::{
     ChannelUpdate, InviteRevoke, Mute, PolicySet, QuorumAct, QuorumSigner, RoleSet, Unban, Unmute,
     quorum_of, quorum_target,
@@ -29,6 +27,7 @@ use rand_core::CryptoRng;
 use crate::blobs::ChunkStore;
 use crate::command::Command;
 use crate::error::CommandError;
+use crate::linktext::{self, Unreadable};
 use crate::node::Node;
 use crate::space::Space;
 use crate::view::QuorumView;
@@ -49,6 +48,16 @@ pub enum MotionError {
     /// More than a motion may have.
     #[error("the motion is too long")]
     TooLong,
+}
+
+impl From<Unreadable> for MotionError {
+    fn from(why: Unreadable) -> Self {
+        match why {
+            Unreadable::Other => Self::NotAMotion,
+            Unreadable::TooLong => Self::TooLong,
+            Unreadable::Damaged => Self::Damaged,
+        }
+    }
 }
 
 /// An act that admins may sign, with the signatures so far. Nothing in it is trusted.
@@ -79,10 +88,7 @@ struct Wire {
 impl Wire {
     fn checksum(&self) -> u32 {
         let parts = [self.space.as_bytes(), self.device.as_bytes(), &self.act[..]];
-        let digest = hash16("quorum-check", &parts);
-        digest
-            .first_chunk::<4>()
-            .map_or(0, |b| u32::from_be_bytes(*b))
+        linktext::checksum("quorum-check", &parts)
     }
 }
 
@@ -95,8 +101,7 @@ impl fmt::Display for Motion {
             check: 0,
         };
         wire.check = wire.checksum();
-        let code = BASE32_NOPAD.encode(&codec::encode(&wire));
-        write!(f, "{PREFIX}{}", code.to_ascii_lowercase())
+        f.write_str(&linktext::write(PREFIX, &wire))
     }
 }
 
@@ -104,14 +109,7 @@ impl FromStr for Motion {
     type Err = MotionError;
 
     fn from_str(text: &str) -> Result<Self, MotionError> {
-        let text = text.trim();
-        if text.len() > MOTION_BYTES_MAX {
-            return Err(MotionError::TooLong);
-        }
-        let code = text.strip_prefix(PREFIX).ok_or(MotionError::NotAMotion)?;
-        let bytes = BASE32_NOPAD.decode(code.to_ascii_uppercase().as_bytes());
-        let bytes = bytes.map_err(|_cause| MotionError::Damaged)?;
-        let wire: Wire = codec::decode("motion", &bytes).map_err(|_cause| MotionError::Damaged)?;
+        let wire: Wire = linktext::read(PREFIX, "motion", text, MOTION_BYTES_MAX)?;
         let act: QuorumAct =
             codec::decode("motion", &wire.act).map_err(|_cause| MotionError::Damaged)?;
         if wire.check != wire.checksum() || act.action().is_none() {
