@@ -17,6 +17,7 @@ use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::identity::NODE_TABLE;
+use crate::join::PendingJoin;
 use crate::message::JoinBundle;
 use crate::node::Node;
 
@@ -68,7 +69,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Takes the bundles whose time has come.
     pub(crate) fn take_early(&mut self) -> Result<(), StoreError> {
         let now = self.now.as_ms();
-        let waits = |join: &&crate::join::PendingJoin| join.early_until.is_some_and(|at| at <= now);
+        // Who gave up is let in only when they ask again.
+        let waits = |join: &&PendingJoin| {
+            join.withdrawn_at.is_none() && join.early_until.is_some_and(|at| at <= now)
+        };
         let spaces: Vec<SpaceId> = self.joins.values().filter(waits).map(|j| j.space).collect();
         for space in spaces {
             for (until, commit) in self.early(&space)? {

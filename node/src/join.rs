@@ -61,7 +61,8 @@ pub(crate) struct PendingJoin {
     #[n(5)]
     pub(crate) mailboxes: Vec<Mailbox>,
     /// Bundles that lie at a relay as blobs, once somebody told.
-    #[n(6)]
+    #[n(14)]
+    #[cbor(default)]
     pub(crate) bundles: Vec<Parcel>,
     /// Why it failed, if it did.
     #[n(7)]
@@ -210,6 +211,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             self.continue_joins(relay)?;
         }
         self.waiting.push((id, Waiting::Join(link.space)));
+        // The answer may be here, from before it was given up.
+        self.take_early()?;
         Ok(None)
     }
 

@@ -252,3 +252,22 @@ fn who_has_a_slow_clock_is_let_in_once_it_is_there() {
         assert_eq!(hash(ALICE), hash(BOB));
     }
 }
+
+/// An answer that waits for its time is there, and whoever gave up meanwhile does not come in by it,
+/// until they ask again.
+#[test]
+fn who_gave_up_is_not_let_in_by_an_answer_that_waited() {
+    let (mut world, space, [link, _]) = two_links();
+    world.people[BOB].late_ms = 600_000;
+    world.begin(BOB, Command::Join { link: link.clone() });
+    world.settle();
+    world.connect(ALICE);
+    world.pass(60_000);
+    world.command(BOB, Command::CancelJoin { space }).unwrap();
+    world.people[BOB].late_ms = 0;
+    world.pass(600_000);
+    assert!(!is_member(&world, BOB, space));
+    join(&mut world, BOB, link);
+    world.pass(60_000);
+    assert!(is_member(&world, BOB, space));
+}
