@@ -60,6 +60,7 @@ pub(crate) struct Letter {
     /// Written for those who came to a branch after it parted. The others of that branch can open it
     /// too, and see that they need not write the same.
     #[n(2)]
+    #[cbor(default)]
     newcomers: bool,
 }
 
@@ -101,8 +102,11 @@ struct Told {
 }
 
 impl Told {
-    /// When it may be told again, in milliseconds.
-    fn next(self) -> u64 {
+    /// When it may be told again, in milliseconds: at once when the clock was set back since.
+    fn next(self, now: u64) -> u64 {
+        if now < self.at {
+            return now;
+        }
         let doubled = AGAIN_MS_MIN.saturating_mul(1 << self.times.saturating_sub(1).min(16));
         self.at.saturating_add(doubled.min(AGAIN_MS_MAX))
     }
@@ -178,7 +182,7 @@ impl Letters {
     /// Whether an op was never told to them, or so long ago that it may have got lost.
     fn may_tell(&self, to: &Address, op: OpId, now: u64) -> bool {
         let told = self.told_newcomers.get(&(to.epoch, op));
-        told.is_none_or(|told| told.again || told.next() <= now)
+        told.is_none_or(|told| told.again || told.next(now) <= now)
     }
 
     /// Notes that somebody lacks ops. Returns when the first of them can be told, in milliseconds.
@@ -188,7 +192,7 @@ impl Letters {
         let mut next: BTreeMap<OpId, u64> = ops.iter().map(|op| (*op, u64::MAX)).collect();
         for (op, told) in self.told.iter().chain(of_newcomers) {
             if let Some(at) = next.get_mut(op) {
-                *at = (*at).min(if told.again { now } else { told.next() });
+                *at = (*at).min(if told.again { now } else { told.next(now) });
             }
         }
         let never = |at: u64| if at == u64::MAX { now } else { at };
@@ -206,7 +210,7 @@ impl Letters {
             if !lacked.contains(op) {
                 continue;
             }
-            if told.next() <= now {
+            if told.next(now) <= now {
                 told.again = true;
             } else {
                 self.lacked.insert(*op);
@@ -404,7 +408,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         let told = s.letters.told_removed.entry(device).or_default();
-        let lately = told.times > 0 && now < told.next();
+        let lately = told.times > 0 && now < told.next(now);
         if lately || s.letters.written_to.contains(&(*epoch, device)) {
             return Ok(());
         }

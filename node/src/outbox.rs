@@ -56,19 +56,21 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
+    /// Whether it rests now. A clock that was set back makes nothing rest for longer than the longest.
     pub(crate) const fn is_on(self, now: u64) -> bool {
-        now < self.until
+        now < self.until && self.until - now <= REST_MS_MAX
     }
 
-    /// It was refused (again). Returns how long it rests, in milliseconds, at least what was asked for.
+    /// It was refused (again). Returns how long it rests, in milliseconds: what was asked for, if that is
+    /// no longer than the longest.
     pub(crate) fn refused(&mut self, now: u64, least_ms: u64) -> u64 {
         // What was sent together is refused together, and counts once.
         if !self.is_on(now) {
             self.times = self.times.saturating_add(1);
         }
         let doubled = REST_MS_MIN.saturating_mul(1 << self.times.saturating_sub(1).min(16));
-        let wait = doubled.min(REST_MS_MAX).max(least_ms);
-        self.until = self.until.max(now.saturating_add(wait));
+        let wait = doubled.max(least_ms).min(REST_MS_MAX);
+        self.until = now.saturating_add(wait);
         wait
     }
 }
@@ -397,10 +399,13 @@ mod tests {
             waits.push(wait / 1_000);
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
-        assert_eq!(
-            rest.refused(now, 3_600_000),
-            3_600_000,
-            "as long as the relay wants"
+        let wait = Rest::default().refused(now, 30_000);
+        assert_eq!(wait, 30_000, "as long as the relay wants");
+        let wait = rest.refused(now, u64::from(u32::MAX));
+        assert_eq!(wait, REST_MS_MAX, "but not for ever");
+        assert!(
+            rest.is_on(now) && !rest.is_on(1_000),
+            "the clock was set back"
         );
     }
 }

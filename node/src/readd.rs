@@ -112,7 +112,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 impl PendingJoin {
     /// Whether asking again is of no use yet: an answer may come.
     fn waits(&self, now: u64) -> bool {
-        let recent = |at: u64| now.saturating_sub(at) < ASK_EVERY_MS;
+        // What was asked before the clock was set back is not recent.
+        let recent = |at: u64| {
+            now.checked_sub(at)
+                .is_some_and(|since| since < ASK_EVERY_MS)
+        };
         let answered = self.landed_at.is_some() || self.failed.is_some();
         let comes = |at: u64| at.saturating_sub(now) < ASK_EVERY_MS;
         self.early_until.is_some_and(comes) || !answered && self.asked_at.is_none_or(recent)

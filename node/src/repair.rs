@@ -222,7 +222,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         s.repair.want_due = None;
         let missing: Vec<OpId> = s.log.missing(WANT_IDS_MAX);
         let now = self.now.as_ms();
-        let since = s.repair.said_want_at.map(|at| now.saturating_sub(at));
+        // A clock that was set back makes nothing recent.
+        let since = s.repair.said_want_at.and_then(|at| now.checked_sub(at));
         let lately = since.is_some_and(|since| since < AGAIN_MS_MIN) && s.repair.wanted == missing;
         if missing.is_empty() || lately || !self.online() {
             return Ok(());

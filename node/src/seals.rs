@@ -85,7 +85,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 continue;
             };
             let turn = s.seal_turn;
-            if turn.at > now || !self.can_commit(s) || !s.may_seal(&self.me.user()) {
+            // Turns are minutes away; a clock that was set back must not make this one wait for years.
+            let waits = turn.at > now && turn.at - now <= REFUSED_MS;
+            if waits || !self.can_commit(s) || !s.may_seal(&self.me.user()) {
                 continue;
             }
             let at = |at: u64, due| SealTurn { at, due };
