@@ -149,6 +149,9 @@ impl Op {
             && fields.iter().all(|(key, _)| *key <= 15)
             && sorted(&ctl)
             && sorted(&prev)
+            // B2: sixteen of each; content names at most four heads of the control plane.
+            && ctl.len() <= if channel.is_none() { 16 } else { 4 }
+            && prev.len() <= 16
             && (channel.is_some() || prev.is_empty())
             && id(14).is_some();
         let bound = fields.iter().filter(|(key, _)| *key <= 13).cloned();

@@ -795,6 +795,32 @@ proptest! {
     }
 }
 
+/// A proof out of two headers that name more heads than content may: neither is an op's (B2).
+#[test]
+fn headers_that_name_too_many_heads_prove_nothing() {
+    let steps: &[Step] = &[
+        [211, 14, 0, 0, 0, 20, 0, 1, 39],
+        [71, 57, 0, 0, 0, 27, 0, 0, 0],
+        [7, 0, 0, 0, 0, 147, 0, 0, 0],
+        [4, 0, 21, 0, 0, 0, 0, 0, 0],
+        [0, 233, 0, 0, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 0, 0, 0, 3],
+        [88, 69, 108, 61, 99, 110, 72, 208, 40],
+        [51, 46, 214, 128, 249, 254, 197, 30, 234],
+        [18, 49, 40, 13, 135, 201, 184, 126, 45],
+        [28, 202, 55, 195, 249, 212, 161, 118, 41],
+    ];
+    let world = history(Mood::Both, steps);
+    let proofs = world
+        .refused
+        .iter()
+        .filter(|(op, ..)| op.header().kind() == Some(Kind::EquivocationProof));
+    assert!(proofs.count() > 0);
+    if let Err(error) = refuses_alike(&world) {
+        panic!("{error}");
+    }
+}
+
 #[test]
 fn the_founding_agrees() {
     let world = World::new();
