@@ -4,7 +4,7 @@
 //! turn and find it done. Nothing is decided before we have caught up, since what we have not
 //! fetched may tell that somebody let them in long ago (`docs/protocol.md` B19).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use minicbor::bytes::ByteVec;
@@ -13,11 +13,11 @@ use mls::envelope::SealKeys;
 use mls::sealed_box;
 use net::wire::{MAIL_BYTES_MAX, bucket_for};
 use oplog::authority::View;
-use oplog::hash::H;
-use oplog::payload::{History, MemberAdd, NewMember, Payload};
+use oplog::payload::{History, MEMBERS_PER_ADD_MAX, MemberAdd, NewMember, Payload};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{
-    AcceptedOp, DeviceId, Digest, Hlc, Kind, Lane, OpId, Scope, SignedOp, SpaceId, UserId, codec,
+    AcceptedOp, DeviceId, Digest, EpochId, Hlc, Kind, Lane, OpId, Scope, SignedOp, SpaceId,
+    Timestamp, UserId, codec,
 };
 use rand_core::CryptoRng;
 
@@ -35,8 +35,12 @@ use crate::view::{JoinRequestView, Notice};
 const TURN_MS: u64 = 2_000;
 /// The last place in that order.
 const TURNS_MAX: u64 = 8;
+/// How long who comes right after somebody else is let wait, in milliseconds, so that a crowd comes in
+/// by a few commits.
+const GATHER_MS: u64 = 1_000;
 /// Most people whose requests are kept at once.
 const APPLICANTS_MAX: usize = 1_000;
+const USED_UP: &str = "the invite has been used up or has expired";
 const APPLICANT: &[u8] = b"applicant/";
 
 /// Somebody who asked to come in.
@@ -50,6 +54,21 @@ struct Applicant {
     invite: Option<OpId>,
     #[n(2)]
     request: ByteVec,
+}
+
+/// By what somebody asked to come in, and since when this process knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    invite: OpId,
+    since: Timestamp,
+}
+
+/// When this device lets people into a Space.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdmitTurn {
+    /// The epoch by which the order was drawn.
+    tip: EpochId,
+    at: Timestamp,
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -93,7 +112,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         } else if revoked {
             Some("the invite has been revoked")
         } else if over {
-            Some("the invite has been used up or has expired")
+            Some(USED_UP)
         } else if s.view.ban(&user).is_some() {
             Some("you are banned from this Space")
         } else {
@@ -125,7 +144,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             &codec::encode(&kept),
         );
         let first = self.applicants.insert((*space, user), request).is_none();
-        self.invited_by.insert((*space, user), *invite);
+        let since = self.now;
+        self.invited_by
+            .entry((*space, user))
+            .and_modify(|asked| asked.invite = *invite)
+            .or_insert(Asked {
+                invite: *invite,
+                since,
+            });
         if admitted {
             return self.consider_reconcile(space);
         }
@@ -140,7 +166,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         // What we have not fetched yet may tell that somebody let them in long ago.
         if self.online() {
-            self.consider_admission(space, &user)
+            self.consider_admission(space)
         } else {
             Ok(())
         }
@@ -148,50 +174,119 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// Whether somebody waits whom this device lets in once it is its turn.
     pub(crate) fn admits_soon(&self) -> bool {
-        self.invited_by.iter().any(|((space, user), invite)| {
-            let space = self.spaces.get(space);
-            space.is_some_and(|s| {
-                let terms = s.view.invite(invite);
-                let open = terms.is_some_and(|(terms, _)| !terms.approval);
-                open && !s.is_member(user) && s.in_group(&self.me.device_id()) && s.is_canonical()
-            })
+        let own = self.me.device_id();
+        let can = |s: &&Space| s.in_group(&own) && s.is_canonical();
+        let spaces = self.spaces.values().filter(can);
+        spaces.into_iter().any(|s| self.waiting_at(s).count() > 0)
+    }
+
+    /// Who waits to be let into a Space without anybody's approval.
+    fn waiting_at<'a>(&'a self, s: &'a Space) -> impl Iterator<Item = (UserId, Asked)> + 'a {
+        let of_space = self.invited_by.iter().filter(|((at, _), _)| *at == s.id);
+        let waiting = of_space.map(|((_, user), asked)| (*user, *asked));
+        waiting.filter(|(user, asked)| {
+            let terms = s.view.invite(&asked.invite);
+            terms.is_some_and(|(terms, _)| !terms.approval) && !s.is_member(user)
         })
     }
 
-    /// Takes our turn in admitting somebody; whoever opened the invite goes first.
-    fn consider_admission(&mut self, space: &SpaceId, user: &UserId) -> Result<(), StoreError> {
-        let Some(invite) = self.invited_by.get(&(*space, *user)).copied() else {
+    /// Takes our turn in letting in who waits; whoever opened their invite goes first, and lets in together
+    /// who comes within a second.
+    fn consider_admission(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
-        let terms = self.spaces.get(space).and_then(|s| s.view.invite(&invite));
-        if terms.is_none_or(|(terms, _)| terms.approval) {
+        let waiting: Vec<(UserId, Asked)> = self.waiting_at(s).collect();
+        if waiting.is_empty() {
             return Ok(());
         }
-        if self.opened_invite(space, &invite) {
-            return self.admit_now(space, user);
+        let tip = s.tip;
+        let opened = waiting
+            .iter()
+            .any(|(_, asked)| self.opened_invite(space, &asked.invite));
+        let at = if opened {
+            let gathered = |at: &Timestamp| at.plus_ms(GATHER_MS);
+            let last = self.admitted_at.get(space).map(gathered);
+            // A clock that was set back makes nobody wait.
+            last.filter(|at| *at <= self.now.plus_ms(GATHER_MS))
+                .unwrap_or(self.now)
+        } else {
+            let place = s.place_in_group(&self.me.device_id()).min(TURNS_MAX - 1);
+            self.now.plus_ms(place.saturating_add(1) * TURN_MS)
+        };
+        if at <= self.now {
+            return self.admit_waiting(space);
         }
-        let wait = self.turn_to_admit(space, user) * TURN_MS;
-        self.set_timer(Timer::Admit(*space, *user), wait);
+        // Who comes later makes nobody wait longer.
+        let set = self.admit_turns.get(space);
+        if set.is_some_and(|set| set.tip == tip && set.at > self.now && set.at <= at) {
+            return Ok(());
+        }
+        self.admit_turns.insert(*space, AdmitTurn { tip, at });
+        let wait = at.as_ms().saturating_sub(self.now.as_ms());
+        self.set_timer(Timer::Admit(*space), wait);
+        Ok(())
+    }
+
+    /// Our turn has come; unless the group has gone on since, and with it the order.
+    pub(crate) fn admit_in_turn(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let turn = self.admit_turns.remove(space);
+        let tip = self.spaces.get(space).map(|s| s.tip);
+        if turn.map(|turn| turn.tip) == tip {
+            self.admit_waiting(space)
+        } else {
+            self.consider_admission(space)
+        }
+    }
+
+    /// Lets in, by one commit, everybody whose invite we opened, or whose opener had their turn.
+    fn admit_waiting(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let Some(s) = self.spaces.get(space) else {
+            return Ok(());
+        };
+        let ours = |asked: &Asked| {
+            let waited = self.now.as_ms().saturating_sub(asked.since.as_ms());
+            waited >= TURN_MS || self.opened_invite(space, &asked.invite)
+        };
+        let users: Vec<UserId> = self
+            .waiting_at(s)
+            .filter(|(_, asked)| ours(asked))
+            .map(|(user, _)| user)
+            .collect();
+        match self.admit(space, &users) {
+            Ok(()) => {}
+            Err(CommandError::Store { source }) => return Err(source),
+            Err(error) => tracing::debug!(%error, "not admitted"),
+        }
+        // Who came meanwhile, and what one commit cannot take, has its turn later.
+        let more = self.spaces.get(space).is_some_and(|s| {
+            self.can_commit(s) && self.waiting_at(s).any(|(user, _)| !users.contains(&user))
+        });
+        if more {
+            return self.consider_admission(space);
+        }
         Ok(())
     }
 
     /// After catching up: whoever still waits is admitted, whoever came in meanwhile is forgotten.
     pub(crate) fn consider_applicants(&mut self) -> Result<(), StoreError> {
         let keys: Vec<(SpaceId, UserId)> = self.applicants.keys().copied().collect();
-        for (space, user) in keys {
+        for (space, user) in &keys {
             let answered = self
                 .spaces
-                .get(&space)
-                .zip(self.applicants.get(&(space, user)))
+                .get(space)
+                .zip(self.applicants.get(&(*space, *user)))
                 .is_some_and(|(s, request)| {
                     let package = mls::key_package_digest(&request.key_package);
                     s.has_used(&request.cert.device, &package)
                 });
             if answered {
-                self.forget_applicant(&space, &user);
-            } else {
-                self.consider_admission(&space, &user)?;
+                self.forget_applicant(space, user);
             }
+        }
+        let spaces: BTreeSet<SpaceId> = keys.iter().map(|(space, _)| *space).collect();
+        for space in spaces {
+            self.consider_admission(&space)?;
         }
         Ok(())
     }
@@ -213,8 +308,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             if let Ok(request) = JoinRequest::decode(&row.request) {
                 let key = (row.space, request.cert.user);
                 self.applicants.insert(key, request);
-                self.invited_by
-                    .extend(row.invite.map(|invite| (key, invite)));
+                let since = self.now;
+                let asked = row.invite.map(|invite| Asked { invite, since });
+                self.invited_by.extend(asked.map(|asked| (key, asked)));
             }
         }
         Ok(())
@@ -276,35 +372,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         node.is_some_and(|node| node.op.header().device == self.me.device_id())
     }
 
-    fn turn_to_admit(&self, space: &SpaceId, user: &UserId) -> u64 {
-        let Some(s) = self.spaces.get(space) else {
-            return TURNS_MAX;
-        };
-        let draw = |device: &DeviceId| {
-            H::new("elect")
-                .field(user.as_bytes())
-                .field(device.as_bytes())
-                .finish()
-        };
-        let own = draw(&self.me.device_id());
-        let before = s.roster().filter(|device| draw(device) < own).count();
-        u64::try_from(before)
-            .unwrap_or(TURNS_MAX)
-            .saturating_add(1)
-            .min(TURNS_MAX)
-    }
-
-    pub(crate) fn admit_now(&mut self, space: &SpaceId, user: &UserId) -> Result<(), StoreError> {
-        match self.admit(space, user) {
-            Ok(()) => Ok(()),
-            Err(CommandError::Store { source }) => Err(source),
-            Err(error) => {
-                tracing::debug!(%error, "not admitted");
-                Ok(())
-            }
-        }
-    }
-
     pub(crate) fn approve(&mut self, space: &SpaceId, user: &UserId) -> Result<(), CommandError> {
         self.known_space(space)?;
         if !self.applicants.contains_key(&(*space, *user)) {
@@ -312,43 +379,96 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 what: "a request of this person to join".to_owned(),
             });
         }
-        self.admit(space, user)
+        self.admit(space, &[*user])
     }
 
-    fn admit(&mut self, space: &SpaceId, user: &UserId) -> Result<(), CommandError> {
-        let Some(request) = self.applicants.get(&(*space, *user)).cloned() else {
-            return Ok(());
-        };
-        let s = self.known_space(space)?;
-        if s.is_spent(&request) {
-            // Somebody else let them in, and they were removed since.
-            self.forget_applicant(space, user);
-            return Ok(());
+    /// Makes people members, one op for each invite, and brings all of them in by one commit.
+    fn admit(&mut self, space: &SpaceId, users: &[UserId]) -> Result<(), CommandError> {
+        let mut coming: BTreeMap<OpId, Vec<JoinRequest>> = BTreeMap::new();
+        for user in users {
+            let Some(request) = self.applicants.get(&(*space, *user)).cloned() else {
+                continue;
+            };
+            let s = self.known_space(space)?;
+            if s.is_spent(&request) {
+                // Somebody else let them in, and they were removed since.
+                self.forget_applicant(space, user);
+                continue;
+            }
+            if s.is_member(user) {
+                continue;
+            }
+            if let Some(asked) = self.invited_by.get(&(*space, *user)) {
+                coming.entry(asked.invite).or_default().push(request);
+            }
         }
-        if s.is_member(user) || !s.in_group(&self.me.device_id()) {
+        let s = self.known_space(space)?;
+        if coming.is_empty() || !s.in_group(&self.me.device_id()) {
             return Ok(());
         }
         if !s.is_canonical() {
             return Err(CommandError::KeysBehind);
         }
-        let Some(invite) = self.invited_by.get(&(*space, *user)).copied() else {
+        self.admitted_at.insert(*space, self.now);
+        let mut failed = None;
+        for (invite, mut requests) in coming {
+            requests.sort_unstable_by_key(|request| request.cert.user);
+            if let Err(error) = self.add_members(space, invite, &requests) {
+                failed = Some(error);
+            }
+        }
+        self.reconcile_own(space)?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Writes who comes in by an invite. What the rules refuse in one of them must not keep the others
+    /// out: then everybody is tried alone.
+    fn add_members(
+        &mut self,
+        space: &SpaceId,
+        invite: OpId,
+        requests: &[JoinRequest],
+    ) -> Result<(), CommandError> {
+        let Some((terms, _)) = self.known_space(space)?.view.invite(&invite) else {
             return Ok(());
         };
-        let Some((terms, _)) = s.view.invite(&invite) else {
-            return Ok(());
-        };
-        let member = NewMember {
-            cert: request.cert.clone(),
-            key_package: request.key_package.clone(),
-            weight: terms.weight,
-            proof: request.proof,
-        };
-        let payload = Payload::MemberAdd(MemberAdd {
-            members: vec![member],
-            invite: Some(invite),
-        });
-        self.write(space, Scope::Control, payload, Vec::new())?;
-        self.reconcile_own(space)
+        let weight = terms.weight;
+        let used = self.known_space(space)?.view.invite_uses(&invite);
+        let room = usize::try_from(terms.max_uses.saturating_sub(used)).unwrap_or(usize::MAX);
+        let (requests, over) = requests.split_at(requests.len().min(room));
+        if self.opened_invite(space, &invite) {
+            for request in over {
+                self.send_mail_to(request, &Mail::Refused(USED_UP.to_owned()));
+                self.forget_applicant(space, &request.cert.user);
+            }
+        }
+        let mut failed = None;
+        for some in requests.chunks(MEMBERS_PER_ADD_MAX) {
+            let add = |node: &mut Self, some: &[JoinRequest]| {
+                let members = some.iter().map(|request| NewMember {
+                    cert: request.cert.clone(),
+                    key_package: request.key_package.clone(),
+                    weight,
+                    proof: request.proof,
+                });
+                let payload = Payload::MemberAdd(MemberAdd {
+                    members: members.collect(),
+                    invite: Some(invite),
+                });
+                node.write(space, Scope::Control, payload, Vec::new())
+            };
+            match add(self, some) {
+                Ok(_) => {}
+                Err(error @ CommandError::Store { .. }) => return Err(error),
+                Err(_) if some.len() > 1 => {
+                    for one in some.chunks(1) {
+                        failed = add(self, one).err().or(failed);
+                    }
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// After a commit of ours that adds devices: whoever asked gets their bundle.
@@ -500,7 +620,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let of_space = self.applicants.iter().filter(|((at, _), _)| *at == space);
         Ok(of_space
             .filter_map(|(key, request)| {
-                let invite = *self.invited_by.get(key)?;
+                let invite = self.invited_by.get(key)?.invite;
                 let name = fold::content::text::display_name(&request.cert.name);
                 Some(JoinRequestView {
                     user: key.1,

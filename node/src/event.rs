@@ -5,7 +5,7 @@
 //! runs none.
 
 use net::wire::{Push, RelayError, Request, Response};
-use oplog::{SpaceId, Timestamp, UserId};
+use oplog::{SpaceId, Timestamp};
 
 use crate::command::{Answer, Command, CommandId};
 use crate::error::CommandError;
@@ -111,8 +111,8 @@ pub enum Timer {
     Tick,
     /// Our turn to bring the group in line with the roster.
     Reconcile(SpaceId),
-    /// Our turn to admit somebody.
-    Admit(SpaceId, UserId),
+    /// Our turn to let in who waits.
+    Admit(SpaceId),
     /// Tell the others what we have.
     Have(SpaceId),
     /// Ask for ops that others name and we lack.

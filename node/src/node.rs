@@ -16,6 +16,7 @@ use oplog::store::{Store, StoreError};
 use oplog::{OpId, SpaceId, Timestamp, UserId};
 use rand_core::CryptoRng;
 
+use crate::admit::{AdmitTurn, Asked};
 use crate::blobs::{Blobs, ChunkStore};
 use crate::cache::BUDGET_BYTES;
 use crate::command::{Answer, Command, CommandId};
@@ -50,7 +51,10 @@ pub struct Node<S, C, R> {
     /// Imports that are not done, the oldest first.
     pub(crate) imports: VecDeque<Import>,
     /// By which invite somebody asked to come in.
-    pub(crate) invited_by: BTreeMap<(SpaceId, UserId), OpId>,
+    pub(crate) invited_by: BTreeMap<(SpaceId, UserId), Asked>,
+    pub(crate) admit_turns: BTreeMap<SpaceId, AdmitTurn>,
+    /// When this device let somebody in last.
+    pub(crate) admitted_at: BTreeMap<SpaceId, Timestamp>,
     pub(crate) requests: BTreeMap<RequestId, (RelayId, Purpose)>,
     pub(crate) next_request: u64,
     pub(crate) effects: Vec<Effect>,
@@ -125,6 +129,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             waiting: Vec::new(),
             imports: VecDeque::new(),
             invited_by: BTreeMap::new(),
+            admit_turns: BTreeMap::new(),
+            admitted_at: BTreeMap::new(),
             requests: BTreeMap::new(),
             next_request: 0,
             effects: Vec::new(),
@@ -280,8 +286,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 self.reconcile_now(&space)?;
                 self.after_exchange()
             }
-            Timer::Admit(space, user) => {
-                self.admit_now(&space, &user)?;
+            Timer::Admit(space) => {
+                self.admit_in_turn(&space)?;
                 self.after_exchange()
             }
             Timer::Have(space) => self.say_have(&space),
