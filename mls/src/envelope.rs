@@ -162,6 +162,14 @@ impl SealKeys {
         Self::of_shared(H::new("return-seal").field(space.as_bytes()).finish())
     }
 
+    /// The keys of letters between branches: known to whoever was here in this generation, whatever
+    /// epochs they have (B5).
+    #[must_use]
+    pub fn of_letters(topic: &TopicKey) -> Self {
+        let shared = hkdf(topic.as_bytes(), "letters", &[]);
+        Self::of_shared(*shared)
+    }
+
     fn of_shared(shared: [u8; 32]) -> Self {
         let part = |label| Secret::from_bytes(*hkdf(&shared, label, &[]));
         Self {

@@ -33,8 +33,6 @@ use crate::view::{JoinRequestView, Notice};
 
 /// One place further back in the order of admitting, in milliseconds.
 const TURN_MS: u64 = 2_000;
-/// The last place in that order.
-const TURNS_MAX: u64 = 8;
 /// How long who comes right after somebody else is let wait, in milliseconds, so that a crowd comes in
 /// by a few commits.
 const GATHER_MS: u64 = 1_000;
@@ -211,8 +209,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             last.filter(|at| *at <= self.now.plus_ms(GATHER_MS))
                 .unwrap_or(self.now)
         } else {
-            let place = s.place_in_group(&self.me.device_id()).min(TURNS_MAX - 1);
-            self.now.plus_ms(place.saturating_add(1) * TURN_MS)
+            let turn = TURN_MS * s.haste(Hlc::from_wall(self.now));
+            let place = s.place_in_group(&self.me.device_id());
+            self.now.plus_ms((place + 1) * turn)
         };
         if at <= self.now {
             return self.admit_waiting(space);

@@ -33,8 +33,6 @@ use crate::space::Space;
 
 /// One place further back in the order of reconciling, in milliseconds (B5).
 const TURN_MS: u64 = 2_000;
-/// The last place in that order.
-const TURNS_MAX: u64 = 8;
 /// Most devices that one commit adds: larger crowds come in several.
 const ADDS_MAX: usize = 100;
 
@@ -93,8 +91,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if idle || on(Mutant::NeverReconciles) {
             return Ok(());
         }
-        let place = s.place_in_group(&self.me.device_id()).min(TURNS_MAX);
-        let wait = place.saturating_add(1) * TURN_MS;
+        let turn = TURN_MS * s.haste(Hlc::from_wall(self.now));
+        let wait = (s.place_in_group(&self.me.device_id()) + 1) * turn;
         let jitter = u64::from(self.rng.next_u32() % 1_000);
         self.set_timer(Timer::Reconcile(*space), wait + jitter);
         Ok(())
@@ -211,19 +209,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 }
 
 impl Space {
-    /// The place of a device in the order that B5 draws for this epoch.
-    pub(crate) fn place_in_group(&self, device: &DeviceId) -> u64 {
-        let draw = |device: &DeviceId| {
-            H::new("elect")
-                .field(self.tip.as_bytes())
-                .field(device.as_bytes())
-                .finish()
-        };
-        let own = draw(device);
-        let before = self.roster().filter(|device| draw(device) < own).count();
-        u64::try_from(before).unwrap_or(u64::MAX)
-    }
-
     /// The newest key package offered for a device, and the op that did.
     pub(crate) fn newest_offer(&self, device: &DeviceId) -> Option<(Digest, OpId)> {
         let offers = self.view.key_packages(device).into_iter();

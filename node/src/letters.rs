@@ -23,7 +23,7 @@ use mls::sealed_box::{self, BoxKey, WRAPPED_LEN};
 use oplog::aead::{self, NONCE_LEN};
 use oplog::authority::{Authority, View};
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, Digest, EpochId, OpId, Scope, Secret, SpaceId, codec};
+use oplog::{DeviceId, Digest, EpochId, Hlc, OpId, Scope, Secret, SignedOp, SpaceId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -33,8 +33,11 @@ use crate::node::Node;
 use crate::space::Space;
 
 const LETTER_INFO: &[u8] = b"decent letter v1";
-/// Most bytes of ops in one letter: with the keys of 1,000 devices it still fits an envelope.
-const LETTER_OPS_BYTES_MAX: usize = 240 * 1024;
+/// The least envelope that a long letter is made to fill, in bytes: the next one is four times as long.
+const LETTER_BYTES_LEAST: usize = 64 << 10;
+/// What a letter takes besides keys and ops, and around each of those, in bytes, rounded up.
+const AROUND_LETTER: usize = 512;
+const AROUND_PART: usize = 16;
 /// Most devices that one letter is for: those of a group (B16).
 const RECIPIENTS_MAX: usize = mls::DEVICES_MAX;
 /// How long a node waits for its turn to write, for each place in the order, in milliseconds.
@@ -57,11 +60,6 @@ pub(crate) struct Letter {
     /// Nonce ‖ ciphertext of a list of ops, parents first.
     #[n(1)]
     sealed: ByteVec,
-    /// Written for those who came to a branch after it parted. The others of that branch can open it
-    /// too, and see that they need not write the same.
-    #[n(2)]
-    #[cbor(default)]
-    newcomers: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -79,15 +77,13 @@ pub(crate) struct Letters {
     /// Epochs where branches part, of which the other side may not have heard, and when our turn is,
     /// in milliseconds.
     due: BTreeMap<EpochId, u64>,
-    /// Ops that letters held, our own or of others.
-    told: BTreeMap<OpId, Told>,
-    /// Ops that letters held for newcomers of another branch, by its last epoch.
-    told_newcomers: BTreeMap<(EpochId, OpId), Told>,
+    /// Ops that letters held, our own or of others, by the generation that they lay under.
+    told: BTreeMap<(EpochId, OpId), Told>,
     /// When devices were told of their removal.
     told_removed: BTreeMap<DeviceId, Told>,
     /// Ops that were told and that somebody lacked all the same.
     lacked: BTreeSet<OpId>,
-    /// For whom others wrote since our turn began to run, and under which keys.
+    /// For whom others wrote since our turn began to run, and under which generation.
     written_to: BTreeSet<(EpochId, DeviceId)>,
 }
 
@@ -120,77 +116,52 @@ impl Told {
     }
 }
 
-/// Whom a letter is for, and under which epoch it lies.
+/// Whom a letter is for, and under which generation it lies.
 struct Address {
-    epoch: EpochId,
+    generation: EpochId,
+    /// Who may lack what is in it.
     devices: BTreeSet<DeviceId>,
-    /// Who else can open it.
+    /// Who else opens it, and sees that they need not write the same.
     readers: BTreeSet<DeviceId>,
-    /// For those who came in after the branches parted.
-    newcomers: bool,
 }
 
 impl Letters {
-    /// A letter that lay under these keys held ops.
-    pub(crate) fn read(&mut self, letter: &Letter, under: EpochId, ops: Vec<OpId>, now: u64) {
-        self.told_at(under, letter.newcomers, ops.into_iter(), now);
-    }
-
-    fn told(&mut self, ops: impl IntoIterator<Item = OpId>, now: u64) {
+    /// A letter of this generation held ops.
+    pub(crate) fn told(&mut self, generation: EpochId, ops: impl Iterator<Item = OpId>, now: u64) {
         if self.told.len() > TOLD_MAX {
             self.told.clear();
         }
         for op in ops {
-            self.told.entry(op).or_default().tell(now);
+            self.told.entry((generation, op)).or_default().tell(now);
         }
     }
 
     /// Somebody wrote a letter that is not for us.
-    pub(crate) fn written_to(&mut self, epoch: EpochId, devices: impl Iterator<Item = DeviceId>) {
-        self.written_to
-            .extend(devices.map(|device| (epoch, device)));
-    }
-
-    fn told_at(
+    pub(crate) fn written_to(
         &mut self,
-        under: EpochId,
-        newcomers: bool,
-        ops: impl Iterator<Item = OpId>,
-        now: u64,
+        generation: EpochId,
+        devices: impl Iterator<Item = DeviceId>,
     ) {
-        if !newcomers {
-            return self.told(ops, now);
-        }
-        if self.told_newcomers.len() > TOLD_MAX {
-            self.told_newcomers.clear();
-        }
-        for op in ops {
-            let told = self.told_newcomers.entry((under, op)).or_default();
-            told.tell(now);
-        }
+        self.written_to
+            .extend(devices.map(|device| (generation, device)));
     }
 
     fn is_told(&self, to: &Address, op: OpId) -> bool {
-        let told = if to.newcomers {
-            self.told_newcomers.get(&(to.epoch, op))
-        } else {
-            self.told.get(&op)
-        };
+        let told = self.told.get(&(to.generation, op));
         told.is_some_and(|told| !told.again)
     }
 
     /// Whether an op was never told to them, or so long ago that it may have got lost.
     fn may_tell(&self, to: &Address, op: OpId, now: u64) -> bool {
-        let told = self.told_newcomers.get(&(to.epoch, op));
+        let told = self.told.get(&(to.generation, op));
         told.is_none_or(|told| told.again || told.next(now) <= now)
     }
 
     /// Notes that somebody lacks ops. Returns when the first of them can be told, in milliseconds.
     fn lack(&mut self, ops: &[OpId], now: u64) -> u64 {
         self.lacked.extend(ops.iter().copied());
-        let of_newcomers = self.told_newcomers.iter().map(|((_, op), told)| (op, told));
         let mut next: BTreeMap<OpId, u64> = ops.iter().map(|op| (*op, u64::MAX)).collect();
-        for (op, told) in self.told.iter().chain(of_newcomers) {
+        for ((_, op), told) in &self.told {
             if let Some(at) = next.get_mut(op) {
                 *at = (*at).min(if told.again { now } else { told.next(now) });
             }
@@ -202,11 +173,7 @@ impl Letters {
     /// Lets what somebody lacks be told again where it was told long enough ago.
     fn allow_again(&mut self, now: u64) {
         let lacked = std::mem::take(&mut self.lacked);
-        let of_newcomers = self
-            .told_newcomers
-            .iter_mut()
-            .map(|((_, op), told)| (op, told));
-        for (op, told) in self.told.iter_mut().chain(of_newcomers) {
+        for ((_, op), told) in &mut self.told {
             if !lacked.contains(op) {
                 continue;
             }
@@ -270,7 +237,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         partings: impl IntoIterator<Item = EpochId>,
         from: u64,
     ) {
-        let at = from.saturating_add(self.turn(space, &[]) * TURN_MS);
+        let at = from.saturating_add(self.letter_turn(space));
         if let Some(s) = self.spaces.get_mut(space) {
             for parting in partings {
                 let due = s.letters.due.entry(parting).or_insert(at);
@@ -279,6 +246,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             s.letters.written_to.clear();
         }
         self.letters_due(space);
+    }
+
+    /// How long until it is our turn to write, in milliseconds.
+    fn letter_turn(&self, space: &SpaceId) -> u64 {
+        let now = Hlc::from_wall(self.now);
+        let turn = |s: &Space| s.place_in_group(&self.me.device_id()) * TURN_MS * s.haste(now);
+        self.spaces.get(space).map_or(0, turn)
     }
 
     /// Our turn: tells what nobody told meanwhile.
@@ -306,8 +280,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// A relay is there again: turns that passed meanwhile begin to run now.
     pub(crate) fn letters_again(&mut self, space: &SpaceId) {
-        let turn = self.now.as_ms() + self.turn(space, &[]) * TURN_MS;
         let now = self.now.as_ms();
+        let turn = now.saturating_add(self.letter_turn(space));
         if let Some(s) = self.spaces.get_mut(space) {
             let passed = s.letters.due.values_mut().filter(|at| **at <= now);
             passed.for_each(|at| *at = turn);
@@ -353,10 +327,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .map(|node| (node.op.id(), node.op.encode()))
             .collect();
         let own = self.me.device_id();
-        let written = |device: &DeviceId| {
-            *device == own || s.letters.written_to.contains(&(to.epoch, *device))
+        let knowing = s.who_knows_of_the_winner(parting);
+        let needless = |device: &DeviceId| {
+            let written = || s.letters.written_to.contains(&(to.generation, *device));
+            *device == own || knowing.contains(device) || written()
         };
-        if news.is_empty() || to.devices.iter().all(written) {
+        if news.is_empty() || to.devices.iter().all(needless) {
             return Ok(());
         }
         self.send_letters(space, to, &news)
@@ -374,15 +350,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space).filter(|_| self.online()) else {
             return Ok(());
         };
+        let leaves = s.leaves(epoch).into_iter();
         let to = Address {
-            epoch: *epoch,
-            devices: s
-                .leaves(epoch)
-                .into_iter()
-                .map(|(device, _)| device)
-                .collect(),
+            generation: s.generation_of(epoch),
+            devices: leaves.map(|(device, _)| device).collect(),
             readers: BTreeSet::new(),
-            newcomers: true,
         };
         let dag = s.log.dag().iter();
         let news: Vec<(OpId, Vec<u8>)> = dag
@@ -407,11 +379,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space).filter(|_| online) else {
             return Ok(());
         };
-        let told = s.letters.told_removed.entry(device).or_default();
+        let told = s.letters.told_removed.get(&device).copied();
+        let told = told.unwrap_or_default();
         let lately = told.times > 0 && now < told.next(now);
-        if lately || s.letters.written_to.contains(&(*epoch, device)) {
+        let generation = s.generation_of(epoch);
+        if lately || s.letters.written_to.contains(&(generation, device)) {
             return Ok(());
         }
+        let told = s.letters.told_removed.entry(device).or_default();
         told.tell(now);
         let dag = s.log.dag().iter();
         let news: Vec<(OpId, Vec<u8>)> = dag
@@ -419,10 +394,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .map(|node| (node.op.id(), node.op.encode()))
             .collect();
         let to = Address {
-            epoch: *epoch,
+            generation,
             devices: BTreeSet::from([device]),
             readers: BTreeSet::new(),
-            newcomers: true,
         };
         self.send_letters(space, &to, &news)
     }
@@ -446,38 +420,56 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .take(RECIPIENTS_MAX)
             .collect();
         let at = self.now.as_ms();
+        let room = room_for_ops(recipients.len());
         let mut rest = news;
         while !rest.is_empty() {
             let mut bytes = 0;
             let fit = rest.iter().take_while(|(_, op)| {
-                bytes += op.len();
-                bytes <= LETTER_OPS_BYTES_MAX
+                bytes += op.len() + AROUND_PART;
+                bytes <= room
             });
             let (now, later) = rest.split_at(fit.count().max(1).min(rest.len()));
             let ops: Vec<ByteVec> = now
                 .iter()
                 .map(|(_, op)| ByteVec::from(op.clone()))
                 .collect();
-            let letter = Letter::seal(space, &recipients, &ops, to.newcomers, &mut self.rng);
-            let sealed = Sealed::Letter(letter);
-            if let Some(put) = self.seal_under(space, Scope::Control, &to.epoch, &sealed)? {
+            let letter = Letter::seal(space, &recipients, &ops, &mut self.rng);
+            if let Some(put) = self.seal_letter(space, &to.generation, letter) {
                 self.publish(&put);
             }
             if let Some(s) = self.spaces.get_mut(space) {
-                s.letters
-                    .told_at(to.epoch, to.newcomers, now.iter().map(|(id, _)| *id), at);
+                let told = now.iter().map(|(id, _)| *id);
+                s.letters.told(to.generation, told, at);
             }
             rest = later;
         }
         Ok(())
     }
 
-    /// Opens a letter; nothing in it, if it is for others.
-    pub(crate) fn read_letter(&self, space: &SpaceId, letter: &Letter) -> Vec<ByteVec> {
-        let key = BoxKey::from_seed(&self.me.hpke);
-        letter
-            .open(space, &self.me.device_id(), &key)
-            .unwrap_or_default()
+    /// Opens a letter of this generation; nothing in it, if it is for others. Nothing else may lie
+    /// under those keys, which people who were removed may have.
+    pub(crate) fn read_letter(
+        &mut self,
+        space: &SpaceId,
+        generation: EpochId,
+        plain: &[u8],
+    ) -> Vec<ByteVec> {
+        let Ok(Sealed::Letter(letter)) = codec::decode("letter", plain) else {
+            return Vec::new();
+        };
+        let (device, now) = (self.me.device_id(), self.now.as_ms());
+        let opened = letter.open(space, &device, &BoxKey::from_seed(&self.me.hpke));
+        let list = opened.unwrap_or_default();
+        let ids = list.iter().filter_map(|op| SignedOp::decode(op).ok());
+        let ids: Vec<OpId> = ids.map(|op| op.id()).collect();
+        if let Some(s) = self.spaces.get_mut(space) {
+            // One that names us and does not open is nobody's honest work.
+            if !letter.devices().any(|to| to == device) {
+                s.letters.written_to(generation, letter.devices());
+            }
+            s.letters.told(generation, ids.into_iter(), now);
+        }
+        list
     }
 }
 
@@ -491,7 +483,6 @@ impl Letter {
         space: &SpaceId,
         recipients: &[(DeviceId, Digest)],
         ops: &[ByteVec],
-        newcomers: bool,
         rng: &mut impl CryptoRng,
     ) -> Self {
         let key = Secret::generate(rng);
@@ -515,7 +506,6 @@ impl Letter {
         Self {
             keys,
             sealed: ByteVec::from([nonce.as_slice(), &sealed].concat()),
-            newcomers,
         }
     }
 
@@ -548,21 +538,17 @@ impl Space {
             .collect()
     }
 
-    /// To whom letters about branches that part here go, as far as keys for them are here.
+    /// To whom letters about branches that part here go, as far as the topic keys for them are here: who
+    /// was in the group where they part, and who is where other branches than the canonical one end.
     fn addresses(&self, parting: &EpochId) -> Vec<Address> {
         let epochs = self.authority.epochs();
-        let mut to = Vec::new();
-        let before = self.leaves(parting);
-        // Who came in after the branches parted, or again, may have no keys there; others of their
-        // branch do.
-        if self.keys.contains_key(parting) {
-            to.push(Address {
-                epoch: *parting,
-                devices: before.iter().map(|(device, _)| *device).collect(),
-                readers: BTreeSet::new(),
-                newcomers: false,
-            });
-        }
+        let mut to: BTreeMap<EpochId, BTreeSet<DeviceId>> = BTreeMap::new();
+        let mut add = |epoch: &EpochId| {
+            let devices = self.leaves(epoch).into_iter().map(|(device, _)| device);
+            let of_generation = to.entry(self.generation_of(epoch)).or_default();
+            of_generation.extend(devices);
+        };
+        add(parting);
         let aside = |id: &&EpochId| !epochs.is_ancestor(id, &self.canonical);
         let mut branch: Vec<EpochId> = epochs
             .children(parting)
@@ -573,25 +559,59 @@ impl Space {
         while let Some(epoch) = branch.pop() {
             let next = epochs.children(&epoch);
             branch.extend(next);
-            let is_last =
-                self.keys.contains_key(&epoch) && !next.iter().any(|id| self.keys.contains_key(id));
-            if is_last {
-                let (here, there): (BTreeSet<_>, BTreeSet<_>) = self
-                    .leaves(&epoch)
-                    .into_iter()
-                    .partition(|leaf| before.contains(leaf));
-                let devices = |leaves: BTreeSet<(DeviceId, Digest)>| {
-                    leaves.into_iter().map(|(device, _)| device).collect()
-                };
-                to.push(Address {
-                    epoch,
-                    devices: devices(there),
-                    readers: devices(here),
-                    newcomers: true,
-                });
+            if next.is_empty() {
+                add(&epoch);
             }
         }
-        to
+        // Who was removed on one branch may have the topic key, and would see who came after: so those
+        // open it only while nobody was.
+        let here = self.generation_of(&self.canonical);
+        let known = to
+            .into_iter()
+            .filter(|(id, _)| self.generation(id).is_some());
+        known
+            .map(|(generation, devices)| {
+                let reads = generation == here;
+                let readers = reads.then(|| self.leaves(&self.canonical));
+                let readers = readers.into_iter().flatten().map(|(device, _)| device);
+                Address {
+                    generation,
+                    readers: readers.filter(|device| !devices.contains(device)).collect(),
+                    devices,
+                }
+            })
+            .collect()
+    }
+
+    /// Opens what lies under the keys of an epoch.
+    pub(crate) fn open(&self, scope: &Scope, envelope: &[u8]) -> Option<(EpochId, Vec<u8>)> {
+        self.keys.iter().find_map(|(epoch, keys)| {
+            let plain = mls::envelope::open_in(envelope, scope, [keys]).ok()?;
+            Some((*epoch, plain))
+        })
+    }
+
+    /// Opens the envelope of a letter. Returns the generation that it lies under.
+    pub(crate) fn open_letter(&self, envelope: &[u8]) -> Option<(EpochId, Vec<u8>)> {
+        self.generations.iter().find_map(|generation| {
+            let (_, plain) = mls::envelope::open(envelope, [&generation.letters]).ok()?;
+            Some((generation.epoch, plain))
+        })
+    }
+
+    /// Devices that wrote a control op with the branch that counts in its past, as far back as it parts
+    /// here from others: they ask for what they lack themselves.
+    fn who_knows_of_the_winner(&self, parting: &EpochId) -> BTreeSet<DeviceId> {
+        let epochs = self.authority.epochs();
+        let wins = |id: &&EpochId| epochs.is_ancestor(id, &self.canonical);
+        let winner = epochs.children(parting).iter().find(wins);
+        let Some(record) = winner.and_then(|id| epochs.epoch(id)) else {
+            return BTreeSet::new();
+        };
+        let dag = self.log.dag();
+        let knows = |op: &OpId| *op == record.commit || dag.precedes(&record.commit, op);
+        let nodes = dag.iter().filter(|node| knows(&node.op.id()));
+        nodes.map(|node| node.op.header().device).collect()
     }
 
     /// Where the branch of an epoch parts from another: from the canonical one, or, for an epoch of
@@ -613,11 +633,45 @@ impl Space {
     }
 }
 
+/// How many bytes of ops a letter to so many devices has room for: as many as fill an envelope of which
+/// the keys are a quarter at most.
+fn room_for_ops(recipients: usize) -> usize {
+    let key = DeviceId::LEN + WRAPPED_LEN + AROUND_PART;
+    let keys = recipients.saturating_mul(key);
+    let fits = |size: &usize| *size >= LETTER_BYTES_LEAST && keys <= size / 4;
+    let size = mls::envelope::SIZES.into_iter().find(fits);
+    size.unwrap_or(LETTER_BYTES_LEAST)
+        .saturating_sub(keys + AROUND_LETTER)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
+
+    #[test]
+    fn long_letters_fill_their_envelopes_and_fit_them() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let space = SpaceId::from_bytes([1; 32]);
+        let hpke = *BoxKey::generate(&mut rng).public();
+        for (count, size) in [(1, 64 << 10), (100, 64 << 10), (RECIPIENTS_MAX, 1 << 20)] {
+            let mut device = || {
+                let mut id = [0; 32];
+                rng.fill_bytes(&mut id);
+                (DeviceId::from_bytes(id), hpke)
+            };
+            let recipients: Vec<_> = (0..count).map(|_| device()).collect();
+            let room = room_for_ops(count);
+            for op in [100, 1_000, 20_000] {
+                let ops = vec![ByteVec::from(vec![7; op]); room / (op + AROUND_PART)];
+                let letter = Letter::seal(&space, &recipients, &ops, &mut rng);
+                let bytes = codec::encode(&Sealed::Letter(letter)).len() + mls::envelope::OVERHEAD;
+                assert!(bytes + 4 <= size, "{count} devices, ops of {op}: {bytes}");
+                assert!(op > 1_000 || bytes > size * 3 / 4, "{count}, {op}: {bytes}");
+            }
+        }
+    }
 
     #[test]
     fn only_those_a_letter_is_for_open_it() {
@@ -629,7 +683,7 @@ mod tests {
             .map(|n| (device(n), *keys[usize::from(n)].public()))
             .to_vec();
         let ops = vec![ByteVec::from(vec![1, 2, 3])];
-        let letter = Letter::seal(&space, &recipients, &ops, false, &mut rng);
+        let letter = Letter::seal(&space, &recipients, &ops, &mut rng);
         let back: Letter = codec::decode("letter", &codec::encode(&letter)).unwrap();
         for n in 0..4u8 {
             let opened = back.open(&space, &device(n), &keys[usize::from(n)]);

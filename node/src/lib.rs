@@ -68,6 +68,7 @@ mod seals;
 mod space;
 mod standing;
 mod tags;
+mod turns;
 mod write;
 
 pub use command::{Answer, Command, CommandId};

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use minicbor::bytes::ByteVec;
-use oplog::hash::H;
 use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{DeviceId, Digest, EpochId, Lane, OpId, Scope, SpaceId, UserId, codec};
@@ -384,7 +383,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if ops.is_empty() || on(Mutant::GivesNothing) {
             return;
         }
-        let position = self.turn(space, &ops);
+        let turn = self.turn(space, &ops);
         if let Some(s) = self.spaces.get_mut(space) {
             if *under != s.tip {
                 let control = ops.iter().filter(|op| s.log.dag().node(op).is_some());
@@ -392,7 +391,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 behind.extend(control);
             }
             s.repair.owed.extend(ops);
-            self.set_timer(Timer::Give(*space), position * TURN_MS);
+            self.set_timer(Timer::Give(*space), turn);
         }
     }
 
@@ -406,7 +405,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         removal: &OpId,
         ops: Vec<OpId>,
     ) {
-        let position = self.turn(space, &[*removal]);
+        let turn = self.turn(space, &[*removal]);
         let Some(s) = self.spaces.get_mut(space) else {
             return;
         };
@@ -415,25 +414,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let ops: BTreeSet<OpId> = ops.into_iter().filter(led).collect();
         if ops.contains(removal) {
             s.repair.owed_removed.insert(device, (*under, ops));
-            self.set_timer(Timer::Give(*space), position * TURN_MS);
+            self.set_timer(Timer::Give(*space), turn);
         }
     }
 
-    /// Our place among the devices of the group, in an order that differs for every question.
-    pub(crate) fn turn(&self, space: &SpaceId, about: &[OpId]) -> u64 {
-        let Some(s) = self.spaces.get(space) else {
-            return 0;
-        };
+    /// How long until it is our turn to answer about these ops, in milliseconds.
+    fn turn(&self, space: &SpaceId, about: &[OpId]) -> u64 {
         let first = about.first().copied().unwrap_or(OpId::ZERO);
-        let draw = |device: &DeviceId| {
-            H::new("turn")
-                .field(first.as_bytes())
-                .field(device.as_bytes())
-                .finish()
-        };
-        let own = draw(&self.me.device_id());
-        let before = s.roster().filter(|device| draw(device) < own).count();
-        u64::try_from(before.min(8)).unwrap_or(8)
+        let place = |s: &Space| s.place_about(&first, &self.me.device_id());
+        self.spaces.get(space).map_or(0, place) * TURN_MS
     }
 
     pub(crate) fn give_now(&mut self, space: &SpaceId) -> Result<(), StoreError> {
@@ -467,10 +456,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(first) = ops.first().copied() else {
             return;
         };
-        let position = self.turn(space, &[first]);
+        let turn = self.turn(space, &[first]);
         if let Some(s) = self.spaces.get_mut(space) {
             s.repair.owed_to.entry(relay).or_default().extend(ops);
-            self.set_timer(Timer::Give(*space), position * TURN_MS);
+            self.set_timer(Timer::Give(*space), turn);
         }
     }
 

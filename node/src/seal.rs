@@ -18,6 +18,7 @@ use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
+use crate::letters::Letter;
 use crate::message::Sealed;
 use crate::node::Node;
 use crate::outbox::{ENVELOPE_TTL_SECS, Queued};
@@ -191,26 +192,44 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(None);
         };
         let writer = TagKey::derive(&generation.topic, &scope, day);
+        let keys = SealKeys::new(keys, &scope);
+        Ok(self.seal_with(&keys, &writer, sealed))
+    }
+
+    /// Seals a letter for whoever was here in a generation (B5). `None` when its topic key is not here.
+    pub(crate) fn seal_letter(
+        &mut self,
+        space: &SpaceId,
+        generation: &EpochId,
+        letter: Letter,
+    ) -> Option<PutRequest> {
+        let day = Day::of(self.now);
+        let generation = self.spaces.get(space)?.generation(generation)?;
+        let writer = TagKey::derive(&generation.topic, &Scope::Control, day);
+        let keys = generation.letters.clone();
+        self.seal_with(&keys, &writer, &Sealed::Letter(letter))
+    }
+
+    fn seal_with(
+        &mut self,
+        keys: &SealKeys,
+        writer: &TagKey,
+        sealed: &Sealed,
+    ) -> Option<PutRequest> {
         let plain = codec::encode(sealed);
-        let envelope = mls::envelope::seal(
-            &SealKeys::new(keys, &scope),
-            &writer.tag(),
-            &plain,
-            &mut self.rng,
-        );
-        let envelope = match envelope {
+        let envelope = match mls::envelope::seal(keys, &writer.tag(), &plain, &mut self.rng) {
             Ok(envelope) => envelope,
             Err(error) => {
                 // Every valid op fits (below), so this is a bug of ours: the health report says so.
                 self.note_unsealed(&error);
-                return Ok(None);
+                return None;
             }
         };
         let ttl_secs = match sealed {
             Sealed::Ops(_) | Sealed::Letter(_) => ENVELOPE_TTL_SECS,
             Sealed::Gossip(_) => GOSSIP_TTL_SECS,
         };
-        Ok(Some(PutRequest::sign(writer.secret(), envelope, ttl_secs)))
+        Some(PutRequest::sign(writer.secret(), envelope, ttl_secs))
     }
 
     fn note_unsealed(&mut self, error: &mls::envelope::EnvelopeError) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fold::{AuthorityFold, AuthorityView};
 use minicbor::{Decode, Encode};
+use mls::envelope::SealKeys;
 use mls::{EpochKeys, TopicKey, stored};
 use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
@@ -91,8 +92,21 @@ pub(crate) struct Generation {
     /// The epoch that began it.
     pub(crate) epoch: EpochId,
     pub(crate) topic: TopicKey,
+    /// The keys that letters of this generation lie under (B5).
+    pub(crate) letters: SealKeys,
     /// From when on a newer one is used; `None` for the current one.
     pub(crate) old_since: Option<u64>,
+}
+
+impl Generation {
+    fn new(epoch: EpochId, topic: TopicKey, old_since: Option<u64>) -> Self {
+        Self {
+            epoch,
+            letters: SealKeys::of_letters(&topic),
+            topic,
+            old_since,
+        }
+    }
 }
 
 /// What is stored of a Space beside its log: where this device stands in the group.
@@ -395,12 +409,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let mut authority = AuthorityFold::new();
         let (log, _) = SpaceLog::resume(row.id, no, self.now, &mut self.store, &mut authority)?;
         let generations = row.generations.iter().filter_map(|g| {
-            let topic = self.store.secret(topic_label(&row.id, &g.epoch))?;
-            Some(Generation {
-                epoch: g.epoch,
-                topic: TopicKey::new(topic),
-                old_since: g.old_since,
-            })
+            let topic = TopicKey::new(self.store.secret(topic_label(&row.id, &g.epoch))?);
+            Some(Generation::new(g.epoch, topic, g.old_since))
         });
         let generations = generations.collect();
         let mut space = Space::new(no, row.id, log, authority);
@@ -440,11 +450,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return;
         };
         if space.generation(&generation).is_none() {
-            space.generations.push(Generation {
-                epoch: generation,
-                topic,
-                old_since: Some(now),
-            });
+            let generation = Generation::new(generation, topic, Some(now));
+            space.generations.push(generation);
             self.tags_changed = true;
         }
     }
