@@ -12,7 +12,7 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use mls::envelope::{SealKeys, TagKey};
 use mls::stored;
-use net::wire::{PutRequest, RelayError, Request, Response, SendId};
+use net::wire::{ErrorCode, PutRequest, RelayError, Request, Response, SendId};
 use oplog::payload::{Attachment, NewMember, Payload};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{Digest, Kind, OpId, Scope, SecretKey, SpaceId, Timestamp, codec};
@@ -457,9 +457,32 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     mailbox.asked = true;
                 }
             }
-            Err(error) => join.failed = Some(error.to_string()),
+            Err(error) => match error.code {
+                ErrorCode::Malformed | ErrorCode::BadSignature | ErrorCode::TooLarge => {
+                    join.failed = Some(error.to_string());
+                }
+                // The same request goes there again: a new one would make the answers to this one
+                // worthless.
+                ErrorCode::NotFound
+                | ErrorCode::QuotaExceeded
+                | ErrorCode::RateLimited
+                | ErrorCode::TooMany
+                | ErrorCode::Full
+                | ErrorCode::Internal => {
+                    if let Some(relay) = self.relays.get_mut(&id) {
+                        relay.error = Some(error.to_string());
+                    }
+                }
+            },
         }
         self.keep_join(join);
+    }
+
+    /// Whether the request of this Space is on its way to this relay.
+    pub(crate) fn asks(&self, id: RelayId, space: &SpaceId) -> bool {
+        self.requests.values().any(|(at, purpose)| {
+            *at == id && matches!(purpose, Purpose::AskToJoin(of) if of == space)
+        })
     }
 
     /// Whether a request to come in is still on its way to some relay.

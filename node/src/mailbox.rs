@@ -105,6 +105,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let mailbox = join.mailboxes.iter().find(|m| m.is_at(&key));
             match mailbox.filter(|m| m.recv_id.is_some() && m.send_id.is_some()) {
                 None if join.landed_at.is_some() || self.opening(id, &space) => {}
+                Some(_) if self.asks(id, &space) => {}
                 // Also when an earlier process, or an earlier connection, never heard the answer.
                 None => self.open_mailbox(id, key, join),
                 Some(mailbox) if !mailbox.asked && join.landed_at.is_none() => {

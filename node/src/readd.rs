@@ -27,6 +27,8 @@ const PATIENCE_MS: u64 = 15_000;
 /// How long an answer is waited for before asking anew, in milliseconds: a device is re-added at
 /// most every 6 h (K6).
 const ASK_EVERY_MS: u64 = READD_SECS as u64 * 1_000;
+/// How long until the next request where the answer was of no use, in milliseconds.
+const ASK_AGAIN_MS: u64 = 600_000;
 /// How long after an answer others are still read, in milliseconds: another branch may have added
 /// this device too, and count. As long as key packages live: 7 days (B1).
 const LANDED_MS: u64 = 7 * 86_400_000;
@@ -113,13 +115,14 @@ impl PendingJoin {
     /// Whether asking again is of no use yet: an answer may come.
     fn waits(&self, now: u64) -> bool {
         // What was asked before the clock was set back is not recent.
-        let recent = |at: u64| {
-            now.checked_sub(at)
-                .is_some_and(|since| since < ASK_EVERY_MS)
+        let patience = match self.failed {
+            Some(_) => ASK_AGAIN_MS,
+            None => ASK_EVERY_MS,
         };
-        let answered = self.landed_at.is_some() || self.failed.is_some();
+        let recent = |at: u64| now.checked_sub(at).is_some_and(|since| since < patience);
         let comes = |at: u64| at.saturating_sub(now) < ASK_EVERY_MS;
-        self.early_until.is_some_and(comes) || !answered && self.asked_at.is_none_or(recent)
+        let landed = self.landed_at.is_some();
+        self.early_until.is_some_and(comes) || !landed && self.asked_at.is_none_or(recent)
     }
 }
 
