@@ -302,6 +302,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for address in to.unwrap_or_default() {
             self.write_to(space, parting, &address)?;
         }
+        let removed = self.spaces.get(space).map(|s| s.removed_aside(parting));
+        for (device, epoch, ops) in removed.unwrap_or_default() {
+            self.write_removed(space, &epoch, device, &ops)?;
+        }
         Ok(())
     }
 
@@ -541,28 +545,14 @@ impl Space {
     /// To whom letters about branches that part here go, as far as the topic keys for them are here: who
     /// was in the group where they part, and who is where other branches than the canonical one end.
     fn addresses(&self, parting: &EpochId) -> Vec<Address> {
-        let epochs = self.authority.epochs();
         let mut to: BTreeMap<EpochId, BTreeSet<DeviceId>> = BTreeMap::new();
-        let mut add = |epoch: &EpochId| {
+        let add = |epoch: &EpochId| {
             let devices = self.leaves(epoch).into_iter().map(|(device, _)| device);
             let of_generation = to.entry(self.generation_of(epoch)).or_default();
             of_generation.extend(devices);
         };
-        add(parting);
-        let aside = |id: &&EpochId| !epochs.is_ancestor(id, &self.canonical);
-        let mut branch: Vec<EpochId> = epochs
-            .children(parting)
-            .iter()
-            .filter(aside)
-            .copied()
-            .collect();
-        while let Some(epoch) = branch.pop() {
-            let next = epochs.children(&epoch);
-            branch.extend(next);
-            if next.is_empty() {
-                add(&epoch);
-            }
-        }
+        let ends = self.ends_aside(parting);
+        ends.iter().chain([parting]).for_each(add);
         // Who was removed on one branch may have the topic key, and would see who came after: so those
         // open it only while nobody was.
         let here = self.generation_of(&self.canonical);
@@ -581,6 +571,48 @@ impl Space {
                 }
             })
             .collect()
+    }
+
+    /// Where the branches end that part here from the one that counts.
+    fn ends_aside(&self, parting: &EpochId) -> Vec<EpochId> {
+        let epochs = self.authority.epochs();
+        let aside = |id: &&EpochId| !epochs.is_ancestor(id, &self.canonical);
+        let children = epochs.children(parting).iter();
+        let mut branch: Vec<EpochId> = children.filter(aside).copied().collect();
+        let mut ends = Vec::new();
+        while let Some(epoch) = branch.pop() {
+            let next = epochs.children(&epoch);
+            branch.extend(next);
+            if next.is_empty() {
+                ends.push(epoch);
+            }
+        }
+        ends
+    }
+
+    /// Devices that go on where such a branch ends, though their people were removed, with what led
+    /// there: nobody on that branch may know, and what they say lies under its keys alone. Once each.
+    fn removed_aside(&self, parting: &EpochId) -> Vec<(DeviceId, EpochId, BTreeSet<OpId>)> {
+        let dag = self.log.dag();
+        let mut removed = Vec::new();
+        for end in self.ends_aside(parting) {
+            let Some(record) = self.authority.epoch(&end) else {
+                continue;
+            };
+            let seen = |op: &OpId| *op == record.commit || dag.precedes(op, &record.commit);
+            for (device, (user, _)) in record.roster.iter() {
+                let Some(removal) = self.removal_of(user).filter(|removal| !seen(removal)) else {
+                    continue;
+                };
+                if self.letters.told_removed.contains_key(device) {
+                    continue;
+                }
+                let led = |op: &OpId| (*op == removal || dag.precedes(op, &removal)) && !seen(op);
+                let ops = dag.iter().map(|node| node.op.id()).filter(led).collect();
+                removed.push((*device, end, ops));
+            }
+        }
+        removed
     }
 
     /// Opens what lies under the keys of an epoch.
