@@ -39,12 +39,14 @@ const GATHER_MS: u64 = 1_000;
 /// Most people whose requests are kept at once.
 const APPLICANTS_MAX: usize = 1_000;
 const USED_UP: &str = "the invite has been used up or has expired";
+/// Most mailboxes beside the first to which an answer goes.
+const REPLIES_MAX: usize = 3;
 const APPLICANT: &[u8] = b"applicant/";
 
-/// Somebody who asked to come in.
+/// A row of somebody who asked to come in.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
-struct Applicant {
+struct ApplicantRow {
     #[n(0)]
     space: SpaceId,
     /// `None`: back from a backup.
@@ -52,6 +54,65 @@ struct Applicant {
     invite: Option<OpId>,
     #[n(2)]
     request: ByteVec,
+    #[n(3)]
+    #[cbor(default)]
+    also: Vec<ReplyTo>,
+}
+
+/// Somebody who asked to come in.
+#[derive(Clone, Debug)]
+pub(crate) struct Applicant {
+    pub(crate) request: JoinRequest,
+    /// Mailboxes at other relays that the same request named: one relay may lose the answer, or change it.
+    also: Vec<ReplyTo>,
+}
+
+/// A mailbox for the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct ReplyTo {
+    #[n(0)]
+    mailbox: Digest,
+    #[n(1)]
+    relay: String,
+}
+
+impl Applicant {
+    fn new(request: JoinRequest) -> Self {
+        Self {
+            request,
+            also: Vec::new(),
+        }
+    }
+
+    /// The request as it names each of its mailboxes.
+    fn replies(&self) -> impl Iterator<Item = JoinRequest> + '_ {
+        let also = self.also.iter().map(|reply| JoinRequest {
+            reply_to: reply.mailbox,
+            relay: reply.relay.clone(),
+            ..self.request.clone()
+        });
+        std::iter::once(self.request.clone()).chain(also)
+    }
+
+    /// Adds the mailboxes of an earlier request, if it is the same one.
+    fn follow(&mut self, earlier: &Self) {
+        if earlier.request.key_package != self.request.key_package {
+            return;
+        }
+        for earlier in earlier.replies() {
+            let reply = ReplyTo {
+                mailbox: earlier.reply_to,
+                relay: earlier.relay,
+            };
+            // One at each relay: whoever opens another one reads the earlier one no more.
+            let known = |relay: &String| *relay == reply.relay;
+            let there = known(&self.request.relay) || self.also.iter().any(|r| known(&r.relay));
+            if !there && self.also.len() < REPLIES_MAX {
+                self.also.push(reply);
+            }
+        }
+    }
 }
 
 /// By what somebody asked to come in, and since when this process knows.
@@ -131,17 +192,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             name: fold::content::text::display_name(&request.cert.name),
             invite: *invite,
         };
-        let kept = Applicant {
-            space: *space,
-            invite: Some(*invite),
-            request: ByteVec::from(codec::encode(&request)),
-        };
-        self.store.put(
-            NODE_TABLE,
-            &applicant_row(space, &user),
-            &codec::encode(&kept),
-        );
-        let first = self.applicants.insert((*space, user), request).is_none();
+        let first = self.keep_applicant(space, Some(*invite), request);
         let since = self.now;
         self.invited_by
             .entry((*space, user))
@@ -269,18 +320,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// After catching up: whoever still waits is admitted, whoever came in meanwhile is forgotten.
     pub(crate) fn consider_applicants(&mut self) -> Result<(), StoreError> {
-        let keys: Vec<(SpaceId, UserId)> = self.applicants.keys().copied().collect();
-        for (space, user) in &keys {
+        let keys: Vec<(SpaceId, DeviceId)> = self.applicants.keys().copied().collect();
+        for (space, device) in &keys {
             let answered = self
                 .spaces
                 .get(space)
-                .zip(self.applicants.get(&(*space, *user)))
-                .is_some_and(|(s, request)| {
-                    let package = mls::key_package_digest(&request.key_package);
-                    s.has_used(&request.cert.device, &package)
+                .zip(self.applicants.get(&(*space, *device)))
+                .is_some_and(|(s, applicant)| {
+                    let package = mls::key_package_digest(&applicant.request.key_package);
+                    s.has_used(device, &package)
                 });
             if answered {
-                self.forget_applicant(space, user);
+                self.forget_applicant(space, device);
             }
         }
         let spaces: BTreeSet<SpaceId> = keys.iter().map(|(space, _)| *space).collect();
@@ -292,33 +343,78 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// Loads those who asked to come in and were not answered: whoever approves may do it much later.
     pub(crate) fn load_applicants(&mut self) -> Result<(), StoreError> {
-        let mut rows: Vec<Applicant> = Vec::new();
+        let mut rows: Vec<ApplicantRow> = Vec::new();
         self.store.scan(
             NODE_TABLE,
             APPLICANT,
             &prefix_end(APPLICANT),
             Direction::Forward,
             &mut |_, value| {
-                rows.extend(codec::decode::<Applicant>("applicant", value));
+                rows.extend(codec::decode::<ApplicantRow>("applicant", value));
                 ControlFlow::Continue(())
             },
         )?;
         for row in rows {
             if let Ok(request) = JoinRequest::decode(&row.request) {
-                let key = (row.space, request.cert.user);
-                self.applicants.insert(key, request);
                 let since = self.now;
                 let asked = row.invite.map(|invite| Asked { invite, since });
-                self.invited_by.extend(asked.map(|asked| (key, asked)));
+                let user = (row.space, request.cert.user);
+                self.invited_by.extend(asked.map(|asked| (user, asked)));
+                let device = (row.space, request.cert.device);
+                let also = row.also;
+                self.applicants.insert(device, Applicant { request, also });
             }
         }
         Ok(())
     }
 
-    fn forget_applicant(&mut self, space: &SpaceId, user: &UserId) -> Option<JoinRequest> {
-        self.store.delete(NODE_TABLE, &applicant_row(space, user));
-        self.invited_by.remove(&(*space, *user));
-        self.applicants.remove(&(*space, *user))
+    /// Keeps a request. Returns whether nobody asked from this device before.
+    fn keep_applicant(
+        &mut self,
+        space: &SpaceId,
+        invite: Option<OpId>,
+        request: JoinRequest,
+    ) -> bool {
+        let key = (*space, request.cert.device);
+        let mut applicant = Applicant::new(request);
+        let earlier = self.applicants.get(&key);
+        let first = earlier.is_none();
+        if let Some(earlier) = earlier {
+            applicant.follow(earlier);
+        }
+        let row = ApplicantRow {
+            space: *space,
+            invite,
+            request: ByteVec::from(codec::encode(&applicant.request)),
+            also: applicant.also.clone(),
+        };
+        let row_key = applicant_row(space, &key.1);
+        self.store.put(NODE_TABLE, &row_key, &codec::encode(&row));
+        self.applicants.insert(key, applicant);
+        first
+    }
+
+    fn forget_applicant(&mut self, space: &SpaceId, device: &DeviceId) -> Option<Applicant> {
+        self.store.delete(NODE_TABLE, &applicant_row(space, device));
+        let gone = self.applicants.remove(&(*space, *device))?;
+        let user = gone.request.cert.user;
+        if self.applicants_of(space, &user).next().is_none() {
+            self.invited_by.remove(&(*space, user));
+        }
+        Some(gone)
+    }
+
+    fn applicants_of<'a>(
+        &'a self,
+        space: &'a SpaceId,
+        user: &'a UserId,
+    ) -> impl Iterator<Item = &'a Applicant> + 'a {
+        let of_space = self
+            .applicants
+            .iter()
+            .filter(move |((at, _), _)| at == space);
+        let applicants = of_space.map(|(_, applicant)| applicant);
+        applicants.filter(move |applicant| applicant.request.cert.user == *user)
     }
 
     pub(crate) fn return_requested(
@@ -339,17 +435,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         }
         // The commit that brings them in may be made by a later process: it must find the request.
-        let kept = Applicant {
-            space: *space,
-            invite: None,
-            request: ByteVec::from(codec::encode(&request)),
-        };
-        self.store.put(
-            NODE_TABLE,
-            &applicant_row(space, &user),
-            &codec::encode(&kept),
-        );
-        self.applicants.insert((*space, user), request);
+        self.keep_applicant(space, None, request);
         // Acceptance judges the op: the identity key must have signed it for this very Space.
         self.take_ops(space, vec![op.to_vec()])?;
         self.consider_reconcile(space)
@@ -373,7 +459,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     pub(crate) fn approve(&mut self, space: &SpaceId, user: &UserId) -> Result<(), CommandError> {
         self.known_space(space)?;
-        if !self.applicants.contains_key(&(*space, *user)) {
+        if self.applicants_of(space, user).next().is_none() {
             return Err(CommandError::NotFound {
                 what: "a request of this person to join".to_owned(),
             });
@@ -385,13 +471,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     fn admit(&mut self, space: &SpaceId, users: &[UserId]) -> Result<(), CommandError> {
         let mut coming: BTreeMap<OpId, Vec<JoinRequest>> = BTreeMap::new();
         for user in users {
-            let Some(request) = self.applicants.get(&(*space, *user)).cloned() else {
+            let Some(applicant) = self.applicants_of(space, user).next() else {
                 continue;
             };
+            let request = applicant.request.clone();
             let s = self.known_space(space)?;
             if s.is_spent(&request) {
                 // Somebody else let them in, and they were removed since.
-                self.forget_applicant(space, user);
+                self.forget_applicant(space, &request.cert.device);
                 continue;
             }
             if s.is_member(user) {
@@ -438,7 +525,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if self.opened_invite(space, &invite) {
             for request in over {
                 self.send_mail_to(request, &Mail::Refused(USED_UP.to_owned()));
-                self.forget_applicant(space, &request.cert.user);
+                self.forget_applicant(space, &request.cert.device);
             }
         }
         let mut failed = None;
@@ -480,18 +567,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(welcome) = &made.welcome else {
             return Ok(());
         };
-        let newcomers: Vec<(SpaceId, UserId)> = self
-            .applicants
-            .iter()
-            .filter(|((at, _), request)| at == space && added.contains(&request.cert.device))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in newcomers {
-            let Some(request) = self.forget_applicant(&key.0, &key.1) else {
+        for device in added {
+            let Some(applicant) = self.forget_applicant(space, device) else {
                 continue;
             };
-            let bundle = self.bundle(space, made.op, welcome, &request)?;
-            self.send_bundle(&request, bundle)?;
+            let bundle = self.bundle(space, made.op, welcome, &applicant.request)?;
+            self.send_bundle(&applicant, bundle)?;
         }
         Ok(())
     }
@@ -594,19 +675,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     fn send_bundle(
         &mut self,
-        request: &JoinRequest,
+        applicant: &Applicant,
         bundle: JoinBundle,
     ) -> Result<(), CommandError> {
-        let mail = Mail::Bundle(Box::new(bundle));
-        if fits_mail(codec::encode(&mail).len()) {
-            self.send_mail_to(request, &mail);
-            return Ok(());
+        let mut mail = Mail::Bundle(Box::new(bundle));
+        if let Mail::Bundle(bundle) = &mail
+            && !fits_mail(codec::encode(&mail).len())
+        {
+            let attachment = self.store_blob(&codec::encode(&**bundle), "bundle")?;
+            mail = Mail::Blob(attachment);
         }
-        let Mail::Bundle(bundle) = mail else {
-            return Ok(());
-        };
-        let attachment = self.store_blob(&codec::encode(&*bundle), "bundle")?;
-        self.send_mail_to(request, &Mail::Blob(attachment));
+        for request in applicant.replies() {
+            self.send_mail_to(&request, &mail);
+        }
         Ok(())
     }
 
@@ -618,11 +699,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.known_space(&space)?;
         let of_space = self.applicants.iter().filter(|((at, _), _)| *at == space);
         Ok(of_space
-            .filter_map(|(key, request)| {
-                let invite = self.invited_by.get(key)?.invite;
-                let name = fold::content::text::display_name(&request.cert.name);
+            .filter_map(|(_, applicant)| {
+                let cert = &applicant.request.cert;
+                let invite = self.invited_by.get(&(space, cert.user))?.invite;
+                let name = fold::content::text::display_name(&cert.name);
                 Some(JoinRequestView {
-                    user: key.1,
+                    user: cert.user,
                     name,
                     invite,
                 })
@@ -681,6 +763,6 @@ fn fits_mail(len: usize) -> bool {
     bucket_for(len + sealed_box::OVERHEAD + 8).is_some_and(|bucket| bucket <= MAIL_BYTES_MAX)
 }
 
-fn applicant_row(space: &SpaceId, user: &UserId) -> Vec<u8> {
-    [APPLICANT, space.as_bytes(), user.as_bytes()].concat()
+fn applicant_row(space: &SpaceId, device: &DeviceId) -> Vec<u8> {
+    [APPLICANT, space.as_bytes(), device.as_bytes()].concat()
 }

@@ -88,6 +88,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(join) = self.joins.get(space).cloned() else {
             return Ok(());
         };
+        let epoch = EpochId::of_commit(&bundle.commit);
+        let s = self.spaces.get(space);
+        if s.is_some_and(|s| s.keys.contains_key(&epoch)) {
+            // It came by another relay too.
+            return Ok(());
+        }
         match self.check_bundle(space, &join, bundle) {
             Ok(epoch) => self.enter_by_bundle(space, bundle, &epoch),
             Err(BundleError::Store(error)) => Err(error),

@@ -52,9 +52,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let now = Hlc::from_wall(self.now);
         // Without the request nobody could send the Welcome, and the key package would be spent.
         let asked = |user: &UserId, device: &DeviceId, package: &[u8]| {
-            let request = self.applicants.get(&(s.id, *user));
-            request.is_some_and(|request| {
-                request.cert.device == *device && *request.key_package == *package
+            let applicant = self.applicants.get(&(s.id, *device));
+            applicant.is_some_and(|applicant| {
+                let request = &applicant.request;
+                request.cert.user == *user && *request.key_package == *package
             })
         };
         for (device, user) in authorised.iter().filter(|(device, _)| **device != own) {

@@ -13,10 +13,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use oplog::store::{Store, StoreError};
-use oplog::{OpId, SpaceId, Timestamp, UserId};
+use oplog::{DeviceId, OpId, SpaceId, Timestamp, UserId};
 use rand_core::CryptoRng;
 
-use crate::admit::{AdmitTurn, Asked};
+use crate::admit::{AdmitTurn, Applicant, Asked};
 use crate::blobs::{Blobs, ChunkStore};
 use crate::cache::BUDGET_BYTES;
 use crate::command::{Answer, Command, CommandId};
@@ -26,7 +26,6 @@ use crate::exchange::{Purpose, Relay, TICK_MS};
 use crate::identity::Identity;
 use crate::import::Import;
 use crate::join::PendingJoin;
-use crate::message::JoinRequest;
 use crate::room::Room;
 use crate::space::Space;
 use crate::tags::{TagSpan, TagsMade};
@@ -43,8 +42,8 @@ pub struct Node<S, C, R> {
     pub(crate) spaces: BTreeMap<SpaceId, Space>,
     pub(crate) relays: BTreeMap<RelayId, Relay>,
     pub(crate) joins: BTreeMap<SpaceId, PendingJoin>,
-    /// People who asked to come in and wait for their turn or for approval.
-    pub(crate) applicants: BTreeMap<(SpaceId, UserId), JoinRequest>,
+    /// Devices that asked to come in and wait for their turn or for approval.
+    pub(crate) applicants: BTreeMap<(SpaceId, DeviceId), Applicant>,
     pub(crate) blobs: Blobs,
     /// Commands whose answer needs an exchange first.
     pub(crate) waiting: Vec<(CommandId, Waiting)>,
