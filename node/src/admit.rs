@@ -10,23 +10,20 @@ use std::ops::ControlFlow;
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use mls::envelope::SealKeys;
-use mls::sealed_box;
-use net::wire::{MAIL_BYTES_MAX, bucket_for};
 use oplog::authority::View;
-use oplog::payload::{History, MEMBERS_PER_ADD_MAX, MemberAdd, NewMember, Payload};
+use oplog::payload::{MEMBERS_PER_ADD_MAX, MemberAdd, NewMember, Payload};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{
-    AcceptedOp, DeviceId, Digest, EpochId, Hlc, Kind, Lane, OpId, Scope, SignedOp, SpaceId,
-    Timestamp, UserId, codec,
+    AcceptedOp, DeviceId, Digest, EpochId, Hlc, Kind, OpId, Scope, SpaceId, Timestamp, UserId,
+    codec,
 };
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
-use crate::commit::MadeCommit;
 use crate::error::CommandError;
 use crate::event::Timer;
 use crate::identity::NODE_TABLE;
-use crate::message::{BUNDLE_BYTES_MAX, JoinBundle, JoinRequest, Mail};
+use crate::message::{JoinRequest, Mail};
 use crate::node::Node;
 use crate::space::Space;
 use crate::view::{JoinRequestView, Notice};
@@ -86,7 +83,7 @@ impl Applicant {
     }
 
     /// The request as it names each of its mailboxes.
-    fn replies(&self) -> impl Iterator<Item = JoinRequest> + '_ {
+    pub(crate) fn replies(&self) -> impl Iterator<Item = JoinRequest> + '_ {
         let also = self.also.iter().map(|reply| JoinRequest {
             reply_to: reply.mailbox,
             relay: reply.relay.clone(),
@@ -137,6 +134,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         invite: &OpId,
         envelope: &[u8],
     ) -> Result<(), StoreError> {
+        let Some(request) = self.proved_request(space, invite, envelope) else {
+            return Ok(());
+        };
+        if self.answer_again(space, &request)? {
+            return Ok(());
+        }
         let Some(s) = self.spaces.get(space) else {
             return Ok(());
         };
@@ -144,23 +147,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         let (terms, revoked) = (&known.terms, known.revoked_by.is_some());
-        let Some(request) = self.read_request(&SealKeys::of_invite(&terms.key), envelope) else {
-            return Ok(());
-        };
-        let message = NewMember::proof_message(&terms.key, &request.cert, &request.key_package);
-        let proved = request
-            .proof
-            .is_some_and(|p| oplog::keys::verify(terms.key.as_bytes(), &message, &p).is_ok());
         let over = s.view.invite_uses(invite) >= terms.max_uses
             || terms.expires <= Hlc::from_wall(self.now);
         let user = request.cert.user;
         // Let in by an op, and the commit that gives the keys is not made: whoever makes it must know
         // where to send them.
         let admitted = s.is_member(&user) && s.lacks_in_group(&request);
-        let refused = if !proved || s.is_spent(&request) {
-            // Not from a holder of the link, or answered long ago: silence.
-            return Ok(());
-        } else if admitted {
+        let refused = if admitted {
             None
         } else if s.is_member(&user) && s.has_been_offered(&request) {
             return Ok(());
@@ -219,6 +212,28 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         } else {
             Ok(())
         }
+    }
+
+    /// Opens a request by invite; `None` unless it comes from a holder of the link and was not answered
+    /// long ago.
+    fn proved_request(
+        &self,
+        space: &SpaceId,
+        invite: &OpId,
+        envelope: &[u8],
+    ) -> Option<JoinRequest> {
+        let s = self.spaces.get(space)?;
+        let key = s
+            .view
+            .invites()
+            .find(|known| known.op == *invite)?
+            .terms
+            .key;
+        let request = self.read_request(&SealKeys::of_invite(&key), envelope)?;
+        let message = NewMember::proof_message(&key, &request.cert, &request.key_package);
+        let proof = request.proof?;
+        let proved = oplog::keys::verify(key.as_bytes(), &message, &proof).is_ok();
+        (proved && !s.is_spent(&request)).then_some(request)
     }
 
     /// Whether somebody waits whom this device lets in once it is its turn.
@@ -394,7 +409,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         first
     }
 
-    fn forget_applicant(&mut self, space: &SpaceId, device: &DeviceId) -> Option<Applicant> {
+    pub(crate) fn forget_applicant(
+        &mut self,
+        space: &SpaceId,
+        device: &DeviceId,
+    ) -> Option<Applicant> {
         self.store.delete(NODE_TABLE, &applicant_row(space, device));
         let gone = self.applicants.remove(&(*space, *device))?;
         let user = gone.request.cert.user;
@@ -431,6 +450,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let user = request.cert.user;
         if !self.spaces.get(space).is_some_and(|s| s.is_member(&user))
             || self.applicants.len() >= APPLICANTS_MAX
+            || self.answer_again(space, &request)?
         {
             return Ok(());
         }
@@ -557,140 +577,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// After a commit of ours that adds devices: whoever asked gets their bundle.
-    pub(crate) fn welcome_newcomers(
-        &mut self,
-        space: &SpaceId,
-        made: &MadeCommit,
-        added: &BTreeSet<DeviceId>,
-    ) -> Result<(), CommandError> {
-        let Some(welcome) = &made.welcome else {
-            return Ok(());
-        };
-        for device in added {
-            let Some(applicant) = self.forget_applicant(space, device) else {
-                continue;
-            };
-            let bundle = self.bundle(space, made.op, welcome, &applicant.request)?;
-            self.send_bundle(&applicant, bundle)?;
-        }
-        Ok(())
-    }
-
-    fn bundle(
-        &mut self,
-        space: &SpaceId,
-        commit: OpId,
-        welcome: &[u8],
-        request: &JoinRequest,
-    ) -> Result<JoinBundle, CommandError> {
-        let s = self.known_space(space)?;
-        // Who was here before lacks keys, not ops: what they had seen they need not be given.
-        let asked = request
-            .comes_back
-            .as_ref()
-            .and_then(|op| SignedOp::decode(op).ok());
-        let asked = asked.filter(|op| {
-            matches!(
-                op.header().kind(),
-                Some(Kind::ReaddRequest | Kind::CommitComplaint)
-            )
-        });
-        let had = |op: &OpId| {
-            asked
-                .as_ref()
-                .is_some_and(|asked| s.log.dag().precedes(op, &asked.id()))
-        };
-        let generation = s.generation_of(&s.tip);
-        let topic = s
-            .generation(&generation)
-            .map(|g| Digest::from_bytes(*g.topic.secret().as_bytes()));
-        let topic = topic.ok_or_else(|| CommandError::Group {
-            why: "the topic key is not here".to_owned(),
-        })?;
-        let control = s
-            .log
-            .dag()
-            .iter()
-            .filter(|node| !had(&node.op.id()))
-            .map(|node| ByteVec::from(node.op.encode()))
-            .collect();
-        let content = match asked {
-            Some(_) => Vec::new(),
-            None => self.history(space)?,
-        };
-        let relays = self.relays.values().map(|r| r.address.clone()).collect();
-        Ok(JoinBundle {
-            space: *space,
-            control,
-            commit,
-            welcome: ByteVec::from(welcome.to_vec()),
-            generation,
-            topic,
-            content,
-            relays,
-        })
-    }
-
-    /// What of the past a newcomer gets: everything while it fits, headers alone where the channel's
-    /// policy keeps the past to those who were there, and for what is too long. The graph stays whole.
-    fn history(&self, space: &SpaceId) -> Result<Vec<ByteVec>, CommandError> {
-        let s = self.known_space(space)?;
-        let mut ops: Vec<(Hlc, OpId, SignedOp)> = Vec::new();
-        for channel in s.view.channels() {
-            for head in s.table.lanes(&self.store, &Scope::Channel(channel.id))? {
-                let lane: Lane = head.lane;
-                for seq in 0..=head.seq {
-                    for op in s.table.at(&self.store, &lane, seq)? {
-                        let Some(op) = s.op(&self.store, &op)? else {
-                            continue;
-                        };
-                        let op: SignedOp = (*op).clone();
-                        let op = if channel.history == History::SinceJoin {
-                            op.pruned()
-                        } else {
-                            op
-                        };
-                        ops.push((op.header().hlc, op.id(), op));
-                    }
-                }
-            }
-        }
-        ops.sort_unstable_by_key(|(hlc, id, _)| (*hlc, *id));
-        let mut room = BUNDLE_BYTES_MAX / 2;
-        let mut out: Vec<ByteVec> = Vec::with_capacity(ops.len());
-        for (_, _, op) in ops.into_iter().rev() {
-            let bytes = op.encode();
-            let fits = bytes.len() <= room;
-            room = room.saturating_sub(bytes.len());
-            out.push(ByteVec::from(if fits {
-                bytes
-            } else {
-                op.pruned().encode()
-            }));
-        }
-        out.reverse();
-        Ok(out)
-    }
-
-    fn send_bundle(
-        &mut self,
-        applicant: &Applicant,
-        bundle: JoinBundle,
-    ) -> Result<(), CommandError> {
-        let mut mail = Mail::Bundle(Box::new(bundle));
-        if let Mail::Bundle(bundle) = &mail
-            && !fits_mail(codec::encode(&mail).len())
-        {
-            let attachment = self.store_blob(&codec::encode(&**bundle), "bundle")?;
-            mail = Mail::Blob(attachment);
-        }
-        for request in applicant.replies() {
-            self.send_mail_to(&request, &mail);
-        }
-        Ok(())
-    }
-
     /// Returns who asks to come in and needs approval.
     ///
     /// # Errors
@@ -755,12 +641,6 @@ impl Space {
                     .any(|removal| !dag.precedes(&removal.op, &add))
             })
     }
-}
-
-/// Returns whether so many bytes fit one mailbox message; longer ones travel as a blob.
-fn fits_mail(len: usize) -> bool {
-    // Room for the box's own length prefix.
-    bucket_for(len + sealed_box::OVERHEAD + 8).is_some_and(|bucket| bucket <= MAIL_BYTES_MAX)
 }
 
 fn applicant_row(space: &SpaceId, device: &DeviceId) -> Vec<u8> {

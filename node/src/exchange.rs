@@ -308,6 +308,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.consider_rekeys()?;
         self.consider_seals()?;
         self.expire()?;
+        self.expire_welcomes()?;
         self.tidy_chunks()?;
         self.set_timer(Timer::Tick, TICK_MS);
         self.after_exchange()

@@ -22,6 +22,7 @@ pub mod view;
 pub mod runtime;
 
 mod admit;
+mod answers;
 mod arrivals;
 mod attest;
 mod branch;
