@@ -28,6 +28,8 @@ use crate::space::Space;
 const WELCOME: &[u8] = b"welcome/";
 /// How long a Welcome is kept, in milliseconds: as long as key packages live, 7 days (B1).
 const KEPT_MS: u64 = 7 * 86_400_000;
+/// How soon the same answer goes to the same mailbox again, in milliseconds.
+const AGAIN_MS: u64 = 300_000;
 /// Most mailboxes that one commit's bundles go to: whoever asks again and again gets nothing more.
 const ANSWERED_MAX: usize = 1_000;
 
@@ -41,7 +43,18 @@ struct WelcomeRow {
     #[n(1)]
     at: u64,
     #[n(2)]
-    answered: Vec<Digest>,
+    answered: Vec<Answered>,
+}
+
+/// When an answer went to a mailbox.
+#[derive(Clone, Copy, Debug, Encode, Decode)]
+#[cbor(map)]
+struct Answered {
+    #[n(0)]
+    mailbox: Digest,
+    /// In milliseconds.
+    #[n(1)]
+    at: u64,
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -67,8 +80,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let requests: Vec<JoinRequest> = applicant.replies().collect();
             let bundle = self.bundle(space, made.op, welcome, &applicant.request)?;
             self.send_bundle(&requests, bundle)?;
+            let at = kept.at;
             kept.answered
-                .extend(requests.iter().map(|request| request.reply_to));
+                .extend(requests.iter().map(|request| Answered {
+                    mailbox: request.reply_to,
+                    at,
+                }));
         }
         self.keep_welcome(space, &made.op, &kept);
         Ok(())
@@ -213,10 +230,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(Ok(mut row)) = row.map(|row| codec::decode::<WelcomeRow>("welcome", &row)) else {
             return Ok(false);
         };
-        if row.answered.contains(&request.reply_to) || row.answered.len() >= ANSWERED_MAX {
+        let now = self.now.as_ms();
+        let mailbox = request.reply_to;
+        let lately = |answered: &Answered| {
+            answered.mailbox == mailbox && now.saturating_sub(answered.at) < AGAIN_MS
+        };
+        if row.answered.iter().any(lately) || row.answered.len() >= ANSWERED_MAX {
             return Ok(true);
         }
-        row.answered.push(request.reply_to);
+        row.answered.retain(|answered| answered.mailbox != mailbox);
+        row.answered.push(Answered { mailbox, at: now });
         self.keep_welcome(space, &commit, &row);
         let again = |node: &mut Self| {
             let bundle = node.bundle(space, commit, &row.welcome, request)?;

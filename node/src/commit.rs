@@ -235,7 +235,12 @@ impl Space {
         if self.has_used(device, &digest) {
             return None;
         }
-        let payload = self.log.dag().node(&op)?.op.payload().ok()??;
+        self.offered_package(&op, &digest)
+    }
+
+    /// The key package of this digest in the op that offers it.
+    pub(crate) fn offered_package(&self, op: &OpId, digest: &Digest) -> Option<Vec<u8>> {
+        let payload = self.log.dag().node(op)?.op.payload().ok()??;
         let packages: Vec<ByteVec> = if let Payload::MemberAdd(add) = payload {
             add.members
                 .into_iter()
@@ -253,7 +258,7 @@ impl Space {
         packages
             .into_iter()
             .map(Vec::from)
-            .find(|bytes| mls::key_package_digest(bytes) == digest)
+            .find(|bytes| mls::key_package_digest(bytes) == *digest)
     }
 }
 

@@ -129,7 +129,8 @@ impl PendingJoin {
 
     /// Goes on listening for answers to an earlier request. Returns the key packages that are too many.
     fn follow(&mut self, old: Self) -> Vec<Digest> {
-        self.earlier = old.packages().collect();
+        let present = mls::key_package_digest(&self.key_package);
+        self.earlier = old.packages().filter(|p| *p != present).collect();
         self.early_until = old.early_until;
         self.bundles = old.bundles;
         self.bundles.iter_mut().for_each(|b| b.earlier = true);

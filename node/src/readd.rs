@@ -11,7 +11,7 @@ use oplog::accept::READD_SECS;
 use oplog::authority::{Authority, View};
 use oplog::payload::{CommitComplaint, Payload, ReaddRequest};
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, Digest, EpochId, Hlc, Scope, SpaceId, UserId};
+use oplog::{DeviceId, Digest, EpochId, Hlc, OpId, Scope, SpaceId, UserId};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -27,7 +27,7 @@ const PATIENCE_MS: u64 = 15_000;
 /// How long an answer is waited for before asking anew, in milliseconds: a device is re-added at
 /// most every 6 h (K6).
 const ASK_EVERY_MS: u64 = READD_SECS as u64 * 1_000;
-/// How long until the next request where the answer was of no use, in milliseconds.
+/// How long until the next request where the answer was of no use, or got lost, in milliseconds.
 const ASK_AGAIN_MS: u64 = 600_000;
 /// How long after an answer others are still read, in milliseconds: another branch may have added
 /// this device too, and count. As long as key packages live: 7 days (B1).
@@ -51,11 +51,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let since = *s.behind_since.get_or_insert(now);
             let readded = s.readded_lately(&s.canonical, &device, Hlc::from_wall(self.now));
             let join = self.joins.get(&space);
-            let waits = readded || join.is_some_and(|join| join.waits(now));
+            let waits = !readded && join.is_some_and(|join| join.waits(now));
             if waits || !self.online() || now.saturating_sub(since) < PATIENCE_MS {
                 continue;
             }
-            match self.ask_for_keys(&space, None) {
+            let asked = if readded {
+                self.ask_for_answer(&space)
+            } else {
+                self.ask_for_keys(&space, None)
+            };
+            match asked {
                 Ok(()) => {}
                 Err(CommandError::Store { source }) => return Err(source),
                 Err(error) => tracing::debug!(%error, "cannot ask to be added again"),
@@ -90,9 +95,45 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let op = self.sign_and_take(space, header, &payload)?;
         let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
         stored::save_key_package(&mut self.store, space, &secret, &mut self.rng);
+        self.ask_by_op(space, package, bytes)
+    }
+
+    /// The branch that counts has added this device, and the answer did not come: it may have got lost at
+    /// a relay, or gone to a mailbox that a relay forgot. Whoever made the commit has kept it (B19).
+    fn ask_for_answer(&mut self, space: &SpaceId) -> Result<(), CommandError> {
+        let (device, now) = (self.me.device_id(), self.now.as_ms());
+        let s = self.known_space(space)?;
+        let Some((package, op)) = s.added_by(&device) else {
+            return Ok(());
+        };
+        let digest = mls::key_package_digest(&package);
+        let recent = |at: u64| {
+            now.checked_sub(at)
+                .is_some_and(|since| since < ASK_AGAIN_MS)
+        };
+        let join = self.joins.get(space);
+        let asked = join.is_some_and(|join| {
+            let same = mls::key_package_digest(&join.key_package) == digest;
+            same && join.landed_at.is_none() && join.asked_at.is_some_and(recent)
+        });
+        let ours = stored::load_key_package(&self.store, space, &digest);
+        if asked || !matches!(ours, Ok(Some(_))) {
+            return Ok(());
+        }
+        let bytes = self.op_bytes(space, &op)?.unwrap_or_default();
+        self.ask_by_op(space, package, bytes)
+    }
+
+    /// Puts a request under the return tag of each relay: a key package, and the op that offers it.
+    fn ask_by_op(
+        &mut self,
+        space: &SpaceId,
+        package: Vec<u8>,
+        op: Vec<u8>,
+    ) -> Result<(), CommandError> {
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
         let mut join = self.next_join(*space, relays, package);
-        join.comes_back = Some(ByteVec::from(bytes));
+        join.comes_back = Some(ByteVec::from(op));
         join.asked_at = Some(self.now.as_ms());
         self.keep_join(join);
         for relay in self.relays.keys().copied().collect::<Vec<_>>() {
@@ -154,6 +195,19 @@ impl Space {
             return None;
         }
         self.fresh_key_package(device)
+    }
+
+    /// The key package by which the branch that counts added a device last, and the op that offered it.
+    fn added_by(&self, device: &DeviceId) -> Option<(Vec<u8>, OpId)> {
+        let epochs = self.authority.epochs();
+        let chain = epochs.chain(&self.canonical);
+        let records = chain.iter().rev().filter_map(|id| epochs.epoch(id));
+        let mut added = records.flat_map(|record| record.delta.added.iter());
+        let entry = added.find(|entry| entry.device == *device)?;
+        let offers = self.view.key_packages(device).into_iter();
+        let mut of_entry = offers.filter(|(digest, _)| *digest == entry.key_package);
+        let (digest, op) = of_entry.next()?;
+        Some((self.offered_package(&op, &digest)?, op))
     }
 
     /// K6: whether the branch to this tip re-added a device within the last 6 h. What another branch
