@@ -144,6 +144,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.listen(id, &book)
     }
 
+    /// A connection whose first question was not answered: without the challenge no mailbox is read on it.
+    fn ping_again(&mut self, id: RelayId) {
+        let unknown = |r: &Relay| r.connected && r.challenge.is_none();
+        let mut flying = self.requests.values();
+        let asked =
+            |(at, purpose): &(RelayId, Purpose)| *at == id && matches!(purpose, Purpose::Ping);
+        if self.relays.get(&id).is_some_and(unknown) && !flying.any(asked) {
+            self.request(id, Purpose::Ping, Request::Ping);
+        }
+    }
+
     pub(crate) fn relay_disconnected(
         &mut self,
         id: RelayId,
@@ -295,6 +306,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         self.tags_changed |= self.tags_span.replace(span) != Some(span);
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
+            self.ping_again(id);
             self.continue_joins(id)?;
             self.subscribe_again(id);
             self.consider_comparing(id)?;
