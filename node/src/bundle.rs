@@ -21,6 +21,7 @@ use crate::commit::welcome_hash;
 use crate::join::{Parcel, PendingJoin};
 use crate::message::{BUNDLE_BYTES_MAX, JoinBundle};
 use crate::node::Node;
+use crate::space::Space;
 use crate::view::Notice;
 
 /// Most bundles of one Space that are fetched at once: each branch that lets us in has one.
@@ -89,9 +90,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         let epoch = EpochId::of_commit(&bundle.commit);
-        let s = self.spaces.get(space);
-        if s.is_some_and(|s| s.keys.contains_key(&epoch)) {
-            // It came by another relay too.
+        let entered = |s: &Space| s.keys.contains_key(&epoch);
+        if self.spaces.get(space).is_some_and(entered)
+            && matches!(self.load_state(space, &epoch), Ok(Some(_)))
+        {
+            // It came by another relay too. Where the disk has damaged the state, it makes it again.
             return Ok(());
         }
         match self.check_bundle(space, &join, bundle) {
