@@ -83,14 +83,13 @@ impl World {
             .filter(|op| honest.contains(&op.header.device))
             .find(|op| {
                 let h = &op.header;
-                let seen = h
-                    .refs()
-                    .filter_map(|r| times.get(&r))
-                    .max()
-                    .copied()
-                    .unwrap_or(Hlc::ZERO);
-                let most = seen.to_wall().max(h.wall).plus_ms(SLACK_MS);
-                h.hlc.to_wall() > most
+                // What the disk of this device has damaged may be what the op's time comes from.
+                let refs: Option<Vec<Hlc>> = h.refs().map(|r| times.get(&r).copied()).collect();
+                refs.is_some_and(|refs| {
+                    let seen = refs.into_iter().max().unwrap_or(Hlc::ZERO);
+                    let most = seen.to_wall().max(h.wall).plus_ms(SLACK_MS);
+                    h.hlc.to_wall() > most
+                })
             });
         if let Some(op) = wrong {
             let what = format!(
