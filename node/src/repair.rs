@@ -73,6 +73,8 @@ pub(crate) struct Repair {
     pub(crate) said_want_at: Option<u64>,
     /// What was asked for then. It is not asked for at once again because what waits for it comes again.
     wanted: Vec<OpId>,
+    /// After which op that began.
+    wanted_after: Option<OpId>,
     /// When gaps will be asked about, in milliseconds.
     want_due: Option<u64>,
     /// Somebody told of more than we hold.
@@ -219,18 +221,26 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(());
         };
         s.repair.want_due = None;
-        let missing: Vec<OpId> = s.log.missing(WANT_IDS_MAX);
         let now = self.now.as_ms();
         // A clock that was set back makes nothing recent.
         let since = s.repair.said_want_at.and_then(|at| now.checked_sub(at));
-        let lately = since.is_some_and(|since| since < AGAIN_MS_MIN) && s.repair.wanted == missing;
-        if missing.is_empty() || lately || !self.online() {
+        let lately = since.is_some_and(|since| since < AGAIN_MS_MIN);
+        // Where more is missing than one message names, the next one names what follows.
+        let after = match s.repair.wanted.last() {
+            Some(last) if !lately => *last,
+            _ => s.repair.wanted_after.unwrap_or(OpId::ZERO),
+        };
+        let mut missing = s.log.missing_after(&after, WANT_IDS_MAX);
+        let same = lately && s.repair.wanted == missing;
+        if missing.is_empty() || same || !self.online() {
             return Ok(());
         }
         if let Some(s) = self.spaces.get_mut(space) {
             s.repair.said_want_at = Some(now);
             s.repair.wanted.clone_from(&missing);
+            s.repair.wanted_after = Some(after);
         }
+        missing.sort_unstable();
         self.gossip(space, &Gossip::Want(missing))
     }
 

@@ -10,6 +10,7 @@
 
 use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::hlc::{Hlc, Timestamp};
 use crate::ids::{DeviceId, Lane, OpId};
@@ -140,6 +141,13 @@ impl Holdback {
     pub fn missing(&self, limit: usize) -> Vec<OpId> {
         let absent = self.dependents.keys().filter(|id| !self.contains(id));
         absent.take(limit).copied().collect()
+    }
+
+    /// Returns at most `limit` of those ops that come after this one.
+    pub(crate) fn missing_after(&self, after: &OpId, limit: usize) -> impl Iterator<Item = OpId> {
+        let later = (Bound::Excluded(*after), Bound::Unbounded);
+        let absent = self.dependents.range(later).map(|(id, _)| *id);
+        absent.filter(|id| !self.contains(id)).take(limit)
     }
 
     /// Returns how many ops are held.

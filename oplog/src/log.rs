@@ -11,6 +11,7 @@
 
 use core::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::accept::{
@@ -390,6 +391,20 @@ impl<V: View> SpaceLog<V> {
         let lost = self.lost.keys().filter(|id| !self.holdback.contains(id));
         missing.extend(lost.take(limit));
         missing.into_iter().take(limit).collect()
+    }
+
+    /// Returns at most `limit` ops to ask others for: those that come after this one, and then those from
+    /// the first on. Somebody who names ops that do not exist must not keep others from being asked for.
+    #[must_use]
+    pub fn missing_after(&self, after: &OpId, limit: usize) -> Vec<OpId> {
+        let mut later: BTreeSet<OpId> = self.holdback.missing_after(after, limit).collect();
+        let lost = self.lost.range((Bound::Excluded(*after), Bound::Unbounded));
+        let lost = lost.map(|(id, _)| *id);
+        later.extend(lost.filter(|id| !self.holdback.contains(id)).take(limit));
+        let mut missing: Vec<OpId> = later.into_iter().take(limit).collect();
+        let first = self.missing(limit - missing.len());
+        missing.extend(first.into_iter().filter(|id| id <= after));
+        missing
     }
 
     /// Returns the ends of the lanes that have forked (B11).
