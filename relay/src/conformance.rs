@@ -86,6 +86,7 @@ fn expiry_and_day_bytes<S: EnvelopeStore>(store: &mut S) {
     let short = file(store, &a, 1, 100, START, 1_000);
     let long = file(store, &a, 2, 30, START, 2 * DAY_MS);
     assert_eq!(store.day_bytes(&a, START), 130);
+    assert_eq!(store.shelf_bytes(&a), 130);
     store.expire(START.plus_ms(999)).unwrap();
     assert_eq!(store.count(&a), 2);
     store.expire(START.plus_ms(1_000)).unwrap();
@@ -94,10 +95,13 @@ fn expiry_and_day_bytes<S: EnvelopeStore>(store: &mut S) {
     assert!(store.read(&a, long).unwrap().is_some());
     // What expired still counts for its day, or short lives would have no quota.
     assert_eq!(store.day_bytes(&a, START.plus_ms(1_000)), 130);
+    assert_eq!(store.shelf_bytes(&a), 30);
     assert_eq!(store.day_bytes(&a, START.plus_ms(DAY_MS)), 0);
     file(store, &a, 3, 7, START.plus_ms(DAY_MS), DAY_MS);
     assert_eq!(store.day_bytes(&a, START.plus_ms(DAY_MS)), 7);
+    assert_eq!(store.shelf_bytes(&a), 37);
     store.expire(START.plus_ms(3 * DAY_MS)).unwrap();
+    assert_eq!(store.shelf_bytes(&a), 0);
     assert_eq!(store.usage().entries, 0);
     assert_eq!(store.usage().bytes, 0);
 }

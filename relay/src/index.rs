@@ -28,6 +28,8 @@ pub(crate) struct Index<P> {
 struct Filing<P> {
     entries: BTreeMap<Cursor, (Entry, P)>,
     ids: BTreeMap<Digest, Cursor>,
+    /// Of the entries.
+    bytes: u64,
     /// The UTC day that `day_bytes` counts.
     day: u64,
     day_bytes: u64,
@@ -74,6 +76,7 @@ impl<P> Index<P> {
         let filing = self.shelves.entry(*shelf).or_insert_with(|| Filing {
             entries: BTreeMap::new(),
             ids: BTreeMap::new(),
+            bytes: 0,
             day,
             day_bytes: 0,
         });
@@ -89,6 +92,7 @@ impl<P> Index<P> {
             let midnight = Timestamp::from_ms((day + 1).saturating_mul(DAY_MS));
             self.ends.insert((midnight, End::Day(*shelf)));
         }
+        filing.bytes += u64::from(entry.len);
         filing.ids.insert(entry.id, entry.cursor);
         filing.entries.insert(entry.cursor, (*entry, place));
         self.ends
@@ -222,6 +226,10 @@ impl<P> Index<P> {
         self.shelves.get(shelf).map_or(0, |f| f.entries.len())
     }
 
+    pub(crate) fn shelf_bytes(&self, shelf: &Shelf) -> u64 {
+        self.shelves.get(shelf).map_or(0, |f| f.bytes)
+    }
+
     pub(crate) fn day_bytes(&self, shelf: &Shelf, now: Timestamp) -> u64 {
         let filing = self.shelves.get(shelf).filter(|f| f.day == now.day());
         filing.map_or(0, |f| f.day_bytes)
@@ -295,6 +303,7 @@ impl<P> Index<P> {
         let Some((entry, _)) = filing.entries.remove(&cursor) else {
             return;
         };
+        filing.bytes -= u64::from(entry.len);
         filing.ids.remove(&entry.id);
         self.ends
             .remove(&(entry.expires, End::Entry(*shelf, cursor)));

@@ -9,7 +9,9 @@ pub struct Limits {
     pub total_bytes_max: u64,
     /// Longest an envelope or chunk is kept, in seconds (B16: 30 days).
     pub retention_secs: u32,
-    /// Most bytes of envelopes one tag takes in a UTC day (B12: 20 MB).
+    /// Most bytes of envelopes that lie under one tag (B12: 20 MB).
+    pub tag_bytes_max: u64,
+    /// Most bytes of envelopes one tag takes in a UTC day, expired ones included (B12: 100 MB).
     pub tag_day_bytes_max: u64,
     /// Most mailboxes.
     pub mailboxes_max: usize,
@@ -52,7 +54,9 @@ impl Default for Limits {
             connections_max: 4_096,
             total_bytes_max: 10 << 30,
             retention_secs: 30 * 24 * 3600,
-            tag_day_bytes_max: 20_000_000,
+            tag_bytes_max: 20_000_000,
+            // Heads and questions live for an hour: a day of them is several times what lies there.
+            tag_day_bytes_max: 100_000_000,
             mailboxes_max: 100_000,
             mailbox_messages_max: 128,
             mailbox_retention_secs: 21 * 24 * 3600,

@@ -382,6 +382,10 @@ impl EnvelopeStore for LogStore {
         self.index.count(shelf)
     }
 
+    fn shelf_bytes(&self, shelf: &Shelf) -> u64 {
+        self.index.shelf_bytes(shelf)
+    }
+
     fn day_bytes(&self, shelf: &Shelf, now: Timestamp) -> u64 {
         self.index.day_bytes(shelf, now)
     }

@@ -82,6 +82,10 @@ impl EnvelopeStore for MemStore {
         self.0.count(shelf)
     }
 
+    fn shelf_bytes(&self, shelf: &Shelf) -> u64 {
+        self.0.shelf_bytes(shelf)
+    }
+
     fn day_bytes(&self, shelf: &Shelf, now: Timestamp) -> u64 {
         self.0.day_bytes(shelf, now)
     }

@@ -132,6 +132,9 @@ pub trait EnvelopeStore {
     /// Returns how many entries there are.
     fn count(&self, shelf: &Shelf) -> usize;
 
+    /// Returns how many bytes lie there: what has expired, once that was said, does not.
+    fn shelf_bytes(&self, shelf: &Shelf) -> u64;
+
     /// Returns how many bytes were filed there on the UTC day of `now`.
     fn day_bytes(&self, shelf: &Shelf, now: Timestamp) -> u64;
 

@@ -214,6 +214,26 @@ fn a_tags_day_is_full_to_the_byte_and_ends_at_midnight() {
 }
 
 #[test]
+fn a_full_tag_takes_more_once_something_has_expired_until_its_day_is_full() {
+    let mut relay = Relay::new(Limits {
+        tag_bytes_max: 4 * 1024,
+        tag_day_bytes_max: 9 * 1024,
+        ..unhurried()
+    });
+    let key = key(1);
+    for hour in 0..3 {
+        relay.now = START.plus_ms(hour * 3_600_000);
+        relay.core.expire(relay.now).unwrap();
+        let first = u32::try_from(hour).unwrap() * 8;
+        let taken = (first..first + 8).take_while(|n| code(relay.put(&key, *n, 1024)).is_none());
+        let expected = if hour < 2 { 4 } else { 1 };
+        assert_eq!(taken.count(), expected, "hour {hour}");
+        let refused = code(relay.put(&key, first + 7, 1024));
+        assert_eq!(refused, Some(ErrorCode::QuotaExceeded), "hour {hour}");
+    }
+}
+
+#[test]
 fn the_disk_is_full_to_the_byte_until_things_expire() {
     let mut relay = Relay::new(Limits {
         total_bytes_max: 3 * 1024,

@@ -29,7 +29,9 @@ impl<S: EnvelopeStore> RelayCore<S> {
             });
         }
         let len = put.envelope.len() as u64;
-        if self.store.day_bytes(&shelf, now) + len > self.limits.tag_day_bytes_max {
+        let day = self.store.day_bytes(&shelf, now).saturating_add(len);
+        let there = self.store.shelf_bytes(&shelf).saturating_add(len);
+        if there > self.limits.tag_bytes_max || day > self.limits.tag_day_bytes_max {
             return Err(ErrorCode::QuotaExceeded.into());
         }
         let keep = put.ttl_secs.min(self.limits.retention_secs);
