@@ -22,8 +22,9 @@ use minicbor::{Decode, Encode};
 use mls::sealed_box::{self, BoxKey, WRAPPED_LEN};
 use oplog::aead::{self, NONCE_LEN};
 use oplog::authority::{Authority, View};
+use oplog::payload::Payload;
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, Digest, EpochId, Hlc, OpId, Scope, Secret, SignedOp, SpaceId, codec};
+use oplog::{DeviceId, Digest, EpochId, Hlc, Kind, OpId, Scope, Secret, SignedOp, SpaceId, codec};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -420,7 +421,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .iter()
             .chain(&to.readers)
             .filter(|device| **device != own)
-            .filter_map(|device| Some((*device, s.view.device(device)?.cert.hpke_key)))
+            .filter_map(|device| Some((*device, s.hpke_key(device)?)))
             .take(RECIPIENTS_MAX)
             .collect();
         let at = self.now.as_ms();
@@ -628,6 +629,28 @@ impl Space {
         self.generations.iter().find_map(|generation| {
             let (_, plain) = mls::envelope::open(envelope, [&generation.letters]).ok()?;
             Some((generation.epoch, plain))
+        })
+    }
+
+    /// The key that letters to a device are sealed to. One that a removal kept from coming in is certified
+    /// by its op all the same.
+    fn hpke_key(&self, device: &DeviceId) -> Option<Digest> {
+        if let Some(known) = self.view.device(device) {
+            return Some(known.cert.hpke_key);
+        }
+        let adds = |kind| matches!(kind, Some(Kind::MemberAdd | Kind::DeviceAdd));
+        let mut nodes = self.log.dag().iter().rev();
+        nodes.find_map(|node| {
+            let op = Some(&node.op).filter(|op| adds(op.header().kind()))?;
+            let certs = if let Payload::DeviceAdd(add) = op.payload().ok()?? {
+                vec![add.cert]
+            } else if let Payload::MemberAdd(add) = op.payload().ok()?? {
+                add.members.into_iter().map(|member| member.cert).collect()
+            } else {
+                Vec::new()
+            };
+            let of_device = certs.into_iter().find(|cert| cert.device == *device);
+            of_device.map(|cert| cert.hpke_key)
         })
     }
 
