@@ -126,8 +126,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn open_one(&mut self, space: &SpaceId, scope: &Scope, envelope: &[u8]) -> Option<Opened> {
-        let mut epochs = self.spaces.get(space)?.keys.iter();
-        let (under, plain) = epochs.find_map(|(epoch, keys)| {
+        let s = self.spaces.get(space)?;
+        // Nearly all lie under the newest keys, and every other epoch costs a try.
+        let newest = s.keys.get_key_value(&s.tip).into_iter();
+        let (under, plain) = newest.chain(&s.keys).find_map(|(epoch, keys)| {
             let plain = mls::envelope::open_in(envelope, scope, [keys]).ok()?;
             Some((*epoch, plain))
         })?;
@@ -317,7 +319,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    /// Whoever names an op of ours has seen it. Each named op is read once, however many name it.
+    /// Whoever names an op of ours has seen it. Each named op is looked up once, however many name it.
     fn note_refs(&mut self, space: &SpaceId, ops: &[AcceptedOp]) -> Result<(), StoreError> {
         let me = self.me.user();
         let mut named: BTreeMap<OpId, BTreeSet<UserId>> = BTreeMap::new();
@@ -331,10 +333,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            let Some(op) = s.op(&self.store, &id)? else {
-                continue;
+            let (lane, seq) = match s.log.place_of(&id) {
+                Some(place) => place,
+                None => match s.op(&self.store, &id)? {
+                    Some(op) => (op.header().lane(), op.header().seq),
+                    None => continue,
+                },
             };
-            let (lane, seq) = (op.header().lane(), op.header().seq);
             for user in users.iter().filter(|_| lane.device == own) {
                 self.note_seen_op(space, user, &lane, seq)?;
             }

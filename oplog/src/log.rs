@@ -377,6 +377,21 @@ impl<V: View> SpaceLog<V> {
         &self.dag
     }
 
+    /// Returns where an op stands that is in memory: every control op, and what came last of content.
+    #[must_use]
+    pub fn place_of(&self, id: &OpId) -> Option<(Lane, u64)> {
+        if let Some(node) = self.dag.node(id) {
+            let h = node.op.header();
+            return Some((h.lane(), h.seq));
+        }
+        let facts = self.recent.get(id)?;
+        let lane = Lane {
+            device: facts.device,
+            scope: facts.scope,
+        };
+        Some((lane, facts.seq))
+    }
+
     /// Returns the ops that were accepted and are not here any more.
     #[must_use]
     pub const fn lost(&self) -> &LostOps {
