@@ -216,7 +216,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         ops: Vec<VerifiedOp>,
         outcome: &mut Outcome,
     ) -> Result<(), StoreError> {
-        let mut accepted: Vec<AcceptedOp> = Vec::new();
+        let mut accepted: Vec<AcceptedOp> = Vec::with_capacity(ops.len());
         let lost_count = |node: &Self| node.spaces.get(space).map_or(0, |s| s.log.lost().len());
         let lost_before = lost_count(self);
         let held_count = |node: &Self| node.spaces.get(space).map_or(0, |s| s.log.holdback().len());
