@@ -204,7 +204,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         ops: Vec<VerifiedOp>,
         outcome: &mut Outcome,
     ) -> Result<(), StoreError> {
-        let mut accepted: Vec<AcceptedOp> = Vec::new();
+        let mut accepted: Vec<AcceptedOp> = Vec::with_capacity(ops.len());
         let lost_count = |node: &Self| node.spaces.get(space).map_or(0, |s| s.log.lost().len());
         let lost_before = lost_count(self);
         let held_count = |node: &Self| node.spaces.get(space).map_or(0, |s| s.log.holdback().len());
@@ -307,7 +307,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(())
     }
 
-    /// Whoever names an op of ours has seen it. Each named op is read once, however many name it.
+    /// Whoever names an op of ours has seen it. Each named op is looked up once, however many name it.
     fn note_refs(&mut self, space: &SpaceId, ops: &[AcceptedOp]) -> Result<(), StoreError> {
         let me = self.me.user();
         let mut named: BTreeMap<OpId, BTreeSet<UserId>> = BTreeMap::new();
@@ -321,10 +321,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(space) else {
                 return Ok(());
             };
-            let Some(op) = s.op(&self.store, &id)? else {
-                continue;
+            let (lane, seq) = match s.log.place_of(&id) {
+                Some(place) => place,
+                None => match s.op(&self.store, &id)? {
+                    Some(op) => (op.header().lane(), op.header().seq),
+                    None => continue,
+                },
             };
-            let (lane, seq) = (op.header().lane(), op.header().seq);
             for user in users.iter().filter(|_| lane.device == own) {
                 self.note_seen_op(space, user, &lane, seq)?;
             }

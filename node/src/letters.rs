@@ -618,7 +618,9 @@ impl Space {
 
     /// Opens what lies under the keys of an epoch.
     pub(crate) fn open(&self, scope: &Scope, envelope: &[u8]) -> Option<(EpochId, Vec<u8>)> {
-        self.keys.iter().find_map(|(epoch, keys)| {
+        // Nearly all lie under the newest keys, and every other epoch costs a try.
+        let newest = self.keys.get_key_value(&self.tip).into_iter();
+        newest.chain(&self.keys).find_map(|(epoch, keys)| {
             let plain = mls::envelope::open_in(envelope, scope, [keys]).ok()?;
             Some((*epoch, plain))
         })

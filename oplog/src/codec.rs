@@ -89,6 +89,28 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     }
 }
 
+/// Returns whether these bytes are the canonical encoding, without making another copy of it.
+pub(crate) fn encodes_to<T: Encode<()>>(value: &T, bytes: &[u8]) -> bool {
+    let mut same = Same(bytes);
+    minicbor::encode(value, &mut same).is_ok() && same.0.is_empty()
+}
+
+/// Takes what is written as long as it is what stands here.
+pub(crate) struct Same<'a>(pub(crate) &'a [u8]);
+
+/// Something else was written.
+#[derive(Debug)]
+pub(crate) struct Differs;
+
+impl minicbor::encode::Write for Same<'_> {
+    type Error = Differs;
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<(), Differs> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(Differs)?;
+        Ok(())
+    }
+}
+
 /// Reads exactly one value from exactly these bytes.
 ///
 /// # Errors
@@ -102,7 +124,7 @@ where
         what,
         detail: e.to_string(),
     })?;
-    if decoder.position() != bytes.len() || encode(&value) != bytes {
+    if decoder.position() != bytes.len() || !encodes_to(&value, bytes) {
         return Err(CodecError::NotCanonical { what });
     }
     Ok(value)

@@ -4,7 +4,32 @@
 //! `HMAC(k, m)` = BLAKE3 keyed; `HKDF(k, l)` = `H(l, k)` (`docs/protocol.md`, conventions).
 //! A domain says what a digest is for, so that no digest can stand in for another.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use zeroize::Zeroizing;
+
+/// Most domains whose keys are kept; the protocol has fewer.
+const DOMAINS_MAX: usize = 256;
+
+thread_local! {
+    /// What a domain's name comes to: half of what a short hash costs.
+    static DOMAINS: RefCell<BTreeMap<String, ContextKey>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+fn context_key(domain: &str) -> ContextKey {
+    DOMAINS.with_borrow_mut(|known| {
+        if let Some(key) = known.get(domain) {
+            return *key;
+        }
+        let key = hash_derive_key_context(&format!("decent/v1/{domain}"));
+        if known.len() < DOMAINS_MAX {
+            known.insert(domain.to_owned(), key);
+        }
+        key
+    })
+}
 
 /// A hash under one domain, fed field by field.
 #[derive(Clone, Debug)]
@@ -14,34 +39,44 @@ impl H {
     /// Begins a hash for this purpose.
     #[must_use]
     pub fn new(domain: &str) -> Self {
-        Self(blake3::Hasher::new_derive_key(&format!(
-            "decent/v1/{domain}"
-        )))
+        Self(blake3::Hasher::new_from_context_key(&context_key(domain)))
     }
 
     /// Adds one field; its length is hashed too, so that fields cannot run together.
+    #[inline]
     #[must_use]
     pub fn field(mut self, bytes: &[u8]) -> Self {
-        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        self.0.update(&len.to_be_bytes());
-        self.0.update(bytes);
+        self.add(bytes);
         self
     }
 
+    /// Adds one field in place: a hasher has two kilobytes, and moving it costs more than a short field.
+    pub fn add(&mut self, bytes: &[u8]) {
+        add(&mut self.0, bytes);
+    }
+
     /// Returns the digest.
+    #[inline]
     #[must_use]
     pub fn finish(self) -> [u8; 32] {
         *self.0.finalize().as_bytes()
     }
 }
 
+/// Returns `H(domain, fields…)`.
+#[must_use]
+pub fn hash(domain: &str, fields: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = H::new(domain);
+    for field in fields {
+        hasher.add(field);
+    }
+    hasher.finish()
+}
+
 /// Returns the first 16 bytes of `H(domain, fields…)`.
 #[must_use]
 pub fn hash16(domain: &str, fields: &[&[u8]]) -> [u8; 16] {
-    let digest = fields
-        .iter()
-        .fold(H::new(domain), |h, f| h.field(f))
-        .finish();
+    let digest = hash(domain, fields);
     let mut out = [0; 16];
     out.copy_from_slice(digest.split_at(16).0);
     out
@@ -52,18 +87,26 @@ pub fn hash16(domain: &str, fields: &[&[u8]]) -> [u8; 16] {
 pub fn hmac(key: &[u8; 32], fields: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_keyed(key);
     for field in fields {
-        let len = u32::try_from(field.len()).unwrap_or(u32::MAX);
-        hasher.update(&len.to_be_bytes());
-        hasher.update(field);
+        add(&mut hasher, field);
     }
     *hasher.finalize().as_bytes()
+}
+
+fn add(hasher: &mut blake3::Hasher, field: &[u8]) {
+    let len = u32::try_from(field.len()).unwrap_or(u32::MAX);
+    hasher.update(&len.to_be_bytes());
+    hasher.update(field);
 }
 
 /// Returns `HKDF(key, label ‖ context…)`: a key for one purpose.
 #[must_use]
 pub fn hkdf(key: &[u8; 32], label: &str, context: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    let start = H::new(label).field(key);
-    Zeroizing::new(context.iter().fold(start, |h, f| h.field(f)).finish())
+    let mut hasher = H::new(label);
+    hasher.add(key);
+    for field in context {
+        hasher.add(field);
+    }
+    Zeroizing::new(hasher.finish())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use minicbor::decode::{Decoder, Error as DecodeError};
 use minicbor::encode::{Encoder, Error as EncodeError, Write};
 
 use crate::codec::{self, CodecError};
-use crate::hash::H;
+use crate::hash::{H, hash};
 use crate::hlc::{Hlc, Timestamp};
 use crate::ids::{DeviceId, Digest, EpochId, Lane, OpId, Scope, SpaceId, UserId};
 use crate::kind::Kind;
@@ -120,15 +120,32 @@ impl Header {
                 max: HEADER_BYTES_MAX,
             });
         }
-        let mut d = Decoder::new(bytes);
-        let header = Self::read(&mut d).map_err(|e| CodecError::Malformed {
-            what: WHAT,
-            detail: e.to_string(),
-        })?;
-        if d.position() != bytes.len() || header.encode() != bytes {
+        let header = Self::decode_known(bytes)?;
+        let fields = Fields {
+            header: &header,
+            last: 15,
+        };
+        if !codec::encodes_to(&fields, bytes) {
             return Err(CodecError::NotCanonical { what: WHAT });
         }
         header.check_limits()?;
+        Ok(header)
+    }
+
+    /// Reads bytes that were found canonical before, as their hash shows.
+    ///
+    /// # Errors
+    /// When they are malformed.
+    pub(crate) fn decode_known(bytes: &[u8]) -> Result<Self, CodecError> {
+        let bad = |detail: String| CodecError::Malformed {
+            what: "op header",
+            detail,
+        };
+        let mut d = Decoder::new(bytes);
+        let header = Self::read(&mut d).map_err(|e| bad(e.to_string()))?;
+        if d.position() != bytes.len() {
+            return Err(bad("goes on behind its fields".to_owned()));
+        }
         Ok(header)
     }
 
@@ -229,7 +246,7 @@ impl Header {
 /// Returns `H("payload", bytes)`.
 #[must_use]
 pub fn payload_hash(payload: &[u8]) -> Digest {
-    Digest::from_bytes(H::new("payload").field(payload).finish())
+    Digest::from_bytes(hash("payload", &[payload]))
 }
 
 fn read_refs(d: &mut Decoder<'_>) -> Result<Vec<OpId>, DecodeError> {

@@ -10,7 +10,7 @@ use core::str::FromStr;
 use minicbor::decode::{Decoder, Error as DecodeError};
 use minicbor::encode::{Encoder, Error as EncodeError, Write};
 
-use crate::hash::{H, hash16};
+use crate::hash::{hash, hash16};
 use data_encoding::HEXLOWER_PERMISSIVE;
 
 /// Text that is not the hex of an id.
@@ -127,7 +127,7 @@ impl OpId {
     /// The id of an op whose header has these bytes.
     #[must_use]
     pub fn of_header(header: &[u8]) -> Self {
-        Self(H::new("op").field(header).finish())
+        Self(hash("op", &[header]))
     }
 }
 
@@ -135,7 +135,7 @@ impl SpaceId {
     /// The Space that a Genesis header with these bytes founds.
     #[must_use]
     pub fn of_genesis(header: &[u8]) -> Self {
-        Self(H::new("space").field(header).finish())
+        Self(hash("space", &[header]))
     }
 }
 
@@ -143,13 +143,13 @@ impl EpochId {
     /// The epoch that a commit op begins.
     #[must_use]
     pub fn of_commit(commit: &OpId) -> Self {
-        Self(H::new("epoch").field(commit.as_bytes()).finish())
+        Self(hash("epoch", &[commit.as_bytes()]))
     }
 
     /// The first epoch of a Space.
     #[must_use]
     pub fn genesis(space: &SpaceId) -> Self {
-        Self(H::new("epoch").field(space.as_bytes()).finish())
+        Self(hash("epoch", &[space.as_bytes()]))
     }
 }
 

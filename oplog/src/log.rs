@@ -378,6 +378,21 @@ impl<V: View> SpaceLog<V> {
         &self.dag
     }
 
+    /// Returns where an op stands that is in memory: every control op, and what came last of content.
+    #[must_use]
+    pub fn place_of(&self, id: &OpId) -> Option<(Lane, u64)> {
+        if let Some(node) = self.dag.node(id) {
+            let h = node.op.header();
+            return Some((h.lane(), h.seq));
+        }
+        let facts = self.recent.get(id)?;
+        let lane = Lane {
+            device: facts.device,
+            scope: facts.scope,
+        };
+        Some((lane, facts.seq))
+    }
+
     /// Returns the ops that were accepted and are not here any more.
     #[must_use]
     pub const fn lost(&self) -> &LostOps {
@@ -496,11 +511,14 @@ impl<V: View> SpaceLog<V> {
         authority: &mut A,
     ) -> Result<Accept, AcceptError> {
         let first_id = first.id();
-        let mut accepted = Vec::new();
+        // Nearly always this one is all there is.
+        let mut accepted = Vec::with_capacity(1);
         let mut refused = Vec::new();
         let mut outcome = None;
-        let mut queue = BTreeMap::from([((first.header().hlc, first_id), first)]);
-        while let Some(((_, id), op)) = queue.pop_first() {
+        let mut queue = BTreeMap::new();
+        let mut next = Some(first);
+        while let Some(op) = next.take().or_else(|| queue.pop_first().map(|(_, op)| op)) {
+            let id = op.id();
             // Few are released by another; whoever brought the first has it.
             let copy = (id != first_id).then(|| op.op().clone());
             let released = match self.step(op, now, store, authority) {

@@ -210,7 +210,8 @@ pub fn prefix_end(prefix: &[u8]) -> Vec<u8> {
 #[derive(Clone, Default)]
 pub struct MemStore {
     logs: BTreeMap<SpaceId, Vec<Vec<u8>>>,
-    rows: BTreeMap<Table, Rows>,
+    /// Tables are few: to go through them costs less than to sort by name.
+    tables: Vec<(Table, Rows)>,
     secrets: BTreeMap<Label, Secret>,
     /// Undoes what is staged, newest last.
     staged: Vec<Undo>,
@@ -262,6 +263,27 @@ impl MemStore {
         }
     }
 
+    fn rows(&self, table: Table) -> Option<&Rows> {
+        let found = self.tables.iter().find(|(name, _)| *name == table);
+        found.map(|(_, rows)| rows)
+    }
+
+    fn rows_mut(&mut self, table: Table) -> Option<&mut Rows> {
+        let found = self.tables.iter_mut().find(|(name, _)| *name == table);
+        found.map(|(_, rows)| rows)
+    }
+
+    /// Returns what stood there before.
+    fn set_row(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) -> Option<Vec<u8>> {
+        match self.rows_mut(table) {
+            Some(rows) => rows.insert(key, value),
+            None => {
+                self.tables.push((table, Rows::from([(key, value)])));
+                None
+            }
+        }
+    }
+
     fn undo(&mut self, changes: Vec<Undo>) {
         for change in changes.into_iter().rev() {
             match change {
@@ -271,10 +293,12 @@ impl MemStore {
                     }
                 }
                 Undo::Row(table, key, Some(value)) => {
-                    self.rows.entry(table).or_default().insert(key, value);
+                    self.set_row(table, key, value);
                 }
                 Undo::Row(table, key, None) => {
-                    self.rows.entry(table).or_default().remove(&key);
+                    if let Some(rows) = self.rows_mut(table) {
+                        rows.remove(&key);
+                    }
                 }
                 Undo::Secret(label, Some(secret)) => {
                     self.secrets.insert(label, secret);
@@ -289,7 +313,7 @@ impl MemStore {
 
 impl fmt::Debug for MemStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: usize = self.rows.values().map(BTreeMap::len).sum();
+        let rows: usize = self.tables.iter().map(|(_, rows)| rows.len()).sum();
         write!(f, "MemStore({rows} rows)")
     }
 }
@@ -317,8 +341,7 @@ impl Store for MemStore {
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let rows = self.rows.get(&table);
-        Ok(rows.and_then(|rows| rows.get(key)).cloned())
+        Ok(self.rows(table).and_then(|rows| rows.get(key)).cloned())
     }
 
     fn scan(
@@ -329,7 +352,7 @@ impl Store for MemStore {
         order: Direction,
         visit: Visit<'_>,
     ) -> Result<(), StoreError> {
-        let Some(rows) = self.rows.get(&table).filter(|_| from < to) else {
+        let Some(rows) = self.rows(table).filter(|_| from < to) else {
             return Ok(());
         };
         let range = rows.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
@@ -342,13 +365,12 @@ impl Store for MemStore {
     }
 
     fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
-        let rows = self.rows.entry(table).or_default();
-        let before = rows.insert(key.to_vec(), value.to_vec());
+        let before = self.set_row(table, key.to_vec(), value.to_vec());
         self.staged.push(Undo::Row(table, key.to_vec(), before));
     }
 
     fn delete(&mut self, table: Table, key: &[u8]) {
-        let rows = self.rows.get_mut(&table);
+        let rows = self.rows_mut(table);
         if let Some((key, before)) = rows.and_then(|rows| rows.remove_entry(key)) {
             self.staged.push(Undo::Row(table, key, Some(before)));
         }

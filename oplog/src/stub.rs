@@ -141,12 +141,14 @@ fn mask(key: &[u8; 32], nonce: &[u8], bytes: &mut [u8]) {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)).to_le_bytes()
+        z ^ (z >> 31)
     };
-    for part in bytes.chunks_mut(8) {
-        for (byte, with) in part.iter_mut().zip(next()) {
-            *byte ^= with;
-        }
+    let (words, rest) = bytes.as_chunks_mut();
+    for word in words {
+        *word = (u64::from_le_bytes(*word) ^ next()).to_le_bytes();
+    }
+    for (byte, with) in rest.iter_mut().zip(next().to_le_bytes()) {
+        *byte ^= with;
     }
 }
 

@@ -206,7 +206,7 @@ impl OpTable {
         at: &Location,
     ) -> Result<AcceptedOp, StoreError> {
         let record = store.read(&self.space, at)?;
-        let op = SignedOp::decode(&record).map_err(|e| damaged(id, &e.to_string()))?;
+        let op = SignedOp::decode_stored(&record).map_err(|e| damaged(id, &e.to_string()))?;
         if op.id() != *id {
             return Err(damaged(id, "another op lies there"));
         }

@@ -4,7 +4,7 @@
 //! it. The relay checks this without learning anything but the key of one day.
 //! Deriving the keys belongs to `mls`; the message both sides agree on is here.
 
-use crate::hash::H;
+use crate::hash::{H, hash};
 use crate::ids::{Digest, Signature, Tag};
 use crate::keys::{self, SecretKey, SignatureError};
 
@@ -22,7 +22,7 @@ pub enum PutError {
 /// Returns `H("env", envelope)`, the name of an envelope.
 #[must_use]
 pub fn envelope_hash(envelope: &[u8]) -> Digest {
-    Digest::from_bytes(H::new("env").field(envelope).finish())
+    Digest::from_bytes(hash("env", &[envelope]))
 }
 
 /// Returns what is signed to file an envelope: `H("put", tag ‖ envelope hash ‖ ttl)`.

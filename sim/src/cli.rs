@@ -1,5 +1,12 @@
 //! The command `sim`: what can be asked, and how it is told.
 
+/// Prints a line, as `println!` does; when nobody reads any more, the program ends.
+macro_rules! say {
+    ($($what:tt)*) => {
+        $crate::cli::print_line(format_args!($($what)*))
+    };
+}
+
 mod capsules;
 mod corpus;
 mod measure;
@@ -9,7 +16,9 @@ pub(crate) mod one;
 mod scenarios;
 mod swarm;
 
-use std::process::ExitCode;
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::process::{self, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -78,6 +87,18 @@ pub fn main() -> ExitCode {
         eprintln!("sim: {error}");
         ExitCode::from(2)
     })
+}
+
+fn print_line(line: fmt::Arguments<'_>) {
+    match writeln!(io::stdout(), "{line}") {
+        Ok(()) => {}
+        // `sim trace … | head` has seen enough: no error, and nothing is left to do.
+        Err(gone) if gone.kind() == ErrorKind::BrokenPipe => process::exit(0),
+        Err(error) => {
+            eprintln!("sim: cannot write what there is to say: {error}");
+            process::exit(2)
+        }
+    }
 }
 
 /// One row for people.

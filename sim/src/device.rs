@@ -232,6 +232,6 @@ impl Device {
             return BTreeSet::new();
         };
         let ops = node.held_ops(space).unwrap_or_default();
-        ops.into_iter().collect()
+        ops.into_iter().map(|op| op.id()).collect()
     }
 }

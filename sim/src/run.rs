@@ -46,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) frames: u64,
     /// Ops accepted, counted once for each device.
     pub(crate) delivered: u64,
+    /// Those of them that another device had accepted before: all but an author's own.
+    pub(crate) taken: u64,
     pub(crate) ops: usize,
     pub(crate) fired: Fired,
     pub(crate) sometimes: Sometimes,
@@ -95,6 +97,7 @@ fn run_here(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
             events: 0,
             frames: 0,
             delivered: 0,
+            taken: 0,
             ops: 0,
             fired: Fired::default(),
             sometimes: Sometimes::default(),
@@ -120,6 +123,7 @@ fn run_here(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
         events: world.events,
         frames: world.frames,
         delivered: world.delivered,
+        taken: world.taken,
         ops: world
             .devices
             .iter()

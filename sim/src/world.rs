@@ -200,6 +200,8 @@ pub(crate) struct World {
     pub(crate) memory: Memory,
     pub(crate) failure: Option<Failure>,
     pub(crate) delivered: u64,
+    /// Those of them that another device had accepted before.
+    pub(crate) taken: u64,
     pub(crate) frames: u64,
     pub(crate) events: u64,
     /// Only these devices run; the rest is frozen for good (liveness phase).
@@ -251,6 +253,7 @@ impl World {
             memory: Memory::default(),
             failure: None,
             delivered: 0,
+            taken: 0,
             frames: 0,
             events: 0,
             core: None,

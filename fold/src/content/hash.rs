@@ -21,7 +21,7 @@ impl<S: Store + ?Sized, B: Bodies + ?Sized, A: Standing + ?Sized> ContentView<'_
     pub fn state_hash(&self, channels: &[ChannelId]) -> Result<Digest, StoreError> {
         let mut hash = H::new("content-state");
         for channel in channels {
-            hash = hash.field(channel.as_bytes());
+            hash.add(channel.as_bytes());
             let start = index::channel_start(self.prefix, channel);
             let mut bytes = Vec::new();
             self.each_row(THREAD, &start, Direction::Forward, &mut |row| {
@@ -30,7 +30,7 @@ impl<S: Store + ?Sized, B: Bodies + ?Sized, A: Standing + ?Sized> ContentView<'_
                 bytes.clear();
                 if let Some(post) = post.filter(accepted) {
                     canonical(&post, &mut bytes);
-                    hash = hash.clone().field(&bytes);
+                    hash.add(&bytes);
                 }
                 Ok(true)
             })?;

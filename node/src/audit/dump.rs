@@ -178,13 +178,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Ok(found)
     }
 
-    /// Returns every op that was accepted here and can be read, for the simulator's checkers.
+    /// Returns every op that was accepted here and can be read, in causal order, for the simulator's
+    /// checkers.
     ///
     /// # Errors
     /// When the Space is not here, or storage fails.
     #[cfg(feature = "test-utils")]
-    pub fn held_ops(&self, space: SpaceId) -> Result<Vec<OpId>, CommandError> {
-        let ops = self.accepted_ops(&space)?.into_iter();
-        Ok(ops.map(|op| op.id()).collect())
+    pub fn held_ops(&self, space: SpaceId) -> Result<Vec<AcceptedOp>, CommandError> {
+        self.accepted_ops(&space)
     }
 }

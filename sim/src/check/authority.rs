@@ -29,7 +29,7 @@ impl World {
     pub(crate) fn check_model(&mut self) {
         let mut honest = self.devices.iter().filter(|device| {
             let held = device.accepted.len();
-            !device.byzantine && device.is_whole() && (1..=MODEL_OPS_MAX).contains(&held)
+            !device.byzantine && (1..=MODEL_OPS_MAX).contains(&held) && device.is_whole()
         });
         let Some(index) = honest.next().map(|device| device.index) else {
             return;

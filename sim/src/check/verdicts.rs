@@ -17,7 +17,8 @@ impl World {
             return;
         }
         for op in ops {
-            self.memory.accepted.entry(*op).or_insert(node);
+            let first = self.memory.accepted.entry(*op).or_insert(node);
+            self.taken += u64::from(*first != node);
             if let Some((other, rule)) = self.memory.refused.get(op) {
                 let what = format!(
                     "accepted {}, which node {other} refused by {rule}",

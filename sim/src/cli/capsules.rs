@@ -29,26 +29,27 @@ impl Replay {
         let outcome = run::run(&capsule.config, &capsule.entries, 0);
         let same = outcome.trace_hash == capsule.trace_hash;
         if json {
-            println!(
+            say!(
                 "{}",
                 serde_json::to_string(&outcome).map_err(io::Error::other)?
             );
         } else {
             match &outcome.failure {
-                Some(failure) => println!("{}", fail_line(&outcome, failure)),
-                None => println!("no checker spoke"),
+                Some(failure) => say!("{}", fail_line(&outcome, failure)),
+                None => say!("no checker spoke"),
             }
             let verdict = if same {
                 "the same, byte for byte"
             } else {
                 "another trace"
             };
-            println!(
+            say!(
                 "{verdict}: {} then, {} now",
-                capsule.trace_hash, outcome.trace_hash
+                capsule.trace_hash,
+                outcome.trace_hash
             );
             if !same && commit() != capsule.commit {
-                println!("(found at commit {}, this is {})", capsule.commit, commit());
+                say!("(found at commit {}, this is {})", capsule.commit, commit());
             }
         }
         Ok(ExitCode::from(if same { 0 } else { 2 }))
@@ -80,12 +81,12 @@ impl Shrink {
         let path = self.out.clone().unwrap_or_else(|| self.capsule.clone());
         small.write(&path)?;
         if json {
-            println!(
+            say!(
                 "{}",
                 serde_json::to_string(&small).map_err(io::Error::other)?
             );
         } else {
-            println!(
+            say!(
                 "{}: {people} people and {entries} entries became {} and {}, in {}",
                 small.failure.checker,
                 small.people(),
@@ -93,9 +94,9 @@ impl Shrink {
                 time(small.config.lasts_ms)
             );
             for entry in &small.entries {
-                println!("  {:>10.3}  {:?}", entry.at as f64 / 1000.0, entry.what);
+                say!("  {:>10.3}  {:?}", entry.at as f64 / 1000.0, entry.what);
             }
-            println!("sim replay {}", path.display());
+            say!("sim replay {}", path.display());
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -188,9 +189,9 @@ impl Trace {
                 continue;
             }
             if json {
-                println!("{}", serde_json::to_string(row).map_err(io::Error::other)?);
+                say!("{}", serde_json::to_string(row).map_err(io::Error::other)?);
             } else {
-                println!("{}", row_text(row));
+                say!("{}", row_text(row));
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -230,7 +231,7 @@ impl Picture {
         let to = self.until.unwrap_or(last);
         let drawn = crate::picture::svg(&config, &outcome.rows, &title, self.from.unwrap_or(0), to);
         fs::write(&self.out, drawn)?;
-        println!(
+        say!(
             "{} rows drawn into {}",
             outcome.rows.len(),
             self.out.display()

@@ -56,7 +56,7 @@ impl Corpus {
         let worlds = worlds(&self.dir)?;
         for world in &worlds {
             if self.list {
-                println!("{:<28}{}", world.name, world.why);
+                say!("{:<28}{}", world.name, world.why);
                 continue;
             }
             let outcome = run::run(&world.config, &world.entries, 0);
@@ -64,7 +64,7 @@ impl Corpus {
             tell(world, &outcome, json);
         }
         if !self.list && !json {
-            println!("{} worlds, {failed} failed", worlds.len());
+            say!("{} worlds, {failed} failed", worlds.len());
         }
         Ok(ExitCode::from(u8::from(failed > 0)))
     }
@@ -73,15 +73,15 @@ impl Corpus {
 fn tell(world: &World, outcome: &Outcome, json: bool) {
     if json {
         let row = serde_json::json!({ "name": world.name, "outcome": outcome });
-        return println!("{row}");
+        return say!("{row}");
     }
     match &outcome.failure {
         Some(failure) => {
             let known = if world.known { "known: " } else { "" };
-            println!("{:<28}{known}{}", world.name, fail_line(outcome, failure));
+            say!("{:<28}{known}{}", world.name, fail_line(outcome, failure));
         }
-        None if world.known => println!("{:<28}MENDED: no longer fails", world.name),
-        None => println!("{:<28}fine: {}", world.name, world.why),
+        None if world.known => say!("{:<28}MENDED: no longer fails", world.name),
+        None => say!("{:<28}fine: {}", world.name, world.why),
     }
 }
 

@@ -29,15 +29,19 @@ impl Model {
                     "refused": found.refused, "states": found.states,
                     "channels": found.channels, "members": found.members, "posts": found.posts,
                 });
-                println!("{row}");
+                say!("{row}");
             }
             Ok(found) => {
-                println!(
+                say!(
                     "the model agrees: {} ops, {} refused, {} channels, {} members, {} posts",
-                    found.ops, found.refused, found.channels, found.members, found.posts
+                    found.ops,
+                    found.refused,
+                    found.channels,
+                    found.members,
+                    found.posts
                 );
                 for (state, count) in &found.states {
-                    println!("  {count:>6} {state}");
+                    say!("  {count:>6} {state}");
                 }
             }
             Err(ModelError::Io(error)) => return Err(error),
@@ -48,9 +52,9 @@ impl Model {
                             "type": "difference", "what": d.what, "field": d.field,
                             "dump": d.dump, "model": d.model,
                         });
-                        println!("{row}");
+                        say!("{row}");
                     } else {
-                        println!("{d}");
+                        say!("{d}");
                     }
                 }
                 return Ok(ExitCode::FAILURE);

@@ -115,7 +115,7 @@ impl Mutants {
             for mutant in chosen {
                 let checkers = mutant.checkers().join(" or ");
                 let (id, area, breaks) = (mutant.id(), mutant.area(), mutant.breaks());
-                println!("{id:<20}{area:<8}{checkers:<20}{breaks}");
+                say!("{id:<20}{area:<8}{checkers:<20}{breaks}");
             }
             return ExitCode::SUCCESS;
         }
@@ -152,7 +152,7 @@ impl Mutants {
         let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
         let rows: Vec<Row> = rows.into_values().collect();
         if json {
-            println!("{}", serde_json::to_string(&rows).unwrap_or_default());
+            say!("{}", serde_json::to_string(&rows).unwrap_or_default());
         } else {
             table(&rows);
         }
@@ -392,26 +392,26 @@ fn line(row: &Row) -> String {
 
 /// All rows, and what they come to.
 fn table(rows: &[Row]) {
-    println!("{}", heading());
+    say!("{}", heading());
     for row in rows {
-        println!("{}", line(row));
+        say!("{}", line(row));
     }
-    println!();
+    say!("");
     let killed = rows.iter().filter(|row| row.killed_by.is_some()).count();
     let named = rows.iter().filter(|row| row.as_named).count();
     let worlds = rows.iter().map(|row| row.worlds);
-    println!(
+    say!(
         "{killed} of {} mutants found, {named} of them by a checker named for it; {} worlds for one of them at most, {} in the median",
         rows.len(),
         worlds.clone().max().unwrap_or(0),
         median(worlds),
     );
     for row in rows.iter().filter(|row| row.killed_by.is_none()) {
-        println!("SURVIVES: {} ({})", row.mutant, row.breaks);
+        say!("SURVIVES: {} ({})", row.mutant, row.breaks);
     }
     for row in rows.iter().filter(|row| !row.also.is_empty()) {
         let also: Vec<&str> = row.also.iter().map(String::as_str).collect();
-        println!("{} was found by {} too", row.mutant, also.join(", "));
+        say!("{} was found by {} too", row.mutant, also.join(", "));
     }
     let shrunk: Vec<Shrunk> = rows.iter().filter_map(|row| row.shrunk).collect();
     if !shrunk.is_empty() {
@@ -424,7 +424,7 @@ fn table(rows: &[Row]) {
             of(|s| s.events as u64),
             of(|s| s.wall_ms),
         );
-        println!(
+        say!(
             "shrunk: {} people, {} events, {} s in the median; {} people, {} events, {} s at most",
             people.0,
             events.0,

@@ -97,7 +97,7 @@ impl Run {
         let outcome = run::run(&config, &entries, ROWS_KEPT);
         let wall_ms = since.elapsed().as_millis() as u64;
         if json {
-            println!("{}", serde_json::to_string(&outcome).unwrap_or_default());
+            say!("{}", serde_json::to_string(&outcome).unwrap_or_default());
         } else {
             tell(&config, &outcome, wall_ms);
         }
@@ -125,14 +125,14 @@ impl Run {
 pub(crate) fn keep(capsule: &Capsule, dir: &Path) {
     let path = capsule.path(dir);
     match capsule.write(&path) {
-        Ok(()) => println!("  replay: sim replay {}", path.display()),
+        Ok(()) => say!("  replay: sim replay {}", path.display()),
         Err(error) => eprintln!("  the capsule was not written: {error}"),
     }
 }
 
 fn tell(config: &Config, outcome: &Outcome, wall_ms: u64) {
     let on: Vec<String> = config.on.iter().map(|class| format!("{class:?}")).collect();
-    println!(
+    say!(
         "seed {:#x}  profile {:?}  crypto {:?}  {} people, {} on disks, {} cheats, {} relays",
         config.seed,
         config.profile,
@@ -142,7 +142,7 @@ fn tell(config: &Config, outcome: &Outcome, wall_ms: u64) {
         config.byzantine.len(),
         config.relays
     );
-    println!(
+    say!(
         "faults on: {}",
         if on.is_empty() {
             "none".to_owned()
@@ -150,7 +150,7 @@ fn tell(config: &Config, outcome: &Outcome, wall_ms: u64) {
             on.join(" ")
         }
     );
-    println!(
+    say!(
         "{} simulated in {wall_ms} ms ({} x), {} events, {} frames, {} ops, {} deliveries, {} faults fired",
         time(outcome.sim_ms),
         outcome.sim_ms / wall_ms.max(1),
@@ -161,14 +161,14 @@ fn tell(config: &Config, outcome: &Outcome, wall_ms: u64) {
         outcome.fired.total()
     );
     match (&outcome.failure, &outcome.excused, outcome.healed_ms) {
-        (Some(failure), ..) => println!("{}", fail_line(outcome, failure)),
-        (None, Some(why), _) => println!("fine; convergence not demanded: {why}"),
-        (None, None, healed) => println!(
+        (Some(failure), ..) => say!("{}", fail_line(outcome, failure)),
+        (None, Some(why), _) => say!("fine; convergence not demanded: {why}"),
+        (None, None, healed) => say!(
             "fine; whole again {} after healing",
             time(healed.unwrap_or(0))
         ),
     }
-    println!("trace {}", outcome.trace_hash);
+    say!("trace {}", outcome.trace_hash);
 }
 
 /// The one line of a failure.

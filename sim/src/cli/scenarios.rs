@@ -22,9 +22,9 @@ impl Scenarios {
             let all = scenario::ALL
                 .iter()
                 .map(|s| serde_json::json!({ "name": s.name, "what": s.what }));
-            println!("{}", all.collect::<serde_json::Value>());
+            say!("{}", all.collect::<serde_json::Value>());
         } else {
-            print!("{}", list());
+            say!("{}", list().trim_end());
         }
         ExitCode::SUCCESS
     }
@@ -67,7 +67,7 @@ pub(crate) fn run(name: &str, seed: u64, dir: &Path, json: bool) -> ExitCode {
             let row = serde_json::json!({
                 "scenario": scenario.name, "known": known, "outcome": outcome,
             });
-            println!("{row}");
+            say!("{row}");
             continue;
         }
         let mended = scenario::KNOWN.iter().any(|known| known.0 == scenario.name);
@@ -80,7 +80,7 @@ pub(crate) fn run(name: &str, seed: u64, dir: &Path, json: bool) -> ExitCode {
             (None, Some(why)) => format!("as promised; not asked to converge: {why}"),
             (None, None) => "as promised".to_owned(),
         };
-        println!(
+        say!(
             "{:<18}{:>14} in {wall_ms:>6} ms  {how}",
             scenario.name,
             time(outcome.sim_ms)
@@ -93,7 +93,7 @@ pub(crate) fn run(name: &str, seed: u64, dir: &Path, json: bool) -> ExitCode {
         }
     }
     if chosen.len() > 1 && !json {
-        println!("{} scenarios, {failed} came out otherwise", chosen.len());
+        say!("{} scenarios, {failed} came out otherwise", chosen.len());
     }
     ExitCode::from(u8::from(failed > 0))
 }

@@ -187,7 +187,7 @@ impl Swarm {
         summary.wall_ms = since.elapsed().as_millis() as u64;
         summary.cpu_ms = (cpu_us() - cpu) / 1_000;
         if json {
-            println!("{}", serde_json::to_string(&summary).unwrap_or_default());
+            say!("{}", serde_json::to_string(&summary).unwrap_or_default());
         } else {
             table(&summary);
         }
@@ -241,14 +241,14 @@ impl Swarm {
             s.not_deterministic += 1;
             let line = format!("NOT DETERMINISTIC seed={seed:#x}");
             if !json {
-                println!("{line}");
+                say!("{line}");
             }
             s.failures.push(line);
         }
         if let Some(failure) = &outcome.failure {
             let line = fail_line(&outcome, failure);
             if !json {
-                println!("{line}");
+                say!("{line}");
             }
             s.failures.push(line);
             drop(s);
@@ -270,30 +270,33 @@ fn write_traces(path: &Path, traces: &BTreeMap<u64, String>) -> io::Result<()> {
 }
 
 fn table(s: &Summary) {
-    println!();
-    println!(
+    say!("");
+    say!(
         "{:<14}{:>8}{:>8}{:>12}",
-        "profile", "worlds", "failed", "ms a world"
+        "profile",
+        "worlds",
+        "failed",
+        "ms a world"
     );
     for (profile, (worlds, failed, ms)) in &s.by_profile {
-        println!(
+        say!(
             "{profile:<14}{worlds:>8}{failed:>8}{:>12}",
             ms / worlds.max(&1)
         );
     }
-    println!(
+    say!(
         "{:<14}{:>8}{:>8}{:>12}",
         "all",
         s.seeds,
         s.failed,
         s.wall_ms / s.seeds.max(1)
     );
-    println!();
+    say!("");
     for (why, count) in &s.excused {
-        println!("{count} worlds were not asked to converge: {why}");
+        say!("{count} worlds were not asked to converge: {why}");
     }
     let node_hours = s.node_ms as f64 / 3_600_000.0;
-    println!(
+    say!(
         "{} world-hours ({:.2} node-years) in {} s of wall time, {} s of processor time; {} events, {} frames, {} deliveries",
         s.sim_ms / 3_600_000,
         node_hours / 8_766.0,
@@ -303,7 +306,7 @@ fn table(s: &Summary) {
         s.frames,
         s.delivered
     );
-    println!(
+    say!(
         "{} fault classes fired, {} times; {} worlds ran twice, {} differed; healing took at most {}",
         s.fired.0.len(),
         s.fired.total(),
