@@ -190,6 +190,10 @@ impl Sometimes {
     pub(crate) fn note_error(&mut self, error: &CommandError) {
         let what = match error {
             CommandError::NotAllowed { rule, .. } => format!("a command was refused by {rule}"),
+            CommandError::Motion(refused) => match refused.rule() {
+                Some(rule) => format!("a command was refused by {rule}"),
+                None => return,
+            },
             CommandError::Removed => "somebody who was removed tried to write".to_owned(),
             CommandError::KeysBehind => {
                 "somebody waited for keys of the branch that counts".to_owned()
