@@ -32,6 +32,8 @@ mod tests;
 
 pub use device::{Certs, LocalDevice, cert_book};
 pub use error::{Error, Refusal};
+#[cfg(feature = "test-utils")]
+pub use group::danger_commit_without;
 pub use group::{
     COMMIT_BYTES_MAX, Change, Committed, Epoch, Expected, ExpectedJoin, Processed,
     WELCOME_BYTES_MAX, commit, commit_aad, commit_class, found, join, process,
