@@ -207,8 +207,9 @@ impl AuthorityFold {
 
     /// Takes every op of the graph that was not admitted yet.
     fn catch_up(&mut self, dag: &ControlDag) {
+        let had_none = self.acts.is_empty();
         for node in dag.iter() {
-            if !self.acts.contains_key(&node.op.id()) {
+            if had_none || !self.acts.contains_key(&node.op.id()) {
                 self.take(dag, node);
             }
         }
