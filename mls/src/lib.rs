@@ -17,6 +17,7 @@ pub mod sealed_box;
 pub mod stored;
 
 mod device;
+mod digits;
 mod error;
 mod group;
 mod hpke;
