@@ -18,10 +18,11 @@ pub(crate) use node::runtime::{
 };
 pub(crate) use node::view::{
     Branch, ChannelView, DamagedOp, Delivery, DeviceView, EquivocationView, InviteView,
-    JoinRequestView, JoinStatus, Me, MemberView, Membership, Notice, OwnOp, PostState, PostView,
-    QuorumView, RelayStatus, SpaceStatus, SpaceSummary, Status, ThreadSummary, VoidedOp,
+    JoinRequestView, JoinStatus, KeptMotion, Me, MemberView, Membership, MotionState, Notice,
+    OwnOp, PostState, PostView, QuorumView, RelayStatus, SpaceStatus, SpaceSummary, Status,
+    ThreadSummary, VoidedOp,
 };
 pub(crate) use node::{
-    Attachment, ChannelId, ChannelKind, ChannelPermission, Header, History, LatePolicy, OpId,
-    PurgeFrom, SEAL_EVERY_MAX, Scope, SpaceId, StoreError, Timestamp, UserId, Verb, Weight,
+    Attachment, ChannelId, ChannelKind, ChannelPermission, DeviceId, Header, History, LatePolicy,
+    OpId, PurgeFrom, SEAL_EVERY_MAX, Scope, SpaceId, StoreError, Timestamp, UserId, Verb, Weight,
 };

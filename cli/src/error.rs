@@ -304,7 +304,9 @@ fn command_code(error: &CommandError) -> Code {
         | CommandError::NotAMember { .. }
         | CommandError::NotFound { .. } => Code::NotFound,
         CommandError::NotAllowed { .. } | CommandError::Removed => Code::NotAllowed,
+        CommandError::Motion(refused) if refused.rule().is_some() => Code::NotAllowed,
         CommandError::Invalid { .. }
+        | CommandError::Motion(_)
         | CommandError::TooLong { .. }
         | CommandError::Invite { .. }
         | CommandError::Bundle { .. } => Code::BadInput,

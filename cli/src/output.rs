@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::api::{
     ChannelId, ChannelView, DamagedOp, Delivery, DeviceView, EquivocationView, InviteLink,
-    InviteView, JoinRequestView, JoinStatus, Me, MemberView, OpId, OwnOp, PostView, QuorumView,
-    RelayStatus, SpaceId, SpaceSummary, Status, ThreadSummary, UserId,
+    InviteView, JoinRequestView, JoinStatus, KeptMotion, Me, MemberView, OpId, OwnOp, PostView,
+    QuorumView, RelayStatus, SpaceId, SpaceSummary, Status, ThreadSummary, UserId,
 };
 use crate::audit;
 use crate::render::{Look, json, text};
@@ -40,6 +40,8 @@ pub(crate) enum Output {
     Invites(Vec<InviteView>),
     /// What admins are asked to sign.
     Motion(Box<MotionPage>),
+    /// Motions that are kept here.
+    Motions(Vec<KeptMotion>),
     /// Devices that signed two ops for one place.
     Equivocations(Vec<EquivocationView>),
     /// Own devices.

@@ -37,7 +37,7 @@ pub use records::{
 };
 pub use state::AuthorityView;
 
-use crate::epochs::{EpochTree, Seen, WonBy};
+use crate::epochs::{Complaints, EpochTree, Seen, WonBy};
 use crate::explain::Verdict;
 
 /// Folds a growing control plane: the view at any frontier, and the tree of epochs.
@@ -105,6 +105,18 @@ impl AuthorityFold {
             complaint: &|op| all.verdict(op).is_effective(),
         };
         self.epochs.canonical_tip_after(self.start(&all)?, &seen)
+    }
+
+    /// Returns what complaints come to about a commit in the view of everything known; `None` for an
+    /// unknown epoch.
+    #[must_use]
+    pub fn complaints_about(&self, all: &AuthorityView, epoch: &EpochId) -> Option<Complaints> {
+        let seen = Seen {
+            member: &|user| all.is_member(user),
+            eligible: &|_| true,
+            complaint: &|op| all.verdict(op).is_effective(),
+        };
+        self.epochs.complaints_about(epoch, &seen)
     }
 
     /// Returns what decides for one commit's epoch against a sibling of it, in the view of everything
@@ -195,8 +207,9 @@ impl AuthorityFold {
 
     /// Takes every op of the graph that was not admitted yet.
     fn catch_up(&mut self, dag: &ControlDag) {
+        let had_none = self.acts.is_empty();
         for node in dag.iter() {
-            if !self.acts.contains_key(&node.op.id()) {
+            if had_none || !self.acts.contains_key(&node.op.id()) {
                 self.take(dag, node);
             }
         }

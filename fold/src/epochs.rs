@@ -52,6 +52,19 @@ struct Weighed {
     rejected: BTreeSet<EpochId>,
 }
 
+/// What complaints come to about one commit (A3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaints {
+    /// The complaints that count.
+    pub ops: Vec<OpId>,
+    /// How many people raised them.
+    pub people: usize,
+    /// How many people it takes.
+    pub needed: usize,
+    /// Whether the group goes on from before the commit.
+    pub set_aside: bool,
+}
+
 /// Most complaints that suffice against a commit which nobody follows (A3). Guess: three people who
 /// say so outweigh one, and two may err together.
 const COMPLAINTS_FEW_MAX: usize = 3;
@@ -282,6 +295,25 @@ impl EpochTree {
     /// Notes a complaint about an epoch, known or not.
     pub(crate) fn complain(&mut self, epoch: EpochId, by: UserId, op: OpId) {
         self.complaints.entry(epoch).or_default().insert((op, by));
+    }
+
+    /// Returns the complaints that count about a commit, and how many it takes to set it aside; `None`
+    /// for an unknown epoch. Cost: O(n log n) over all epochs.
+    #[must_use]
+    pub fn complaints_about(&self, epoch: &EpochId, seen: &Seen<'_>) -> Option<Complaints> {
+        let record = self.epoch(epoch)?;
+        let weighed = self.weigh(seen);
+        let below = weighed.authors.get(epoch).cloned().unwrap_or_default();
+        let counted = self.counted_complaints(seen).remove(epoch);
+        let people = counted.unwrap_or_default();
+        let raised = self.complaints.get(epoch).into_iter().flatten();
+        let counts = raised.filter(|(op, by)| people.contains(by) && (seen.complaint)(op));
+        Some(Complaints {
+            ops: counts.map(|(op, _)| *op).collect(),
+            people: people.len(),
+            needed: self.complaints_borne(record, &below, seen),
+            set_aside: weighed.rejected.contains(epoch),
+        })
     }
 
     /// The authors of the eligible commits in each eligible subtree, and what complaints take out.

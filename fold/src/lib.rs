@@ -9,5 +9,5 @@ pub mod epochs;
 pub mod explain;
 
 pub use authority::{AuthorityFold, AuthorityView};
-pub use epochs::{EpochTree, Seen, WonBy};
+pub use epochs::{Complaints, EpochTree, Seen, WonBy};
 pub use explain::{Decision, Key, Verdict, VoidReason};

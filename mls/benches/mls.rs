@@ -7,16 +7,21 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::ops::ControlFlow;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use mls::envelope::{Day, SealKeys, TagKey, open, seal};
+use mls::stored::{TABLE, load_root, load_state, save_epoch};
 use mls::{
     Change, Committed, Epoch, EpochKeys, EpochRoot, Expected, ExpectedJoin, GroupState,
     LocalDevice, Processed, cert_book, check_key_package, commit, found, join, key_package,
     process,
 };
 use oplog::payload::DeviceCert;
-use oplog::{ChannelId, DeviceId, Digest, Hlc, Scope, Secret, SecretKey, Signature, UserId};
+use oplog::store::{Direction, MemStore, Store};
+use oplog::{
+    ChannelId, DeviceId, Digest, EpochId, Hlc, Scope, Secret, SecretKey, Signature, SpaceId, UserId,
+};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
@@ -141,6 +146,76 @@ fn groups(c: &mut Criterion) {
     }
 }
 
+/// What following a fork costs a member of a Space of five hundred devices: wanted are at most 60 ms
+/// and 200 KB for each sibling commit, and 250 ms to switch.
+fn siblings(c: &mut Criterion) {
+    let group = Group::of(500);
+    let space = SpaceId::from_bytes([5; 32]);
+    let id = |n: u8| EpochId::from_bytes([n; 32]);
+    let mut store = MemStore::new();
+    let mut rng = ChaCha20Rng::seed_from_u64(3);
+    save_epoch(&mut store, &space, &id(0), &group.other, &mut rng);
+    store.commit().expect("memory");
+    let made = group.commit(&Change::default());
+    let follow = |store: &mut MemStore, rng: &mut ChaCha20Rng| {
+        let state = load_state(store, &space, &id(0)).expect("memory");
+        let state = state.expect("kept");
+        let done = process(&state, &made.message, &expected(&made), &group.certs);
+        let Ok(Processed::Next(next)) = done else {
+            return false;
+        };
+        save_epoch(store, &space, &id(1), &next, rng);
+        store.commit().is_ok()
+    };
+    let mut followed = store.clone();
+    assert!(follow(&mut followed, &mut rng), "the commit is good");
+    let kept = |store: &MemStore| {
+        let mut len = 0;
+        let mut add = |_: &[u8], value: &[u8]| {
+            len += value.len();
+            ControlFlow::Continue(())
+        };
+        let all = (&[0_u8][..], &[0xff; 40][..]);
+        let scanned = store.scan(TABLE, all.0, all.1, Direction::Forward, &mut add);
+        scanned.expect("memory");
+        len
+    };
+    println!(
+        "a sibling commit, 500 devices: commit {} bytes, kept of it {} bytes (compressed and sealed)",
+        made.message.len(),
+        kept(&followed) - kept(&store)
+    );
+    c.bench_function(
+        "follow a sibling commit, 500 devices: load, process, save",
+        |b| {
+            b.iter(|| follow(&mut store, &mut rng));
+        },
+    );
+    // Where a device switches to, the state is on disk: it loads it, seals there, and commits there.
+    let scope = Scope::Channel(ChannelId::from_bytes([2; 16]));
+    let me = device(1);
+    c.bench_function(
+        "switch to a sibling branch, 500 devices: load, seal, commit there, save",
+        |b| {
+            b.iter(|| {
+                let state = load_state(&followed, &space, &id(1)).expect("memory");
+                let state = state.expect("kept");
+                let root = load_root(&followed, &space, &id(1)).expect("kept");
+                let epoch = EpochKeys::new(&root);
+                let keys = SealKeys::new(&epoch, &scope);
+                let tag = TagKey::derive(&epoch.topic(), &scope, Day::from_number(20_000)).tag();
+                let sealed = seal(&keys, &tag, &[3; 400], &mut rng);
+                let change = Change::default();
+                let next = commit(&me, &state, &change, AAD, &group.certs, &mut rng);
+                let next = next.expect("commits").next;
+                save_epoch(&mut store, &space, &id(2), &next, &mut rng);
+                store.commit().expect("memory");
+                sealed
+            });
+        },
+    );
+}
+
 fn envelopes(c: &mut Criterion) {
     let root = EpochRoot::new(Secret::from_bytes([1; 32]));
     let epoch = EpochKeys::new(&root);
@@ -171,5 +246,5 @@ fn envelopes(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, groups, envelopes);
+criterion_group!(benches, groups, siblings, envelopes);
 criterion_main!(benches);

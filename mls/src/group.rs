@@ -223,6 +223,54 @@ pub fn commit(
     certs: &impl Certs,
     rng: &mut impl CryptoRng,
 ) -> Result<Committed, Error> {
+    commit_over(Provider::new(&from.rows, rng), me, from, change, aad, certs)
+}
+
+/// For tests: a commit as [`commit`] makes it, whose path one member alone cannot open.
+///
+/// # Errors
+/// As [`commit`], and [`Error::CannotCommit`] when nothing of it is sealed to them alone.
+#[cfg(feature = "test-utils")]
+pub fn danger_commit_without(
+    me: &LocalDevice,
+    from: &GroupState,
+    aad: &[u8],
+    certs: &impl Certs,
+    victim: &DeviceId,
+    rng: &mut impl CryptoRng,
+) -> Result<Committed, Error> {
+    const NOT_ALONE: Error = Error::CannotCommit {
+        reason: "nothing is sealed to this device alone",
+    };
+    let mut provider = Provider::new(&from.rows, rng);
+    let group = load(from, &provider)?;
+    let seen = leaves(group.public_group(), certs)?;
+    let at = seen.iter().find(|(_, leaf)| leaf.device == *victim);
+    let at = at.map(|(at, _)| *at).ok_or(NOT_ALONE)?;
+    let key = group.members().find(|member| member.index.u32() == at);
+    let key = key.map(|member| member.encryption_key).ok_or(NOT_ALONE)?;
+    let spoilt = provider.spoil(key);
+    let change = Change {
+        add: Vec::new(),
+        remove: Vec::new(),
+        force_path: true,
+    };
+    let made = commit_over(provider, me, from, &change, aad, certs)?;
+    if spoilt.load(core::sync::atomic::Ordering::Relaxed) {
+        Ok(made)
+    } else {
+        Err(NOT_ALONE)
+    }
+}
+
+fn commit_over(
+    provider: Provider,
+    me: &LocalDevice,
+    from: &GroupState,
+    change: &Change,
+    aad: &[u8],
+    certs: &impl Certs,
+) -> Result<Committed, Error> {
     let more = cert_book(change.add.iter().map(|(cert, _)| cert).chain([me.cert()]));
     let certs = &MoreCerts {
         more: &more,
@@ -230,7 +278,6 @@ pub fn commit(
     };
     let delta = declared_delta(change);
     from.roster.apply(&delta)?;
-    let provider = Provider::new(&from.rows, rng);
     let mut group = load(from, &provider)?;
     let before = leaves(group.public_group(), certs)?;
     let removed = removal_indices(&before, &delta, me)?;

@@ -17,6 +17,7 @@ pub mod sealed_box;
 pub mod stored;
 
 mod device;
+mod digits;
 mod error;
 mod group;
 mod hpke;
@@ -32,6 +33,8 @@ mod tests;
 
 pub use device::{Certs, LocalDevice, cert_book};
 pub use error::{Error, Refusal};
+#[cfg(feature = "test-utils")]
+pub use group::danger_commit_without;
 pub use group::{
     COMMIT_BYTES_MAX, Change, Committed, Epoch, Expected, ExpectedJoin, Processed,
     WELCOME_BYTES_MAX, commit, commit_aad, commit_class, found, join, process,

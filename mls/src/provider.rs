@@ -73,6 +73,8 @@ impl Provider {
             crypto: Crypto {
                 ephemeral: None,
                 primitives: Kind::here(),
+                #[cfg(feature = "test-utils")]
+                spoilt: None,
             },
             rand: Rand(None),
             storage,
@@ -213,6 +215,33 @@ impl OpenMlsRand for Rand {
 pub struct Crypto {
     ephemeral: Option<Secret>,
     primitives: Kind,
+    #[cfg(feature = "test-utils")]
+    spoilt: Option<Spoilt>,
+}
+
+/// Whoever has this public key cannot open what is sealed to it.
+#[cfg(feature = "test-utils")]
+#[derive(Debug)]
+struct Spoilt {
+    public: Vec<u8>,
+    /// Whether something was sealed to it.
+    hit: std::sync::Arc<core::sync::atomic::AtomicBool>,
+}
+
+#[cfg(feature = "test-utils")]
+impl Provider {
+    /// Spoils everything that is sealed to this key, and tells whether there was something.
+    pub(crate) fn spoil(
+        &mut self,
+        public: Vec<u8>,
+    ) -> std::sync::Arc<core::sync::atomic::AtomicBool> {
+        let hit = std::sync::Arc::default();
+        self.crypto.spoilt = Some(Spoilt {
+            public,
+            hit: std::sync::Arc::clone(&hit),
+        });
+        hit
+    }
 }
 
 /// Which primitives: those of the thread that began the operation, on every thread of the pool too.
@@ -411,6 +440,16 @@ impl OpenMlsCrypto for Crypto {
             Ok((enc, context.seal(ad, plain)?))
         });
         let (enc, sealed) = sealed.map_err(|_cause: HpkeError| CryptoError::HpkeEncryptionError)?;
+        #[cfg(feature = "test-utils")]
+        let sealed = match &self.spoilt {
+            Some(spoilt) if spoilt.public == public => {
+                spoilt
+                    .hit
+                    .store(true, core::sync::atomic::Ordering::Relaxed);
+                sealed.into_iter().map(|byte| !byte).collect::<Vec<u8>>()
+            }
+            _ => sealed,
+        };
         Ok(HpkeCiphertext {
             kem_output: enc.into(),
             ciphertext: sealed.into(),

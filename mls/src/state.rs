@@ -14,6 +14,7 @@ use oplog::Digest;
 use oplog::codec;
 use zeroize::Zeroizing;
 
+use crate::digits;
 use crate::error::Error;
 use crate::roster::Roster;
 
@@ -21,8 +22,10 @@ use crate::roster::Roster;
 pub const STATE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Longest state in bytes once unpacked.
 const STATE_UNPACKED_MAX: usize = 64 * 1024 * 1024;
-/// Which layout and which OpenMLS wrote the rows: 1 = JSON rows of openmls 0.9, packed by LZ4.
-const FORMAT: u8 = 1;
+/// Which layout and which OpenMLS wrote the rows: 2 = JSON rows of openmls 0.9, their lists of bytes
+/// as bytes ([`digits`]), packed by LZ4. Version 1, without the lists, is read too.
+const FORMAT: u8 = 2;
+const FORMAT_PLAIN: u8 = 1;
 
 /// Rows of OpenMLS's storage. Secret: wiped when dropped, never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -147,7 +150,8 @@ const DAMAGED: Error = Error::Damaged {
 
 /// Packs secret bytes: format ‖ length before packing ‖ LZ4 block.
 pub(crate) fn pack(plain: &[u8]) -> Zeroizing<Vec<u8>> {
-    let packed = Zeroizing::new(lz4_flex::block::compress_prepend_size(plain));
+    let squeezed = digits::squeeze(plain);
+    let packed = Zeroizing::new(lz4_flex::block::compress_prepend_size(&squeezed));
     Zeroizing::new([&[FORMAT], packed.as_slice()].concat())
 }
 
@@ -168,20 +172,26 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
     if bytes.len() > STATE_BYTES_MAX {
         return Err(DAMAGED);
     }
-    let Some((&FORMAT, packed)) = bytes.split_first() else {
+    let Some((format, packed)) = bytes.split_first() else {
         return Err(DAMAGED);
     };
+    if *format != FORMAT && *format != FORMAT_PLAIN {
+        return Err(DAMAGED);
+    }
     let (len, block) = lz4_flex::block::uncompressed_size(packed).map_err(|_cause| DAMAGED)?;
     if len > STATE_UNPACKED_MAX {
         return Err(DAMAGED);
     }
     let plain = lz4_flex::block::decompress(block, len).map_err(|_cause| DAMAGED)?;
+    let plain = Zeroizing::new(plain);
     // A shorter result than claimed is not what `pack` wrote.
-    if plain.len() == len {
-        Ok(Zeroizing::new(plain))
-    } else {
-        Err(DAMAGED)
+    if plain.len() != len {
+        return Err(DAMAGED);
     }
+    if *format == FORMAT_PLAIN {
+        return Ok(plain);
+    }
+    digits::undo(&plain, STATE_UNPACKED_MAX).ok_or(DAMAGED)
 }
 
 #[cfg(test)]
@@ -204,6 +214,14 @@ mod tests {
         let bytes = sample().encode();
         assert_eq!(GroupState::decode(&bytes).unwrap(), sample());
         assert!(bytes.len() < sample().size_bytes() / 4, "it is packed");
+    }
+
+    #[test]
+    fn a_state_that_an_earlier_version_kept_is_read() {
+        let plain = codec::encode(&sample());
+        let packed = lz4_flex::block::compress_prepend_size(&plain);
+        let earlier = [&[FORMAT_PLAIN], packed.as_slice()].concat();
+        assert_eq!(GroupState::decode(&earlier).unwrap(), sample());
     }
 
     #[test]

@@ -302,6 +302,15 @@ pub enum Command {
         act: Box<Self>,
         /// How long it may be signed and brought, in seconds.
         valid_secs: u64,
+        /// The device that brings it: this one if none is named. The signatures name it, so no other
+        /// can later.
+        device: Option<DeviceId>,
+    },
+    /// Keeps a motion that was shown to this person, with the signatures on it, for
+    /// [`Node::motions`](crate::Node::motions). Answer: [`Answer::Done`].
+    KeepMotion {
+        /// A copy of it.
+        motion: Box<Motion>,
     },
     /// Brings an act that enough admins have signed, on copies of one motion. Answer:
     /// [`Answer::Op`].

@@ -17,7 +17,8 @@ use oplog::mutants::{Mutant, on};
 use oplog::payload::{Commit, DeviceCert};
 use oplog::store::{Store, StoreError};
 use oplog::{
-    DeviceId, Digest, EpochId, Features, Hlc, Kind, OpId, Payload, Scope, SignedOp, SpaceId, UserId,
+    DeviceId, Digest, EpochId, Features, Header, Hlc, Kind, OpId, Payload, Scope, SignedOp,
+    SpaceId, UserId,
 };
 use rand_core::CryptoRng;
 
@@ -153,7 +154,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.commit_change(space, change).map(|made| made.op)
     }
 
-    /// Commits a change: the op, the new epoch and the queue entry, in one step.
+    /// Commits a change.
     pub(crate) fn commit_change(
         &mut self,
         space: &SpaceId,
@@ -170,6 +171,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let aad = commit_aad(&header.binding(), &parent);
         let made: Committed =
             mls::commit(&me, &state, &change, &aad, &certs, &mut self.rng).map_err(group_error)?;
+        self.take_own_commit(space, header, parent, made)
+    }
+
+    /// Makes an own commit count: the op, the new epoch and the queue entry, in one step.
+    pub(crate) fn take_own_commit(
+        &mut self,
+        space: &SpaceId,
+        header: Header,
+        parent: EpochId,
+        made: Committed,
+    ) -> Result<MadeCommit, CommandError> {
         let payload = Payload::Commit(Commit {
             parent,
             mls: ByteVec::from(made.message.clone()),

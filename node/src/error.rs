@@ -3,6 +3,8 @@
 use oplog::store::StoreError;
 use oplog::{ChannelId, OpId, SpaceId, UserId};
 
+use crate::quorum::MotionRefused;
+
 /// Why a command was not carried out. Nothing was changed, unless the variant says so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -54,6 +56,9 @@ pub enum CommandError {
     /// We were removed from the Space, or left it.
     #[error("you are not a member of this Space; you can read it, not write")]
     Removed,
+    /// The motion to the admins cannot be signed or brought as it is.
+    #[error(transparent)]
+    Motion(#[from] MotionRefused),
     /// The text or another value breaks a limit.
     #[error("{what}")]
     Invalid {

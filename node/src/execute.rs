@@ -303,9 +303,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 space,
                 act,
                 valid_secs,
+                device,
             } => self
-                .propose(space, *act, valid_secs)
+                .propose(space, *act, valid_secs, device)
                 .map(|motion| Some(Answer::Motion(Box::new(motion)))),
+            Command::KeepMotion { motion } => self
+                .keep_motion(&motion, false)
+                .map(|()| Some(Answer::Done)),
             Command::BringQuorum { copies } => self.bring(&copies).map(op),
             Command::Attest { space, target } => self.attest(&space, &target).map(op),
             Command::Freeze { space, device } => self.freeze(&space, device).map(op),

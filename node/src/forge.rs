@@ -7,7 +7,9 @@ use minicbor::bytes::{ByteArray, ByteVec};
 use mls::{Change, commit_aad};
 use oplog::payload::Commit;
 use oplog::store::{Store, StoreError};
-use oplog::{Digest, Header, Kind, OpId, Payload, Scope, SecretKey, SignedOp, SpaceId, codec};
+use oplog::{
+    DeviceId, Digest, Header, Kind, OpId, Payload, Scope, SecretKey, SignedOp, SpaceId, codec,
+};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -91,6 +93,32 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let op = self.danger_sign(header, &payload);
         let effects = self.danger_send(space, Scope::Control, vec![op.encode()])?;
         Ok((op.id(), effects))
+    }
+
+    /// Renews this device's keys by a commit whose path one device cannot open, and everybody else
+    /// can; this device goes on with it. Returns the op.
+    ///
+    /// # Errors
+    /// When the Space or the group's state is not here, or nothing is sealed to the victim alone.
+    pub fn danger_commit_without(
+        &mut self,
+        space: &SpaceId,
+        victim: &DeviceId,
+    ) -> Result<OpId, CommandError> {
+        let me = self.local_device()?;
+        let header = self.next_header(space, Kind::Commit, Scope::Control, &[])?;
+        let parent = self.known_space(space)?.tip;
+        let state = self
+            .load_state(space, &parent)?
+            .ok_or(CommandError::KeysBehind)?;
+        let certs = self.known_space(space)?.certs();
+        let aad = commit_aad(&header.binding(), &parent);
+        let rng = &mut self.rng;
+        let made = mls::danger_commit_without(&me, &state, &aad, &certs, victim, rng);
+        let made = made.map_err(group_error)?;
+        let op = self.take_own_commit(space, header, parent, made)?.op;
+        self.store.commit()?;
+        Ok(op)
     }
 
     /// Claims to have seen `seq` ops of every lane there is.

@@ -52,6 +52,7 @@ mod mail;
 mod mailbox;
 mod mend;
 mod message;
+mod motions;
 mod node;
 mod outbox;
 #[cfg(feature = "test-utils")]
@@ -78,6 +79,7 @@ pub use event::{Effect, Event, RelayId, RequestId, Timer};
 pub use identity::{Identity, RecoveryPhrase};
 pub use import::export_of;
 pub use invite::InviteLink;
+pub use motions::KEPT_MAX as MOTIONS_KEPT_MAX;
 pub use node::Node;
 pub use oplog::payload::{
     Attachment, ChannelKind, ChannelPermission, History, LatePolicy, PurgeFrom, SEAL_EVERY_MAX,

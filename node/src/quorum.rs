@@ -2,13 +2,13 @@
 //!
 //! A motion is a text that people hand to each other however they like, as an invite link is: it
 //! holds the act, what its proposer had seen, and the signatures so far. It grants nothing to who
-//! reads it. Only the device that proposed can bring it, because the signatures name that device; so
-//! the signed texts go back there.
+//! reads it. The signatures name the device that brings it, the proposer's unless they chose another,
+//! and no other can: whoever reads them could else place the act again beside what came after it
+//! (A19). So the signed texts go to that device. `motions` keeps them.
 //!
 //! # Invariants
 //! - A motion is trusted in nothing: whatever it says is judged here before a signature is added,
 //!   and by everybody's acceptance once it is brought.
-//! - Signing changes nothing in the profile.
 
 use core::fmt;
 use core::str::FromStr;
@@ -30,7 +30,7 @@ use crate::error::CommandError;
 use crate::linktext::{self, Unreadable};
 use crate::node::Node;
 use crate::space::Space;
-use crate::view::QuorumView;
+use crate::view::{MotionState, QuorumView};
 
 /// Longest motion in bytes of text: the largest cut of a removal fits several times.
 pub const MOTION_BYTES_MAX: usize = 1 << 20;
@@ -60,20 +60,108 @@ impl From<Unreadable> for MotionError {
     }
 }
 
+/// Why a motion cannot be signed or brought as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MotionRefused {
+    /// Another kind of act.
+    #[error("no quorum does this")]
+    NotForQuorum,
+    /// What it rests on has not come here.
+    #[error("its proposer had seen more than is here: exchange with the relays first")]
+    Behind,
+    /// It has expired.
+    #[error("the time to sign and bring this is over")]
+    Over,
+    /// It was changed, or made up.
+    #[error("a signature in it is not good")]
+    BadSignature,
+    /// A signer is no admin here, or the act is about them.
+    #[error("{name} has signed it, and has no vote in it")]
+    NoVote {
+        /// Who, by name.
+        name: String,
+    },
+    /// Signatures stand by person, once each.
+    #[error("its signatures are not in order")]
+    Unordered,
+    /// Once is enough.
+    #[error("you have signed this already")]
+    Signed,
+    /// R8.
+    #[error("not allowed (R8): only an admin has a vote, and nobody in what is about themself")]
+    MayNotSign,
+    /// Nothing was handed in.
+    #[error("there is no motion to bring")]
+    Nothing,
+    /// The signatures name another device.
+    #[error("only device {}, which it names, can bring it", device.short())]
+    OtherDevice {
+        /// Which.
+        device: DeviceId,
+    },
+    /// Nobody would bring it.
+    #[error("device {} is not of a member of this Space", device.short())]
+    NoDevice {
+        /// Which.
+        device: DeviceId,
+    },
+    /// Copies of different motions.
+    #[error("these are not copies of one motion")]
+    NotCopies,
+    /// R6.
+    #[error("not allowed (R6): {signed} of {admins} admins have signed, and {needs} must")]
+    TooFew {
+        /// How many have.
+        signed: usize,
+        /// How many have a vote.
+        admins: usize,
+        /// How many must.
+        needs: usize,
+    },
+    /// R8: the signatures were used.
+    #[error("not allowed (R8): op {} has brought this already", op.short())]
+    Taken {
+        /// By which op.
+        op: OpId,
+    },
+}
+
+impl MotionRefused {
+    /// Returns the rule in `docs/acceptance.md` that refuses it, if the Space does and not its text.
+    #[must_use]
+    pub const fn rule(&self) -> Option<&'static str> {
+        match self {
+            Self::TooFew { .. } => Some("R6"),
+            Self::MayNotSign | Self::Taken { .. } => Some("R8"),
+            Self::NotForQuorum
+            | Self::Behind
+            | Self::Over
+            | Self::BadSignature
+            | Self::NoVote { .. }
+            | Self::Unordered
+            | Self::Signed
+            | Self::Nothing
+            | Self::OtherDevice { .. }
+            | Self::NoDevice { .. }
+            | Self::NotCopies => None,
+        }
+    }
+}
+
 /// An act that admins may sign, with the signatures so far. Nothing in it is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Motion {
     /// Where.
     pub space: SpaceId,
-    /// The device that proposed it, and alone can bring it.
+    /// The device that alone can bring it.
     pub device: DeviceId,
     /// The act.
-    act: QuorumAct,
+    pub(crate) act: QuorumAct,
 }
 
-#[derive(Encode, Decode)]
+#[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
-struct Wire {
+pub(crate) struct Wire {
     #[n(0)]
     space: SpaceId,
     #[n(1)]
@@ -94,14 +182,7 @@ impl Wire {
 
 impl fmt::Display for Motion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut wire = Wire {
-            space: self.space,
-            device: self.device,
-            act: ByteVec::from(codec::encode(&self.act)),
-            check: 0,
-        };
-        wire.check = wire.checksum();
-        f.write_str(&linktext::write(PREFIX, &wire))
+        f.write_str(&linktext::write(PREFIX, &self.to_wire()))
     }
 }
 
@@ -110,16 +191,7 @@ impl FromStr for Motion {
 
     fn from_str(text: &str) -> Result<Self, MotionError> {
         let wire: Wire = linktext::read(PREFIX, "motion", text, MOTION_BYTES_MAX)?;
-        let act: QuorumAct =
-            codec::decode("motion", &wire.act).map_err(|_cause| MotionError::Damaged)?;
-        if wire.check != wire.checksum() || act.action().is_none() {
-            return Err(MotionError::Damaged);
-        }
-        Ok(Self {
-            space: wire.space,
-            device: wire.device,
-            act,
-        })
+        Self::from_wire(&wire)
     }
 }
 
@@ -130,8 +202,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         space: SpaceId,
         act: Command,
         valid_secs: u64,
+        device: Option<DeviceId>,
     ) -> Result<Motion, CommandError> {
         self.may_write(&space)?;
+        let device = device.unwrap_or_else(|| self.me.device_id());
+        if self
+            .known_space(&space)?
+            .view
+            .device_user(&device)
+            .is_none()
+        {
+            return Err(MotionRefused::NoDevice { device }.into());
+        }
         let action = self.action_of(&space, act)?;
         let bytes = action.encode();
         Payload::decode(action.kind(), &bytes).map_err(|e| CommandError::Invalid {
@@ -143,9 +225,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         frontier.sort_unstable();
         let mut nonce = [0; 32];
         self.rng.fill_bytes(&mut nonce);
-        let motion = Motion {
+        let mut motion = Motion {
             space,
-            device: self.me.device_id(),
+            device,
             act: QuorumAct {
                 frontier,
                 kind: action.kind().number(),
@@ -157,13 +239,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         let judged = self.judge(&motion)?;
         if judged.may_sign(&self.me.user()) {
-            Ok(self.with_signature(motion))
-        } else {
-            Ok(motion)
+            motion = self.with_signature(motion);
         }
+        self.keep_motion(&motion, true)?;
+        Ok(motion)
     }
 
-    /// Adds this person's signature to a motion.
+    /// Adds this person's signature to a motion. [`Command::KeepMotion`] keeps it.
     ///
     /// # Errors
     /// When they have no vote in it, or it is not sound.
@@ -172,127 +254,144 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let judged = self.judge(motion)?;
         let me = self.me.user();
         if judged.signed.contains(&me) {
-            return invalid("you have signed this already");
+            return Err(MotionRefused::Signed.into());
         }
         if !judged.may_sign(&me) {
-            return Err(CommandError::NotAllowed {
-                rule: "R8",
-                why: "only an admin has a vote, and nobody in what is about themself".to_owned(),
-            });
+            return Err(MotionRefused::MayNotSign.into());
         }
         Ok(self.with_signature(motion.clone()))
     }
 
-    /// Brings an act that enough admins have signed: the copies that came back are put together.
+    /// Brings an act that enough admins have signed: the copies that came back are put together, with
+    /// what is kept here.
     pub(crate) fn bring(&mut self, copies: &[Motion]) -> Result<OpId, CommandError> {
-        let Some(first) = copies.first() else {
-            return invalid("there is no motion to bring");
-        };
+        let first = copies.first().ok_or(MotionRefused::Nothing)?;
         self.may_write(&first.space)?;
-        if first.device != self.me.device_id() {
-            return invalid("only the device that proposed this can bring it");
+        if copies.iter().any(|copy| !copy.is_copy_of(first)) {
+            return Err(MotionRefused::NotCopies.into());
         }
         let mut all = first.clone();
         for copy in copies {
-            if !copy.is_copy_of(first) {
-                return invalid("these are not copies of one motion");
-            }
             // A bad signature on one copy must not spoil the others.
             self.judge(copy)?;
-            for signer in &copy.act.signers {
-                all.sign(signer.clone());
-            }
+            all.take_signatures(copy);
+        }
+        if let Some(kept) = self.kept_motion(&all.space, &all.id())? {
+            all.take_signatures(&kept);
         }
         let judged = self.judge(&all)?;
-        if judged.signed.len() < judged.needs {
-            return Err(CommandError::NotAllowed {
-                rule: "R6",
-                why: format!(
-                    "{} of {} admins have signed, and {} must",
-                    judged.signed.len(),
-                    judged.electorate.len(),
-                    judged.needs
-                ),
-            });
+        if all.device != self.me.device_id() {
+            return Err(MotionRefused::OtherDevice { device: all.device }.into());
         }
-        self.govern(&all.space, Payload::QuorumAct(all.act))
+        if judged.signed.len() < judged.needs {
+            return Err(MotionRefused::TooFew {
+                signed: judged.signed.len(),
+                admins: judged.electorate.len(),
+                needs: judged.needs,
+            }
+            .into());
+        }
+        let op = self.govern(&all.space, Payload::QuorumAct(all.act.clone()))?;
+        self.keep_motion(&all, false)?;
+        Ok(op)
     }
 
-    /// Says what a motion is about, who signed it, and what it needs.
+    /// Says what a motion is about, who signed it, what it needs, and whether it can still be brought.
     ///
     /// # Errors
-    /// When its Space is not here, or it is not sound.
+    /// When its Space is not here, or no quorum does what it asks for.
     pub fn look_at_motion(&self, motion: &Motion) -> Result<QuorumView, CommandError> {
-        let judged = self.judge(motion)?;
+        let weighed = self.weigh(motion)?;
         let s = self.known_space(&motion.space)?;
         let me = self.me.user();
         let named = |user: &UserId| (*user, s.person(user));
-        let proposer = s.device_user(&motion.device);
+        let submitter = s.device_user(&motion.device);
+        let ready = weighed.signed.len() >= weighed.needs;
+        let state = match &weighed.fault {
+            None if ready => MotionState::Ready,
+            None => MotionState::Open,
+            Some(MotionRefused::Taken { op }) => MotionState::Taken {
+                op: *op,
+                void: match s.view.verdict(op) {
+                    fold::Verdict::Void(reason) => Some(reason.to_string()),
+                    fold::Verdict::Effective => None,
+                },
+            },
+            Some(MotionRefused::Over) => MotionState::Over,
+            Some(MotionRefused::Behind) => MotionState::Behind,
+            Some(other) => MotionState::Void {
+                why: other.to_string(),
+            },
+        };
         Ok(QuorumView {
+            id: motion.id(),
             space: motion.space,
-            kind: judged.action.kind().name(),
-            about: s.act_words(&judged.action),
-            proposer: proposer.as_ref().map(named),
+            kind: weighed.action.kind().name(),
+            about: s.act_words(&weighed.action),
+            submitter: submitter.as_ref().map(named),
             device: motion.device,
             expires: motion.act.expires,
-            signed: judged.signed.iter().map(named).collect(),
-            unsigned: judged
+            state,
+            signed: weighed.signed.iter().map(named).collect(),
+            unsigned: weighed
                 .electorate
                 .iter()
-                .filter(|user| !judged.signed.contains(user))
+                .filter(|user| !weighed.signed.contains(user))
                 .map(named)
                 .collect(),
-            needs: judged.needs,
-            may_sign: judged.may_sign(&me),
-            may_bring: motion.device == self.me.device_id(),
+            needs: weighed.needs,
+            may_sign: weighed.fault.is_none() && weighed.may_sign(&me),
+            may_bring: weighed.fault.is_none() && motion.device == self.me.device_id(),
         })
     }
 
     /// Judges a motion by what is known here, as acceptance will.
-    fn judge(&self, motion: &Motion) -> Result<Judged, CommandError> {
+    fn judge(&self, motion: &Motion) -> Result<Weighed, CommandError> {
+        let mut weighed = self.weigh(motion)?;
+        match weighed.fault.take() {
+            None => Ok(weighed),
+            Some(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Counts the signatures of a motion that are good here, and says what is wrong with it.
+    pub(crate) fn weigh(&self, motion: &Motion) -> Result<Weighed, CommandError> {
         let s = self.known_space(&motion.space)?;
         let act = &motion.act;
-        let Some(action) = act.action() else {
-            return invalid("no quorum does this");
-        };
+        let action = act.action().ok_or(MotionRefused::NotForQuorum)?;
         let dag = s.log.dag();
-        if !act.frontier.iter().all(|id| dag.contains(id)) {
-            return invalid(
-                "its proposer had seen more than is here: exchange with the relays first",
-            );
-        }
+        let mut fault = s.taken(motion).map(|op| MotionRefused::Taken { op });
         if Hlc::from_wall(self.now) >= act.expires {
-            return invalid("the time to sign and bring this is over");
+            fault = fault.or(Some(MotionRefused::Over));
+        }
+        if !act.frontier.iter().all(|id| dag.contains(id)) {
+            fault = fault.or(Some(MotionRefused::Behind));
         }
         let target = quorum_target(&action);
         let mut electorate = s.view.admins();
         electorate.retain(|admin| Some(*admin) != target);
         let message = act.message(&motion.space, &motion.device);
-        let mut signed = Vec::with_capacity(act.signers.len());
+        let mut signed: Vec<UserId> = Vec::with_capacity(act.signers.len());
         for signer in &act.signers {
-            if keys::verify(signer.device.as_bytes(), &message, &signer.sig).is_err() {
-                return invalid("a signature in it is not good");
-            }
             let own = s.view.device_user(&signer.device) == Some(signer.user);
-            if !own || electorate.binary_search(&signer.user).is_err() {
-                return Err(CommandError::Invalid {
-                    what: format!(
-                        "{} has signed it, and has no vote in it",
-                        s.person(&signer.user)
-                    ),
-                });
+            if keys::verify(signer.device.as_bytes(), &message, &signer.sig).is_err() {
+                fault = fault.or(Some(MotionRefused::BadSignature));
+            } else if !own || electorate.binary_search(&signer.user).is_err() {
+                let name = s.person(&signer.user);
+                fault = fault.or(Some(MotionRefused::NoVote { name }));
+            } else if signed.last().is_some_and(|last| *last >= signer.user) {
+                fault = fault.or(Some(MotionRefused::Unordered));
+            } else {
+                signed.push(signer.user);
             }
-            if signed.last().is_some_and(|last| *last >= signer.user) {
-                return invalid("its signatures are not in order");
-            }
-            signed.push(signer.user);
         }
         let needs = quorum_of(electorate.len(), &action);
-        Ok(Judged {
+        Ok(Weighed {
             action,
             electorate,
             signed,
             needs,
+            fault,
         })
     }
 
@@ -387,7 +486,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 ..PolicySet::default()
             }),
             Command::RevokeInvite { invite, .. } => Payload::InviteRevoke(InviteRevoke { invite }),
-            _ => return invalid("no quorum does this"),
+            _ => return Err(MotionRefused::NotForQuorum.into()),
         })
     }
 }
@@ -396,11 +495,44 @@ impl Motion {
     /// Whether two texts ask for the same, whoever has signed which.
     #[must_use]
     pub fn is_copy_of(&self, other: &Self) -> bool {
-        self.digest() == other.digest()
+        self.id() == other.id()
     }
 
-    fn digest(&self) -> Digest {
+    /// Returns what all copies of a motion have in common: the hash that is signed.
+    #[must_use]
+    pub fn id(&self) -> Digest {
         self.act.digest(&self.space, &self.device)
+    }
+
+    /// Adds the signatures of another copy.
+    pub(crate) fn take_signatures(&mut self, copy: &Self) {
+        for signer in &copy.act.signers {
+            self.sign(signer.clone());
+        }
+    }
+
+    pub(crate) fn to_wire(&self) -> Wire {
+        let mut wire = Wire {
+            space: self.space,
+            device: self.device,
+            act: ByteVec::from(codec::encode(&self.act)),
+            check: 0,
+        };
+        wire.check = wire.checksum();
+        wire
+    }
+
+    pub(crate) fn from_wire(wire: &Wire) -> Result<Self, MotionError> {
+        let act: QuorumAct =
+            codec::decode("motion", &wire.act).map_err(|_cause| MotionError::Damaged)?;
+        if wire.check != wire.checksum() || act.action().is_none() {
+            return Err(MotionError::Damaged);
+        }
+        Ok(Self {
+            space: wire.space,
+            device: wire.device,
+            act,
+        })
     }
 
     /// Adds a signature, if its person has not signed.
@@ -416,23 +548,39 @@ impl Motion {
     }
 }
 
-/// What of a motion was checked.
-struct Judged {
+/// What a motion comes to by what is known here.
+pub(crate) struct Weighed {
     action: Payload,
     /// Who has a vote, sorted.
     electorate: Vec<UserId>,
     /// Whose good signatures it has, sorted.
-    signed: Vec<UserId>,
+    pub(crate) signed: Vec<UserId>,
     needs: usize,
+    /// The first thing that is wrong with it.
+    pub(crate) fault: Option<MotionRefused>,
 }
 
-impl Judged {
+impl Weighed {
     fn may_sign(&self, user: &UserId) -> bool {
         self.electorate.contains(user) && !self.signed.contains(user)
     }
 }
 
 impl Space {
+    /// Returns the op that used the signatures of a motion, if one is here.
+    fn taken(&self, motion: &Motion) -> Option<OpId> {
+        let id = motion.id();
+        let of_it = |op: &&oplog::AcceptedOp| {
+            let h = op.header();
+            h.kind == Kind::QuorumAct.number()
+                && h.device == motion.device
+                && matches!(op.payload(), Ok(Some(Payload::QuorumAct(act)))
+                    if act.digest(&h.space, &h.device) == id)
+        };
+        let ops = self.log.dag().iter().map(|node| node.op.as_ref());
+        ops.filter(of_it).map(|op| op.id()).min()
+    }
+
     /// What a quorum would do, in words.
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -497,12 +645,6 @@ impl Space {
             |channel| fold::content::text::display_name(&channel.name),
         )
     }
-}
-
-fn invalid<T>(what: &str) -> Result<T, CommandError> {
-    Err(CommandError::Invalid {
-        what: what.to_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -367,7 +367,7 @@ impl Space {
         })
     }
 
-    /// What an effective Seal, or a removal that one closed, comes to; in words.
+    /// What an effective Seal or complaint, or a removal that a Seal closed, comes to; in words.
     pub(crate) fn finality_words(&self, op: &OpId, payload: &Payload) -> Vec<String> {
         let mut words = Vec::new();
         if let Payload::Seal(seal) = payload {
@@ -385,6 +385,18 @@ impl Space {
                     self.deed(&closure.removal),
                     closure.cut.len()
                 ));
+            }
+        }
+        if let Payload::CommitComplaint(complaint) = payload {
+            let commit = self
+                .authority
+                .epochs()
+                .epoch(&complaint.epoch)
+                .map(|r| r.commit);
+            if let (Some(commit), Some((said, _))) =
+                (commit, self.complaint_words(&complaint.epoch))
+            {
+                words.push(format!("it is about {}{said}", self.deed(&commit)));
             }
         }
         if self.view.is_closed(op)

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use oplog::payload::{Attachment, ChannelKind, LatePolicy, Weight};
 use oplog::{ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, Scope, SpaceId, Timestamp, UserId};
 
+use crate::quorum::Motion;
+
 /// Who this profile is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Me {
@@ -334,18 +336,22 @@ pub struct SealView {
 /// What a motion to the admins says, and how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumView {
+    /// What all copies of it have in common.
+    pub id: Digest,
     /// Where.
     pub space: SpaceId,
     /// The kind of the act.
     pub kind: &'static str,
     /// The act in words.
     pub about: String,
-    /// Who proposed it, with their name.
-    pub proposer: Option<(UserId, String)>,
-    /// The device that proposed it, and alone can bring it.
+    /// Whose device brings it, with their name: the proposer, unless they chose another.
+    pub submitter: Option<(UserId, String)>,
+    /// The device that alone can bring it.
     pub device: DeviceId,
     /// Until when it can be signed and brought.
     pub expires: Hlc,
+    /// How far it is.
+    pub state: MotionState,
     /// Who has signed, with their names.
     pub signed: Vec<(UserId, String)>,
     /// Who has a vote and has not signed, with their names.
@@ -356,6 +362,44 @@ pub struct QuorumView {
     pub may_sign: bool,
     /// Whether this device can bring it.
     pub may_bring: bool,
+}
+
+/// How far a motion is, by what is known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MotionState {
+    /// More admins must sign.
+    Open,
+    /// Enough have signed; it waits to be brought.
+    Ready,
+    /// It was brought.
+    Taken {
+        /// By which op.
+        op: OpId,
+        /// Why that is void, if it is.
+        void: Option<String>,
+    },
+    /// Its time is over.
+    Over,
+    /// What it rests on has not come here, so nothing can be said yet.
+    Behind,
+    /// It cannot be brought as it is.
+    Void {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A motion that this profile keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptMotion {
+    /// With all good signatures that were seen here.
+    pub motion: Motion,
+    /// What it says, and how far it is.
+    pub view: QuorumView,
+    /// Whether it was proposed here.
+    pub proposed: bool,
+    /// When it was first seen here, by the own clock.
+    pub since: Timestamp,
 }
 
 /// A lane with two ops at one place.

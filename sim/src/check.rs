@@ -136,6 +136,9 @@ pub(crate) struct Failure {
 /// What is noted when keys fork.
 pub(crate) const FORKED: &str = "two commits followed one epoch";
 
+/// What is noted when somebody proves that a device equivocated.
+pub(crate) const FROZEN: &str = "somebody proved that a device equivocated";
+
 /// What must have happened *sometimes* over a campaign: where it never does, a checker looks at
 /// nothing. `sim cover` runs until each has.
 pub(crate) const SOMETIMES: &[&str] = &[
@@ -150,6 +153,7 @@ pub(crate) const SOMETIMES: &[&str] = &[
     "an envelope waited for a key",
     "an op from the future was accepted in its time",
     "a device held both halves of an equivocation",
+    FROZEN,
     "somebody was counted among those who have seen a post",
     "a device started again and had everything",
     "a start failed with the disk and was tried again",
@@ -190,6 +194,10 @@ impl Sometimes {
     pub(crate) fn note_error(&mut self, error: &CommandError) {
         let what = match error {
             CommandError::NotAllowed { rule, .. } => format!("a command was refused by {rule}"),
+            CommandError::Motion(refused) => match refused.rule() {
+                Some(rule) => format!("a command was refused by {rule}"),
+                None => return,
+            },
             CommandError::Removed => "somebody who was removed tried to write".to_owned(),
             CommandError::KeysBehind => {
                 "somebody waited for keys of the branch that counts".to_owned()

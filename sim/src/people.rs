@@ -74,6 +74,7 @@ impl World {
                 space,
                 act: Box::new(self.proposed(space, *whom, *deed)?),
                 valid_secs: 86_400,
+                device: None,
             },
             Act::Bring => {
                 let own = self.node(who)?.me().device;

@@ -40,6 +40,7 @@ enum Deed {
     Propose,
     Sign,
     Bring,
+    Freeze,
 }
 
 const CHAT: Mix = &[
@@ -103,6 +104,12 @@ const FINALITY: Mix = &[
 /// How much rarer that is than the rest.
 const FINALITY_RARER: Millis = 4;
 
+/// Proving that a device signed two ops for one place. Drawn beside the rest as well, in another third
+/// of the worlds; there is something to prove where somebody cheats, or a disk went back in time.
+const WITNESS: Mix = &[(1, Deed::Freeze)];
+/// How much rarer that is than the rest.
+const WITNESS_RARER: Millis = 6;
+
 /// Draws everything that people set out to do.
 pub(crate) fn draw(config: &Config) -> Vec<Entry> {
     let seed = Seed(config.seed);
@@ -128,6 +135,13 @@ pub(crate) fn draw(config: &Config) -> Vec<Entry> {
         for who in 0..config.nodes {
             let s = seed.stream(&format!("finality/{who}"));
             spread(config, who, FINALITY, every, s, &mut entries);
+        }
+    }
+    if together && config.seed % 3 == 1 {
+        let every = config.act_every_ms.saturating_mul(WITNESS_RARER);
+        for who in 0..config.nodes {
+            let s = seed.stream(&format!("witness/{who}"));
+            spread(config, who, WITNESS, every, s, &mut entries);
         }
     }
     entries
@@ -265,5 +279,6 @@ fn one(config: &Config, who: u16, mix: Mix, s: &mut Stream) -> Act {
         },
         Deed::Sign => Act::Sign,
         Deed::Bring => Act::Bring,
+        Deed::Freeze => Act::Freeze { nth },
     }
 }

@@ -14,23 +14,32 @@ use crate::duration;
 pub(crate) enum QuorumCmd {
     /// Propose an act: prints a text for the other admins.
     Propose(ProposeArgs),
+    /// List the motions that you proposed, signed or were shown.
+    #[command(
+        after_help = "Examples:\n  decent quorum list\n  decent quorum list --space Allotment"
+    )]
+    List(Where),
     /// Show what a motion says, and who has signed it.
     Show(MotionArgs),
     /// Sign a motion: prints it with your signature, to give back to whoever proposed it.
     Sign(MotionArgs),
-    /// Publish what enough admins have signed; only the device that proposed it can.
+    /// Publish what enough admins have signed; only the device that the motion names can.
     Submit(SubmitArgs),
 }
 
 /// A motion to make.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  decent quorum propose kick John --reason \"spam\"\n  decent quorum propose --expires 2d role Bob owner\n  decent quorum propose policy --ban-late reject"
+    after_help = "Examples:\n  decent quorum propose kick John --reason \"spam\"\n  decent quorum propose --expires 2d role Bob owner\n  decent quorum propose policy --ban-late reject\n  decent quorum propose --submitter Bob ban John"
 )]
 pub(crate) struct ProposeArgs {
     /// How long it can be signed and published.
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration::parse)]
     pub(crate) expires: Duration,
+    /// Who publishes it once enough have signed, a member or a device of one: you, unless told. The
+    /// signatures name the device, so nobody else can later.
+    #[arg(long, value_name = "WHO")]
+    pub(crate) submitter: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) act: QuorumActCmd,
@@ -81,10 +90,10 @@ pub(crate) struct CloseInviteArgs {
 /// A motion to look at or sign.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  decent quorum show decent://quorum/…\n  decent quorum sign - < motion.txt"
+    after_help = "Examples:\n  decent quorum show decent://quorum/…\n  decent quorum sign - < motion.txt\n  decent quorum sign 1f2e3d4c"
 )]
 pub(crate) struct MotionArgs {
-    /// The text of it; `-` reads it from standard input.
+    /// The text of it, or the id of one in `quorum list`; `-` reads it from standard input.
     #[arg(value_name = "MOTION")]
     pub(crate) motion: String,
 }
@@ -92,10 +101,11 @@ pub(crate) struct MotionArgs {
 /// Signed copies of a motion.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  decent quorum submit decent://quorum/…\n  decent quorum submit - < signed.txt"
+    after_help = "Examples:\n  decent quorum submit decent://quorum/…\n  decent quorum submit - < signed.txt\n  decent quorum submit 1f2e3d4c"
 )]
 pub(crate) struct SubmitArgs {
-    /// The copies that came back, in any order; `-` reads them from standard input, one a line.
+    /// The copies that came back, in any order, or the id of one in `quorum list`; `-` reads them
+    /// from standard input, one a line.
     #[arg(value_name = "MOTION", required = true)]
     pub(crate) copies: Vec<String>,
 }

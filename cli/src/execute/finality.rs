@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use super::people::{confirmed, everything_of, one_channel};
 use super::{Context, ask, lookup, write};
 use crate::api::{
-    Answer, ChannelKind, Command, EquivocationView, Handle, MOTION_BYTES_MAX, Motion, PurgeFrom,
-    SpaceId, UserId,
+    Answer, ChannelKind, Command, CommandError, DeviceId, EquivocationView, Handle, LiveNode,
+    MOTION_BYTES_MAX, Motion, PurgeFrom, SpaceId, UserId,
 };
 use crate::args::{
     CloseInviteArgs, FreezeArgs, MotionArgs, ProposeArgs, QuorumActCmd, QuorumCmd, RemoveArgs,
@@ -27,13 +27,24 @@ pub(super) async fn quorum(
 ) -> Result<Output, CliError> {
     match cmd {
         QuorumCmd::Propose(args) => propose(handle, args).await,
+        QuorumCmd::List(at) => {
+            let space = lookup::space(handle, at.space.as_deref()).await?.id;
+            let kept = ask(handle, move |node| node.motions(space)).await?;
+            Ok(Output::Motions(kept))
+        }
         QuorumCmd::Show(args) => {
-            let motion = only(&args, context)?;
-            page(handle, motion, "quorum show").await
+            let motion = only(handle, &args, context).await?;
+            let view = page(handle, motion.clone(), "quorum show").await?;
+            match keep(handle, motion).await {
+                // It was shown, and why it cannot be kept stands on the page.
+                Ok(()) | Err(CliError::Command(CommandError::Motion(_))) => Ok(view),
+                Err(error) => Err(error),
+            }
         }
         QuorumCmd::Sign(args) => {
-            let motion = only(&args, context)?;
+            let motion = only(handle, &args, context).await?;
             let signed = ask(handle, move |node| node.sign_motion(&motion)).await?;
+            keep(handle, signed.clone()).await?;
             page(handle, signed, "quorum sign").await
         }
         QuorumCmd::Submit(args) => submit(handle, &args, context).await,
@@ -42,15 +53,42 @@ pub(super) async fn quorum(
 
 async fn propose(handle: &Handle, args: ProposeArgs) -> Result<Output, CliError> {
     let (space, act) = act(handle, args.act).await?;
+    let device = match args.submitter {
+        Some(who) => Some(submitter(handle, space, &who).await?),
+        None => None,
+    };
     let command = Command::ProposeQuorum {
         space,
         act: Box::new(act),
         valid_secs: args.expires.as_secs(),
+        device,
     };
     let Answer::Motion(motion) = handle.command(command).await? else {
         return Err(CliError::Unexpected);
     };
     page(handle, *motion, "quorum propose").await
+}
+
+/// Returns the device that is to bring a motion: one of a member, by its id or by who owns it.
+async fn submitter(handle: &Handle, space: SpaceId, who: &str) -> Result<DeviceId, CliError> {
+    let members = ask(handle, move |node| node.members(space)).await?;
+    let mut candidates = Vec::new();
+    for member in members.into_iter().filter(|m| m.weight.is_some()) {
+        for device in member.devices {
+            candidates.push(Candidate {
+                key: device,
+                id: device.to_string(),
+                name: member.name.clone(),
+            });
+        }
+    }
+    pick("device", who, &candidates)
+}
+
+async fn keep(handle: &Handle, motion: Motion) -> Result<(), CliError> {
+    let motion = Box::new(motion);
+    handle.command(Command::KeepMotion { motion }).await?;
+    Ok(())
 }
 
 async fn page(handle: &Handle, motion: Motion, command: &'static str) -> Result<Output, CliError> {
@@ -64,7 +102,7 @@ async fn page(handle: &Handle, motion: Motion, command: &'static str) -> Result<
 }
 
 async fn submit(handle: &Handle, args: &SubmitArgs, context: &Context) -> Result<Output, CliError> {
-    let copies = motions(&args.copies, context)?;
+    let copies = motions(handle, &args.copies, context).await?;
     let Some(first) = copies.first() else {
         return Err(CliError::Input {
             what: "there is no motion to submit".to_owned(),
@@ -202,8 +240,8 @@ async fn target(
     Ok((space, member.user, purge))
 }
 
-fn only(args: &MotionArgs, context: &Context) -> Result<Motion, CliError> {
-    let mut all = motions(std::slice::from_ref(&args.motion), context)?;
+async fn only(handle: &Handle, args: &MotionArgs, context: &Context) -> Result<Motion, CliError> {
+    let mut all = motions(handle, std::slice::from_ref(&args.motion), context).await?;
     match (all.pop(), all.pop()) {
         (Some(motion), None) => Ok(motion),
         _ => Err(CliError::Input {
@@ -212,8 +250,12 @@ fn only(args: &MotionArgs, context: &Context) -> Result<Motion, CliError> {
     }
 }
 
-/// Reads motions from what was said, `-` for standard input: one in each word.
-fn motions(said: &[String], context: &Context) -> Result<Vec<Motion>, CliError> {
+/// Reads motions from what was said, `-` for standard input: one in each word, or its id.
+async fn motions(
+    handle: &Handle,
+    said: &[String],
+    context: &Context,
+) -> Result<Vec<Motion>, CliError> {
     let mut all = Vec::new();
     for word in said {
         let text = if word == "-" {
@@ -227,10 +269,29 @@ fn motions(said: &[String], context: &Context) -> Result<Vec<Motion>, CliError> 
                     what: format!("more than {COPIES_MAX} copies"),
                 });
             }
-            all.push(text.parse()?);
+            all.push(if text.contains("://") {
+                text.parse()?
+            } else {
+                kept(handle, text).await?
+            });
         }
     }
     Ok(all)
+}
+
+/// Returns the motion of `quorum list` that is meant, in whatever Space.
+async fn kept(handle: &Handle, id: &str) -> Result<Motion, CliError> {
+    let mut candidates = Vec::new();
+    for space in handle.query(LiveNode::spaces).await? {
+        for kept in ask(handle, move |node| node.motions(space.id)).await? {
+            candidates.push(Candidate {
+                id: kept.view.id.to_string(),
+                name: kept.view.about.clone(),
+                key: kept.motion,
+            });
+        }
+    }
+    pick("motion", id, &candidates)
 }
 
 fn from_stdin(context: &Context) -> Result<String, CliError> {

@@ -8,8 +8,8 @@ use super::state::{delivery_json, sent_word, state_json};
 use super::text::kind;
 use crate::api::{
     ChannelView, DamagedOp, DeviceView, EquivocationView, InviteView, JoinRequestView, JoinStatus,
-    Me, MemberView, Membership, Notice, OpId, OwnOp, PostView, RelayStatus, SpaceId, SpaceStatus,
-    SpaceSummary, ThreadSummary, UserId, VoidedOp,
+    KeptMotion, Me, MemberView, Membership, MotionState, Notice, OpId, OwnOp, PostView, QuorumView,
+    RelayStatus, SpaceId, SpaceStatus, SpaceSummary, ThreadSummary, UserId, VoidedOp,
 };
 use crate::output::{Done, MotionPage, NewInvite, Output};
 
@@ -43,6 +43,7 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
         Output::Invite(new) => vec![new_invite(new)],
         Output::Invites(list) => list.iter().map(invite).collect(),
         Output::Motion(page) => vec![motion(page)],
+        Output::Motions(list) => list.iter().map(kept_motion).collect(),
         Output::Equivocations(list) => list.iter().map(equivocation).collect(),
         Output::Devices(list) => list.iter().map(device).collect(),
         Output::Requests(list) => list.iter().map(request).collect(),
@@ -245,21 +246,51 @@ fn request(request: &JoinRequestView) -> Value {
 }
 
 fn motion(page: &MotionPage) -> Value {
-    let view = &page.view;
+    let mut row = motion_view(&page.view);
+    row.insert("type".to_owned(), "motion".into());
+    row.insert("command".to_owned(), page.command.into());
+    row.insert("motion".to_owned(), page.text.clone().into());
+    Value::Object(row)
+}
+
+fn kept_motion(kept: &KeptMotion) -> Value {
+    let mut row = motion_view(&kept.view);
+    row.insert("type".to_owned(), "kept-motion".into());
+    row.insert("command".to_owned(), "quorum list".into());
+    row.insert("motion".to_owned(), kept.motion.to_string().into());
+    row.insert("proposed".to_owned(), kept.proposed.into());
+    row.insert("since_ms".to_owned(), kept.since.as_ms().into());
+    Value::Object(row)
+}
+
+fn motion_view(view: &QuorumView) -> Map<String, Value> {
     let people = |list: &[(UserId, String)]| -> Value {
         list.iter()
             .map(|(user, name)| json!({"user": user.to_string(), "name": name}))
             .collect()
     };
-    json!({
-        "type": "motion", "command": page.command, "motion": page.text,
+    let (state, op, why) = match &view.state {
+        MotionState::Open => ("open", None, None),
+        MotionState::Ready => ("ready", None, None),
+        MotionState::Taken { op, void: None } => ("taken", Some(op), None),
+        MotionState::Taken {
+            op,
+            void: Some(why),
+        } => ("void", Some(op), Some(why.clone())),
+        MotionState::Over => ("expired", None, None),
+        MotionState::Behind => ("behind", None, None),
+        MotionState::Void { why } => ("void", None, Some(why.clone())),
+    };
+    object(json!({
+        "id": view.id.to_string(),
         "space": view.space.to_string(), "kind": view.kind, "about": view.about,
-        "proposer": view.proposer.as_ref().map(|(user, _)| user.to_string()),
-        "proposer_name": view.proposer.as_ref().map(|(_, name)| name.clone()),
+        "submitter": view.submitter.as_ref().map(|(user, _)| user.to_string()),
+        "submitter_name": view.submitter.as_ref().map(|(_, name)| name.clone()),
         "device": view.device.to_string(), "expires_ms": view.expires.to_wall().as_ms(),
+        "state": state, "op": text(op), "why": why,
         "signed": people(&view.signed), "unsigned": people(&view.unsigned), "needs": view.needs,
         "may_sign": view.may_sign, "may_submit": view.may_bring,
-    })
+    }))
 }
 
 fn equivocation(view: &EquivocationView) -> Value {

@@ -8,7 +8,8 @@ use super::table::{self, Cell};
 use super::{posts, qr, time};
 use crate::api::{
     ChannelKind, ChannelView, DeviceView, EquivocationView, InviteView, JoinRequestView,
-    MemberView, Membership, OpId, SpaceSummary, UserId, Weight,
+    KeptMotion, MemberView, Membership, MotionState, OpId, QuorumView, SpaceSummary, UserId,
+    Weight,
 };
 use crate::duration;
 use crate::output::{Done, MotionPage, NewInvite, Output, WaitingFor};
@@ -52,6 +53,7 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
         Output::Invite(invite) => self::invite(invite, look),
         Output::Invites(list) => invites(list, look),
         Output::Motion(page) => motion(page, look),
+        Output::Motions(list) => motions(list, look),
         Output::Equivocations(list) => equivocations(list, look),
         Output::Devices(list) => devices(list, look),
         Output::Requests(list) => requests(list, look),
@@ -357,13 +359,14 @@ fn motion(page: &MotionPage, look: Look) -> String {
             names.join(", ")
         }
     };
-    let by = view.proposer.as_ref();
+    let by = view.submitter.as_ref();
     let by = by.map_or_else(
         || "somebody unknown".to_owned(),
         |(_, name)| clean::line(name),
     );
     let mut out = format!(
-        "{}\n  proposed by {by} on device {}; good until {}\n  signed by {}; {} must sign, of {}\n",
+        "{}  {}\n  to be submitted by {by} on device {}; good until {}\n  signed by {}; {} must sign, of {}\n",
+        look.paint(Tone::Faint, &view.id.short()),
         look.paint(Tone::Strong, &clean::line(&view.about)),
         view.device.short(),
         time::minute(view.expires.to_wall()),
@@ -374,19 +377,81 @@ fn motion(page: &MotionPage, look: Look) -> String {
     if view.signed.len() < view.needs {
         out.push_str(&format!("  not signed yet by {}\n", names(&view.unsigned)));
     }
-    out.push_str(match (view.signed.len() < view.needs, view.may_bring) {
-        (true, _) if view.may_sign => "  `decent quorum sign` adds your signature\n",
-        (true, true) => {
-            "  hand this to the other admins; `decent quorum submit` takes what comes back\n"
+    match &view.state {
+        MotionState::Open | MotionState::Ready => {
+            let ready = view.state == MotionState::Ready;
+            out.push_str(match (ready, view.may_bring) {
+                (false, _) if view.may_sign => "  `decent quorum sign` adds your signature\n",
+                (false, true) => {
+                    "  hand this to the other admins; `decent quorum submit` takes what comes back\n"
+                }
+                (true, true) => "  `decent quorum submit` publishes it\n",
+                (_, false) => "  give this to whoever is to submit it\n",
+            });
         }
-        (false, true) => "  `decent quorum submit` publishes it\n",
-        (_, false) => "  give this back to whoever proposed it\n",
-    });
+        MotionState::Taken { .. }
+        | MotionState::Over
+        | MotionState::Behind
+        | MotionState::Void { .. } => {
+            out.push_str(&format!("  {}\n", motion_state(view)));
+        }
+    }
     if page.command != "quorum show" {
         out.push_str(&page.text);
         out.push('\n');
     }
     out
+}
+
+/// How far a motion is, in words.
+fn motion_state(view: &QuorumView) -> String {
+    match &view.state {
+        MotionState::Open => format!("{} of {} signed", view.signed.len(), view.needs),
+        MotionState::Ready => "signed by enough, not submitted".to_owned(),
+        MotionState::Taken { op, void: None } => format!("submitted: {}", op.short()),
+        MotionState::Taken {
+            op,
+            void: Some(why),
+        } => format!(
+            "submitted as {}, and void: {}",
+            op.short(),
+            clean::line(why)
+        ),
+        MotionState::Over => "expired".to_owned(),
+        MotionState::Behind => {
+            "its proposer had seen more than is here yet: `decent sync`".to_owned()
+        }
+        MotionState::Void { why } => format!("cannot be submitted: {}", clean::line(why)),
+    }
+}
+
+fn motions(list: &[KeptMotion], look: Look) -> String {
+    if list.is_empty() {
+        return "no motions: `decent quorum propose` makes one, and `decent quorum show` keeps one that you were handed\n".to_owned();
+    }
+    let rows: Vec<_> = list
+        .iter()
+        .map(|kept| {
+            let signed = kept.view.signed.iter();
+            let who: Vec<_> = signed.map(|(_, name)| clean::line(name)).collect();
+            vec![
+                Cell::new(Tone::Faint, kept.view.id.short()),
+                Cell::plain(clean::line(&kept.view.about)),
+                Cell::plain(motion_state(&kept.view)),
+                Cell::plain(if who.is_empty() {
+                    String::new()
+                } else {
+                    format!("by {}", who.join(", "))
+                }),
+                Cell::plain(format!(
+                    "until {}",
+                    time::minute(kept.view.expires.to_wall())
+                )),
+                Cell::plain(if kept.proposed { "yours" } else { "" }),
+            ]
+        })
+        .collect();
+    table::render(&rows, "", look)
 }
 
 fn equivocations(list: &[EquivocationView], look: Look) -> String {

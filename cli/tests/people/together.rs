@@ -64,8 +64,24 @@ fn admins_ban_their_senior_and_make_an_owner_with_texts_that_they_hand_around() 
     for words in [&["quorum", "propose", "leave"][..], &["quorum", "submit"]] {
         assert_eq!(abe.run(words).code, 2, "{words:?}");
     }
-    let signed = motion(&ann, &["quorum", "sign", &asked]);
-    abe.ok(&["quorum", "submit", &signed]);
+    // Who was shown it has it, and whoever has it can name it by its id.
+    let list = ann.ok(&["quorum", "list"]);
+    assert_eq!(list.len(), 1);
+    let id = list[0]["id"].as_str().unwrap();
+    assert_eq!(
+        (&list[0]["state"], &list[0]["proposed"]),
+        (&"open".into(), &false.into())
+    );
+    assert_eq!(abe.ok(&["quorum", "list"])[0]["proposed"], true);
+    assert!(mia.ok(&["quorum", "list"]).is_empty());
+    mia.fails(3, &["quorum", "sign", id]);
+    ann.fails(7, &["quorum", "submit", id]);
+    let signed = motion(&ann, &["quorum", "sign", id]);
+    assert_eq!(ann.ok(&["quorum", "list"])[0]["state"], "ready");
+    abe.ok(&["quorum", "show", &signed]);
+    assert_eq!(abe.ok(&["quorum", "list"])[0]["state"], "ready");
+    abe.ok(&["quorum", "submit", &id[..8]]);
+    assert_eq!(abe.ok(&["quorum", "list"])[0]["state"], "taken");
     assert_eq!(role(&mia, "Ada"), None);
     assert_eq!(role(&alice, "Ada"), None);
     abe.fails(4, &["quorum", "submit", &signed]);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use oplog::accept::least_to_give;
 use oplog::authority::{Rank, View};
-use oplog::dag::ControlNode;
+use oplog::dag::{ControlDag, ControlNode};
 use oplog::hash::H;
 use oplog::mutants::{Mutant, on};
 use oplog::payload::{
@@ -200,6 +200,12 @@ impl Act {
             quorum,
             deed,
         }
+    }
+
+    /// Returns whether the author of another op had seen this one. What was seen is less deep, which
+    /// is cheaper to ask than the graph.
+    pub(super) fn precedes(&self, other: &Self, dag: &ControlDag) -> bool {
+        self.depth < other.depth && dag.precedes(&self.id, &other.id)
     }
 
     /// How concurrent writers of one key compare; the greatest decides (B4).

@@ -146,8 +146,9 @@ fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
     };
     let removals =
         reaching(Facet::Member).filter(|w| w.makes_member(user) == Some(false) && !overridden(w));
-    state.removals.extend(removals.cloned());
-    state.removals.sort_by_key(|act| (act.depth, act.id));
+    for act in removals {
+        state.removals.insert((act.depth, act.id), act.clone());
+    }
 }
 
 /// Drops what no later op can lean on.
@@ -157,7 +158,7 @@ fn prune_log(dag: &ControlDag, user: &UserId, facet: Facet, log: &mut Vec<Logged
         let all = log.clone();
         log.retain(|l| {
             !all.iter()
-                .any(|k| makes_irrelevant(k, l, user, facet) && dag.precedes(&l.act.id, &k.act.id))
+                .any(|k| makes_irrelevant(k, l, user, facet) && l.act.precedes(&k.act, dag))
         });
     }
 }
@@ -190,7 +191,7 @@ fn prune_standing(
         let all = standing.clone();
         standing.retain(|r| {
             !all.iter()
-                .any(|k| k.rank >= r.rank && repeats(k, r) && dag.precedes(&r.id, &k.id))
+                .any(|k| k.rank >= r.rank && repeats(k, r) && r.precedes(k, dag))
         });
     }
 }
@@ -271,20 +272,25 @@ fn file_device(device: DeviceId, state: &DeviceState, view: &mut AuthorityView) 
     let Some(owner) = state.cert.as_ref().map(|cert| cert.user) else {
         return;
     };
-    let mut user = view
-        .users
-        .get(&owner)
-        .map(|s| (**s).clone())
-        .unwrap_or_default();
-    let moved = if state.live_user().is_some() {
-        user.devices.insert(device)
+    let live = state.live_user().is_some();
+    let held = view.users.get(&owner);
+    if held.is_some_and(|user| {
+        if live {
+            user.devices.contains(&device)
+        } else {
+            user.dead_devices.contains(&device)
+        }
+    }) {
+        return;
+    }
+    let mut user = held.map(|s| (**s).clone()).unwrap_or_default();
+    if live {
+        user.devices.insert(device);
     } else {
         user.devices.remove(&device);
-        user.dead_devices.insert(device)
-    };
-    if moved {
-        view.users.insert(owner, Arc::new(user));
+        user.dead_devices.insert(device);
     }
+    view.users.insert(owner, Arc::new(user));
 }
 
 fn offer(view: &mut AuthorityView, device: DeviceId, op: OpId, package: oplog::Digest) {
@@ -302,7 +308,7 @@ impl DeviceState {
             cert.map(|(c, _)| c.clone())
         };
         if self.first.0.is_empty() {
-            let saw_another = |a: &Arc<Act>| claims.iter().any(|b| dag.precedes(&b.id, &a.id));
+            let saw_another = |a: &Arc<Act>| claims.iter().any(|b| b.precedes(a, dag));
             let first: Vec<Arc<Act>> = claims.iter().filter(|a| !saw_another(a)).cloned().collect();
             self.first = Register::of(dag, first);
         }

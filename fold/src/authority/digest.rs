@@ -37,7 +37,10 @@ impl AuthorityView {
             logs(e, &state.role_log)?;
             acts(e, &state.bans)?;
             acts(e, &state.demotions)?;
-            acts(e, &state.removals)?;
+            e.array(len(state.removals.len()))?;
+            for act in state.removals.values() {
+                e.encode(act.id)?;
+            }
             e.array(len(state.devices.len()))?;
             for device in &state.devices {
                 e.encode(device)?;

@@ -490,8 +490,8 @@ impl<'a> Pass<'a> {
             y.rank >= restriction.rank
                 && relaxes(y, restriction, user, facet)
                 && self.reaches(y, user, facet)
-                && until.is_none_or(|act| self.dag.precedes(&y.id, &act.id))
-                && self.dag.precedes(&restriction.id, &y.id)
+                && until.is_none_or(|act| y.precedes(act, self.dag))
+                && restriction.precedes(y, self.dag)
         })
     }
 
@@ -518,8 +518,8 @@ impl<'a> Pass<'a> {
             matches!(y.deed, Deed::Unmute(_))
                 && y.rank >= mute.rank
                 && self.is_effective(y)
-                && until.is_none_or(|act| self.dag.precedes(&y.id, &act.id))
-                && self.dag.precedes(&mute.id, &y.id)
+                && until.is_none_or(|act| y.precedes(act, self.dag))
+                && mute.precedes(y, self.dag)
         })
     }
 }

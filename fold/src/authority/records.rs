@@ -271,7 +271,8 @@ impl AuthorityView {
     /// that a concurrent higher-ranked admission or promotion overrode.
     #[must_use]
     pub fn removals_of(&self, user: &UserId) -> Vec<RemovalRecord<'_>> {
-        let removals = self.users.get(user).into_iter().flat_map(|s| &s.removals);
+        let state = self.users.get(user).into_iter();
+        let removals = state.flat_map(|state| state.removals.values());
         removals
             .filter_map(|act| self.removal_record(act))
             .collect()

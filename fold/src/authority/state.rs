@@ -78,7 +78,7 @@ pub(super) fn maxima(dag: &ControlDag, mut acts: Vec<Arc<Act>>) -> Vec<Arc<Act>>
     acts.sort_by_key(|act| core::cmp::Reverse((act.depth, act.id)));
     let mut kept: Vec<Arc<Act>> = Vec::new();
     for act in acts {
-        if !kept.iter().any(|k| dag.precedes(&act.id, &k.id)) {
+        if !kept.iter().any(|k| act.precedes(k, dag)) {
             kept.push(act);
         }
     }
@@ -92,8 +92,9 @@ pub(super) struct UserState {
     pub(super) role: Register,
     /// The admissions among the writers of `member`, also below a promotion that confirmed them.
     pub(super) added: Register,
-    /// The admissions that ever reached this person, in force or not.
-    pub(super) admissions: BTreeSet<OpId>,
+    /// The admissions that ever reached this person, in force or not. Like `removals` it only grows,
+    /// so a copy must share it: else who often comes and goes makes every op about them dear.
+    pub(super) admissions: OrdSet<OpId>,
     pub(super) member_log: Vec<Logged>,
     pub(super) role_log: Vec<Logged>,
     /// Bans that no reversal of sufficient rank followed.
@@ -101,7 +102,7 @@ pub(super) struct UserState {
     /// Demotions that no promotion of sufficient rank followed.
     pub(super) demotions: Vec<Arc<Act>>,
     /// Every effective removal that no concurrent higher-ranked admission overrode, by depth.
-    pub(super) removals: Vec<Arc<Act>>,
+    pub(super) removals: OrdMap<(u64, OpId), Arc<Act>>,
     /// Live ones.
     pub(super) devices: BTreeSet<DeviceId>,
     /// Those that never come back.

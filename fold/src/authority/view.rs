@@ -166,7 +166,8 @@ impl View for AuthorityView {
     }
 
     fn removal_cut(&self, removal: &OpId) -> Option<Vec<ScopeCut>> {
-        let of_people = self.users.values().flat_map(|state| &state.removals);
+        let of_people = self.users.values();
+        let of_people = of_people.flat_map(|state| state.removals.values());
         let of_devices = self.devices.values().flat_map(|state| state.ended_by());
         let mut all = of_people.chain(of_devices);
         let act = all.find(|act| act.id == *removal)?;

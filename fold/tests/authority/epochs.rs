@@ -366,6 +366,11 @@ fn a_few_who_cannot_follow_take_a_lone_commit_out() {
             complain(&mut world, P(3 + p), broken, &[bad]);
         }
         assert_eq!(tip(&mut world), tip_is, "{complaints} complaints");
+        let all = world.all();
+        let about = world.fold.complaints_about(&all, &broken).expect("known");
+        let raised = usize::from(complaints);
+        assert_eq!((about.people, about.ops.len()), (raised, raised));
+        assert_eq!((about.needed, about.set_aside), (3, complaints == 3));
     }
     // Not the author's own, not twice by one, not by people who are no members any more.
     for p in [2, 3, 3, 4] {
@@ -396,6 +401,9 @@ fn a_commit_that_others_follow_bears_as_many_complaints() {
     assert_eq!(tip(&mut world), on);
     complain(&mut world, P(6), first, &[base + 1]);
     assert_eq!(tip(&mut world), epoch);
+    let all = world.all();
+    let about = world.fold.complaints_about(&all, &first).expect("known");
+    assert_eq!((about.people, about.needed, about.set_aside), (4, 4, true));
 }
 
 #[test]

@@ -18,8 +18,8 @@ use super::world::{AAD, GROUP, World, certified, certs, device, expected, id, rn
 use crate::leaf::{capabilities, lifetime};
 use crate::provider::{CIPHERSUITE, MlsSigner};
 use crate::{
-    COMMIT_BYTES_MAX, Change, Error, GroupState, Refusal, Rows, check_key_package, commit, found,
-    key_package, process,
+    COMMIT_BYTES_MAX, Change, Error, GroupState, Processed, Refusal, Rows, check_key_package,
+    commit, danger_commit_without, found, key_package, process,
 };
 
 #[test]
@@ -92,6 +92,31 @@ fn a_commitment_to_another_root_is_refused() {
     expected.root_commit = Digest::ZERO;
     let refused = process(&world.members[&1].state, &made.message, &expected, &certs());
     assert_eq!(refused.unwrap_err(), Error::Refused(Refusal::RootMismatch));
+}
+
+/// Nothing shows from outside: the others come to the epoch that is declared.
+#[test]
+fn a_path_that_one_member_cannot_open_keeps_out_that_member_alone() {
+    let world = World::new(&[2, 3, 4]);
+    let from = &world.members[&2].state;
+    let no_one = danger_commit_without(&device(2), from, AAD, &certs(), &id(9), &mut rng(1));
+    assert!(matches!(no_one, Err(Error::CannotCommit { .. })));
+    let made = danger_commit_without(&device(2), from, AAD, &certs(), &id(3), &mut rng(1)).unwrap();
+    for (by, opens) in [(1, true), (3, false), (4, true)] {
+        let state = &world.members[&by].state;
+        let came = process(state, &made.message, &expected(&made, 2), &certs());
+        match came {
+            Ok(Processed::Next(epoch)) => {
+                assert!(opens, "{by}");
+                assert_eq!(epoch.root, made.next.root, "{by}");
+            }
+            Ok(Processed::Removed { .. }) => panic!("{by} was removed"),
+            Err(error) => {
+                assert!(!opens, "{by}: {error}");
+                assert!(matches!(error, Error::Refused(_)), "{by}: {error}");
+            }
+        }
+    }
 }
 
 #[test]

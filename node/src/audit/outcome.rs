@@ -66,6 +66,12 @@ impl Space {
                 deciding.push(to);
             }
         }
+        if branch.is_some()
+            && let Some((words, by)) = self.complaint_words(&epoch)
+        {
+            why.push_str(&words);
+            deciding.extend(by);
+        }
         Ok(Outcome {
             op: op.id(),
             kind: h.kind().map_or("unknown", Kind::name),
@@ -80,6 +86,27 @@ impl Space {
             deciding,
             branch,
         })
+    }
+
+    /// What complaints about a commit come to, in words, and which they are; `None` where nobody
+    /// complained.
+    pub(crate) fn complaint_words(&self, epoch: &EpochId) -> Option<(String, Vec<OpId>)> {
+        let about = self.authority.complaints_about(&self.view, epoch)?;
+        let last = if about.set_aside {
+            "so the group goes on from before it"
+        } else {
+            "so it stands, and whoever cannot follow it is added again"
+        };
+        let people = match about.people {
+            0 => return None,
+            1 => "1 member says".to_owned(),
+            n => format!("{n} members say"),
+        };
+        let words = format!(
+            "; {people} that it cannot be followed, it takes {}, {last}",
+            about.needed
+        );
+        Some((words, about.ops))
     }
 
     fn control_finding(&self, op: &OpId) -> Finding {

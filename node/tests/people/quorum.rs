@@ -1,8 +1,11 @@
 //! Admins who decide together, with signatures that travel as texts (B4, *Quorums*).
 
 use node::audit::Explanation;
-use node::quorum::{Motion, MotionError};
-use node::{Answer, Command, CommandError, OpId, SpaceId, UserId, Weight};
+use node::quorum::{Motion, MotionError, MotionRefused};
+use node::view::{KeptMotion, MotionState};
+use node::{
+    Answer, Command, CommandError, DeviceId, MOTIONS_KEPT_MAX, OpId, SpaceId, UserId, Weight,
+};
 
 use crate::scene::{ALICE, BOB, JOHN, Scene, invite, join, op};
 use crate::world::World;
@@ -69,10 +72,21 @@ fn role(scene: &Scene, whom: usize, weight: Weight) -> Command {
 }
 
 fn propose(scene: &mut Scene, who: usize, act: Command) -> Result<Motion, CommandError> {
+    propose_for(scene, who, act, None)
+}
+
+/// Proposes what another device brings.
+fn propose_for(
+    scene: &mut Scene,
+    who: usize,
+    act: Command,
+    device: Option<DeviceId>,
+) -> Result<Motion, CommandError> {
     let propose = Command::ProposeQuorum {
         space: scene.space,
         act: Box::new(act),
         valid_secs: DAY_SECS,
+        device,
     };
     scene
         .world
@@ -107,9 +121,28 @@ fn weight(scene: &Scene, by: usize, of: usize) -> Option<Weight> {
         .weight
 }
 
+/// What came of the motions that somebody keeps, newest first.
+fn kept(scene: &Scene, who: usize) -> Vec<KeptMotion> {
+    scene.world.people[who].node.motions(scene.space).unwrap()
+}
+
+fn keep(scene: &mut Scene, who: usize, motion: &Motion) -> Result<(), CommandError> {
+    let motion = Box::new(motion.clone());
+    let keep = Command::KeepMotion { motion };
+    scene.world.command(who, keep).map(drop)
+}
+
+fn refused(error: CommandError) -> MotionRefused {
+    match error {
+        CommandError::Motion(refused) => refused,
+        other => panic!("{other}"),
+    }
+}
+
 fn rule(error: &CommandError) -> &'static str {
     match error {
         CommandError::NotAllowed { rule, .. } => rule,
+        CommandError::Motion(refused) => refused.rule().unwrap_or(""),
         _ => "",
     }
 }
@@ -169,21 +202,19 @@ fn signatures_are_of_those_who_have_a_vote_and_hold_for_one_act() {
     }
     let signed = sign(&scene, DAVE, &motion).unwrap();
     let elsewhere = bring(&mut scene, DAVE, &[&signed]).unwrap_err();
-    assert!(
-        matches!(elsewhere, CommandError::Invalid { .. }),
-        "{elsewhere}"
-    );
+    let device = scene.world.people[CAROL].node.me().device;
+    assert_eq!(refused(elsewhere), MotionRefused::OtherDevice { device });
     let act = ban(&scene, JOHN);
     let other = propose(&mut scene, CAROL, act).unwrap();
     let mixed = bring(&mut scene, CAROL, &[&signed, &other]).unwrap_err();
-    assert!(matches!(mixed, CommandError::Invalid { .. }), "{mixed}");
+    assert_eq!(refused(mixed), MotionRefused::NotCopies);
     let none = bring(&mut scene, CAROL, &[]).unwrap_err();
-    assert!(matches!(none, CommandError::Invalid { .. }), "{none}");
+    assert_eq!(refused(none), MotionRefused::Nothing);
 
     // In a day it is over.
     scene.world.sleep((DAY_SECS + 1) * 1_000);
     let over = bring(&mut scene, CAROL, &[&signed]).unwrap_err();
-    assert!(matches!(over, CommandError::Invalid { .. }), "{over}");
+    assert_eq!(refused(over), MotionRefused::Over);
     assert_eq!(weight(&scene, ALICE, BOB), Some(Weight::ADMIN));
 }
 
@@ -266,8 +297,8 @@ fn a_motion_is_trusted_in_nothing() {
         space,
         reason: String::new(),
     };
-    let refused = propose(&mut scene, CAROL, act).unwrap_err();
-    assert!(matches!(refused, CommandError::Invalid { .. }), "{refused}");
+    let leave = propose(&mut scene, CAROL, act).unwrap_err();
+    assert_eq!(refused(leave), MotionRefused::NotForQuorum);
     // Nor one that breaks a limit.
     let Command::Ban { user, .. } = ban(&scene, BOB) else {
         panic!("no ban")
@@ -279,18 +310,29 @@ fn a_motion_is_trusted_in_nothing() {
         late: None,
         purge: Vec::new(),
     };
-    let refused = propose(&mut scene, CAROL, act).unwrap_err();
-    assert!(matches!(refused, CommandError::Invalid { .. }), "{refused}");
+    let long = propose(&mut scene, CAROL, act).unwrap_err();
+    assert!(matches!(long, CommandError::Invalid { .. }), "{long}");
 
     // Turned to another device, its signature is none.
     let mut forged = motion.clone();
     forged.device = scene.world.people[DAVE].node.me().device;
-    let refused = sign(&scene, DAVE, &forged).unwrap_err();
-    assert!(matches!(refused, CommandError::Invalid { .. }), "{refused}");
+    let turned = sign(&scene, DAVE, &forged).unwrap_err();
+    assert_eq!(refused(turned), MotionRefused::BadSignature);
+    assert!(keep(&mut scene, DAVE, &forged).is_err());
+    assert!(kept(&scene, DAVE).is_empty());
     forged = motion;
     forged.space = SpaceId::from_bytes([9; 32]);
-    let refused = sign(&scene, DAVE, &forged).unwrap_err();
-    assert!(matches!(refused, CommandError::UnknownSpace { .. }));
+    let unknown = CommandError::UnknownSpace {
+        space: forged.space,
+    }
+    .to_string();
+    for elsewhere in [
+        sign(&scene, DAVE, &forged).map(drop),
+        bring(&mut scene, CAROL, &[&forged]).map(drop),
+        keep(&mut scene, DAVE, &forged),
+    ] {
+        assert_eq!(elsewhere.unwrap_err().to_string(), unknown);
+    }
     let garbage = "decent://quorum/aaaa".parse::<Motion>();
     assert_eq!(garbage, Err(MotionError::Damaged));
 }
@@ -317,4 +359,119 @@ fn a_signature_counts_for_nothing_once_its_admin_was_demoted_beside_it() {
         assert_eq!((outcome.state, outcome.rule), ("void", Some("A19")));
     }
     scene.assert_converged(&[ALICE, BOB, CAROL]);
+}
+
+#[test]
+fn motions_are_kept_by_whoever_proposed_signed_or_was_shown_them() {
+    let mut scene = board(false);
+    let act = ban(&scene, BOB);
+    let motion = propose(&mut scene, CAROL, act).unwrap();
+    keep(&mut scene, JOHN, &motion).unwrap();
+    let signed = sign(&scene, DAVE, &motion).unwrap();
+    keep(&mut scene, DAVE, &signed).unwrap();
+    for (who, proposed, signatures, state) in [
+        (CAROL, true, 1, MotionState::Open),
+        (JOHN, false, 1, MotionState::Open),
+        (DAVE, false, 2, MotionState::Ready),
+    ] {
+        let kept = kept(&scene, who);
+        let [one] = kept.as_slice() else {
+            panic!("{who}: {kept:?}")
+        };
+        assert_eq!(
+            (one.proposed, one.view.signed.len(), &one.view.state),
+            (proposed, signatures, &state),
+            "{who}"
+        );
+        assert_eq!((one.view.id, one.view.needs), (motion.id(), 2));
+        assert_eq!(one.view.may_bring, who == CAROL);
+    }
+    // Copies add up, and an earlier one takes nothing away.
+    keep(&mut scene, CAROL, &signed).unwrap();
+    keep(&mut scene, CAROL, &motion).unwrap();
+    assert_eq!(kept(&scene, CAROL)[0].view.state, MotionState::Ready);
+    scene.world.restart(CAROL);
+    scene.world.connect(CAROL);
+    let whole = kept(&scene, CAROL).remove(0);
+    assert_eq!(
+        (whole.view.state, whole.proposed),
+        (MotionState::Ready, true)
+    );
+
+    // The signatures that are kept count when it is brought.
+    let op = bring(&mut scene, CAROL, &[&motion]).unwrap();
+    scene.world.pass(30_000);
+    for who in [CAROL, JOHN, DAVE] {
+        let taken = MotionState::Taken { op, void: None };
+        assert_eq!(kept(&scene, who)[0].view.state, taken, "{who}");
+    }
+    let again = bring(&mut scene, CAROL, &[&motion]).unwrap_err();
+    assert_eq!(refused(again), MotionRefused::Taken { op });
+}
+
+#[test]
+fn a_kept_motion_says_that_it_is_over_or_was_void_and_what_is_over_goes_first() {
+    let mut scene = board(false);
+    let act = ban(&scene, JOHN);
+    let motion = propose(&mut scene, CAROL, act).unwrap();
+    let signed = sign(&scene, DAVE, &motion).unwrap();
+    scene.world.disconnect(CAROL);
+    let command = role(&scene, DAVE, Weight::MEMBER);
+    scene.world.command(ALICE, command).unwrap();
+    let op = bring(&mut scene, CAROL, &[&signed]).unwrap();
+    scene.world.connect(CAROL);
+    scene.world.pass(60_000);
+    let state = kept(&scene, CAROL).remove(0).view.state;
+    let MotionState::Taken {
+        op: by,
+        void: Some(why),
+    } = state
+    else {
+        panic!("{state:?}")
+    };
+    assert_eq!(by, op);
+    assert!(why.contains("quorum") || why.contains("sign"), "{why}");
+
+    // A signature of who is no admin any more is not counted, and the rest stays.
+    let act = ban(&scene, JOHN);
+    let motion = propose(&mut scene, CAROL, act).unwrap();
+    let signed = sign(&scene, BOB, &motion).unwrap();
+    keep(&mut scene, CAROL, &signed).unwrap();
+    assert_eq!(kept(&scene, CAROL)[0].view.signed.len(), 2);
+    let command = role(&scene, BOB, Weight::MEMBER);
+    scene.world.command(ALICE, command).unwrap();
+    scene.world.pass(5_000);
+    assert_eq!(kept(&scene, CAROL)[0].view.signed.len(), 1);
+    let spoilt = bring(&mut scene, CAROL, &[&signed]).unwrap_err();
+    assert!(matches!(refused(spoilt), MotionRefused::NoVote { .. }));
+
+    scene.world.sleep((DAY_SECS + 1) * 1_000);
+    assert_eq!(kept(&scene, CAROL)[0].view.state, MotionState::Over);
+    for _ in 0..MOTIONS_KEPT_MAX {
+        let act = ban(&scene, JOHN);
+        propose(&mut scene, CAROL, act).unwrap();
+    }
+    let all = kept(&scene, CAROL);
+    assert_eq!(all.len(), MOTIONS_KEPT_MAX);
+    assert!(all.iter().all(|one| one.view.state == MotionState::Open));
+}
+
+/// The signatures name who brings it; the proposer chooses, before anybody signs.
+#[test]
+fn the_proposer_may_name_another_device_that_brings_it() {
+    let mut scene = board(false);
+    let john = scene.world.people[JOHN].node.me().device;
+    let act = ban(&scene, BOB);
+    let motion = propose_for(&mut scene, CAROL, act, Some(john)).unwrap();
+    let signed = sign(&scene, DAVE, &motion).unwrap();
+    let own = bring(&mut scene, CAROL, &[&signed]).unwrap_err();
+    assert_eq!(refused(own), MotionRefused::OtherDevice { device: john });
+    bring(&mut scene, JOHN, &[&signed]).unwrap();
+    scene.world.pass(30_000);
+    assert_eq!(weight(&scene, ALICE, BOB), None);
+
+    let device = DeviceId::from_bytes([9; 32]);
+    let act = ban(&scene, JOHN);
+    let nobody = propose_for(&mut scene, CAROL, act, Some(device)).unwrap_err();
+    assert_eq!(refused(nobody), MotionRefused::NoDevice { device });
 }

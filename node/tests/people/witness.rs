@@ -2,7 +2,7 @@
 //! follow.
 
 use node::audit::Explanation;
-use node::view::PostState;
+use node::view::{Branch, PostState};
 use node::{Command, CommandError, DeviceId, LatePolicy, OpId, Scope, Weight};
 use oplog::payload::{Payload, Post};
 use oplog::{EpochId, Kind};
@@ -263,4 +263,109 @@ fn a_commit_that_cannot_be_followed_is_complained_about_and_left() {
     scene.world.pass(8 * 3_600_000);
     let status = scene.world.people[JOHN].node.status().unwrap();
     assert!(!status.spaces[0].behind);
+}
+
+/// Bob renews his keys by a commit that John alone cannot open. Returns what John wrote about it.
+fn without_john(scene: &mut Scene) -> (OpId, OpId) {
+    scene.world.pass(60_000);
+    let space = scene.space;
+    let john = scene.world.people[JOHN].node.me();
+    let bob = &mut scene.world.people[BOB].node;
+    let commit = bob.danger_commit_without(&space, &john.device).unwrap();
+    scene.world.pass(5 * 60_000);
+    let node = &scene.world.people[ALICE].node;
+    let log = node.audit_log(space, 1_000).unwrap();
+    let complaints: Vec<_> = log
+        .iter()
+        .filter(|o| o.kind == Kind::CommitComplaint.name())
+        .collect();
+    let [complaint] = complaints.as_slice() else {
+        panic!("one complains: {complaints:?}");
+    };
+    assert_eq!(complaint.author, john.user);
+    (commit, complaint.op)
+}
+
+fn branch(scene: &Scene, by: usize, commit: OpId) -> (Option<Branch>, String, Vec<OpId>) {
+    let node = &scene.world.people[by].node;
+    let Explanation::Accepted { outcome, .. } = node.explain(scene.space, commit).unwrap() else {
+        panic!("{commit} is not here");
+    };
+    assert_eq!(outcome.state, "effective", "{}", outcome.why);
+    (outcome.branch, outcome.why, outcome.deciding)
+}
+
+/// Everybody stands on one epoch, and hears what everybody says.
+fn assert_whole(scene: &mut Scene, who: &[usize]) {
+    let epoch = |scene: &Scene, who: usize| scene.world.people[who].node.spaces()[0].epoch;
+    for by in who {
+        scene.post(*by, &format!("from {by}"));
+        scene.world.pass(5_000);
+    }
+    let mut said: Vec<_> = who.iter().map(|by| format!("from {by}")).collect();
+    said.sort_unstable();
+    for by in who {
+        assert_eq!(epoch(scene, *by), epoch(scene, ALICE), "{by}");
+        let mut texts = scene.texts(*by);
+        texts.sort_unstable();
+        assert_eq!(texts, said, "{by}");
+        let status = scene.world.people[*by].node.status().unwrap();
+        assert!(!status.spaces[0].behind, "{by}");
+    }
+    scene.assert_converged(who);
+}
+
+/// In a small group one complaint is as many as it takes (θ), while nobody has built on the commit.
+#[test]
+fn in_a_small_group_one_complaint_sets_a_commit_aside_that_shuts_out_one_member() {
+    let world = World::new(&["Alice", "Bob", "John", "Carol"]);
+    let mut scene = Scene::found(world, &[BOB, JOHN, CAROL]);
+    let (commit, complaint) = without_john(&mut scene);
+    for by in [ALICE, BOB, JOHN, CAROL] {
+        let (branch, why, deciding) = branch(&scene, by, commit);
+        assert!(
+            matches!(branch, Some(Branch::Lost { .. })),
+            "{by}: {branch:?}"
+        );
+        assert!(
+            why.contains("1 member says that it cannot be followed, it takes 1"),
+            "{why}"
+        );
+        assert!(deciding.contains(&complaint), "{deciding:?}");
+    }
+    assert_whole(&mut scene, &[ALICE, BOB, JOHN, CAROL]);
+}
+
+/// In a larger one it takes more: the group goes on, and puts whom it shut out in again by itself.
+#[test]
+fn in_a_larger_group_who_alone_cannot_follow_a_commit_is_added_again_behind_it() {
+    let names = ["Alice", "Bob", "John", "Carol", "Dave", "Eve"];
+    let mut scene = Scene::found(World::new(&names), &[BOB, JOHN, CAROL, 4, 5]);
+    let (commit, complaint) = without_john(&mut scene);
+    let all = [ALICE, BOB, JOHN, CAROL, 4, 5];
+    for by in all {
+        let (branch, why, deciding) = branch(&scene, by, commit);
+        assert_eq!(branch, Some(Branch::Counts), "{by}: {why}");
+        assert!(
+            why.contains("1 member says that it cannot be followed, it takes 2"),
+            "{why}"
+        );
+        assert_eq!(deciding, [complaint]);
+    }
+    // John's leaf was put in again by the key package that he gave with the complaint.
+    let node = &scene.world.people[CAROL].node;
+    let Explanation::Accepted { outcome, steps, .. } =
+        node.explain(scene.space, complaint).unwrap()
+    else {
+        panic!("{complaint} is not here");
+    };
+    assert_eq!(outcome.state, "effective");
+    assert!(
+        steps.iter().any(|s| s.contains("it is about Bob's commit")),
+        "{steps:?}"
+    );
+    let log = node.audit_log(scene.space, 1_000).unwrap();
+    let commits = log.iter().filter(|o| o.kind == Kind::Commit.name());
+    assert!(commits.filter(|o| o.hlc > outcome.hlc).count() >= 1);
+    assert_whole(&mut scene, &all);
 }

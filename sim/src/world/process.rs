@@ -347,6 +347,9 @@ impl World {
             Ok(Answer::Motion(motion)) => self.motions.push(*motion),
             Ok(Answer::Op(op)) => {
                 self.memory.somebody_removed |= act.removes();
+                if matches!(act, crate::schedule::Act::Freeze { .. }) {
+                    self.sometimes.note(crate::check::FROZEN);
+                }
                 if !matches!(act, crate::schedule::Act::Cheat { .. }) {
                     self.device(node).acked.insert(op);
                 }
