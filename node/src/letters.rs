@@ -705,7 +705,7 @@ fn room_for_ops(recipients: usize) -> usize {
 mod tests {
     use super::*;
     use rand_chacha::ChaCha20Rng;
-    use rand_core::SeedableRng;
+    use rand_core::{Rng, SeedableRng};
 
     #[test]
     fn long_letters_fill_their_envelopes_and_fit_them() {
