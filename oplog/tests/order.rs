@@ -382,3 +382,28 @@ fn deliver(arrivals: &str) -> String {
     }
     out.join(" ")
 }
+
+#[test]
+fn what_is_missing_is_gone_through_from_any_place() {
+    let mut w = World::new();
+    let member = w.member.clone();
+    let unknown = |n: u8| OpId::from_bytes([n; 32]);
+    for first in [10, 20, 30] {
+        let prev: Vec<OpId> = (first..first + 4).map(unknown).collect();
+        let draft = w.space.post(&member, w.chat, &first.to_string());
+        let op = draft.after(None).prev(&prev).sign();
+        let held = w.replica.deliver(&op).expect("valid");
+        assert!(matches!(held, Accept::Held { .. }), "{held:?}");
+    }
+    let all = w.replica.log.missing(99);
+    assert_eq!(all.len(), 12);
+    for limit in [1, 5, 12, 20] {
+        for (at, after) in all.iter().enumerate() {
+            let next = all.iter().cycle().skip(at + 1);
+            let expected: Vec<OpId> = next.take(limit.min(all.len())).copied().collect();
+            let missing = w.replica.log.missing_after(after, limit);
+            assert_eq!(missing, expected, "{limit} after {at}");
+        }
+    }
+    assert_eq!(w.replica.log.missing_after(&OpId::ZERO, 99), all);
+}

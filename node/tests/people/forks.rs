@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use mls::envelope::TagKey;
+use net::wire::{ErrorCode, Request, Response};
 use node::view::{Branch, Notice};
 use node::{Answer, Command};
-use oplog::EpochId;
 use oplog::payload::Weight;
+use oplog::{EpochId, Kind};
 
 use crate::scene::{ALICE, BOB, JOHN, Scene, invite, join, scene};
 use crate::world::World;
@@ -291,9 +293,8 @@ fn a_newcomer_of_the_losing_branch_is_let_in_on_the_other_without_asking_anybody
     scene.assert_converged(&everybody);
 }
 
-#[test]
-fn a_device_whose_group_state_is_gone_is_added_again_by_itself() {
-    let mut scene = scene();
+/// John's disk loses the state of the group.
+fn lose_group_state(scene: &mut Scene) {
     scene.world.restart_after(JOHN, |store| {
         use oplog::store::{Direction, Store as _, prefix_end};
         let mut keys = Vec::new();
@@ -311,6 +312,12 @@ fn a_device_whose_group_state_is_gone_is_added_again_by_itself() {
         }
         store.commit().unwrap();
     });
+}
+
+#[test]
+fn a_device_whose_group_state_is_gone_is_added_again_by_itself() {
+    let mut scene = scene();
+    lose_group_state(&mut scene);
     scene.world.connect(JOHN);
     // Nothing shows until the keys change; then John cannot follow.
     scene.update_keys(ALICE).unwrap();
@@ -326,6 +333,34 @@ fn a_device_whose_group_state_is_gone_is_added_again_by_itself() {
             "{who}"
         );
     }
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
+#[test]
+fn a_request_that_a_relay_refuses_is_put_again_and_not_written_anew() {
+    let mut scene = scene();
+    lose_group_state(&mut scene);
+    // It takes nothing under the return tag, which is full.
+    let tag = TagKey::of_return(&scene.space).tag();
+    scene.world.relays[0].lie = Some(Box::new(move |_, request, response| match request {
+        Request::Put(put) if put.tag == tag => Response::Error(ErrorCode::QuotaExceeded.into()),
+        _ => response,
+    }));
+    scene.world.connect(JOHN);
+    scene.update_keys(ALICE).unwrap();
+    scene.world.pass(300_000);
+    let requests = |scene: &Scene| {
+        let dump = scene.world.people[JOHN].node.dump(scene.space).unwrap();
+        let kinds = dump.ops.iter().map(|op| op.header.kind());
+        kinds
+            .filter(|kind| *kind == Some(Kind::ReaddRequest))
+            .count()
+    };
+    assert_eq!(requests(&scene), 1);
+    scene.world.relays[0].lie = None;
+    scene.world.pass(60_000);
+    assert_eq!(scene.epochs(&[ALICE, BOB, JOHN]).len(), 1);
+    assert_eq!(requests(&scene), 1);
     scene.assert_converged(&[ALICE, BOB, JOHN]);
 }
 

@@ -2,6 +2,7 @@
 
 use crate::scene::{ALICE, BOB, JOHN, invite, join, scene};
 use crate::world::World;
+use net::wire::{Request, Response};
 use node::view::Membership;
 use node::{Answer, Command, InviteLink, SpaceId};
 
@@ -270,4 +271,142 @@ fn who_gave_up_is_not_let_in_by_an_answer_that_waited() {
     join(&mut world, BOB, link);
     world.pass(60_000);
     assert!(is_member(&world, BOB, space));
+}
+
+fn epoch(world: &World, who: usize, space: SpaceId) -> u64 {
+    let spaces = world.people[who].node.spaces();
+    let found = spaces.iter().find(|s| s.id == space);
+    found.expect("in the Space").epoch_number
+}
+
+/// Twelve people, of whom the first founded a Space and all others ask to come in at the same moment.
+/// `opener` says whether the first is there, or only the second, who came in before.
+fn crowd(opener: bool) -> (World, SpaceId, u64) {
+    let names = [
+        "Alice", "Bob", "John", "Mary", "Ann", "Tom", "Sue", "Max", "Eve", "Joe", "Kim", "Lee",
+    ];
+    let mut world = World::new(&names);
+    world.connect(ALICE);
+    let name = "Allotment".into();
+    let Ok(Answer::Space(space)) = world.command(ALICE, Command::CreateSpace { name }) else {
+        panic!("no Space");
+    };
+    let links = [0, 1].map(|_| invite(&mut world, ALICE, space));
+    for who in [BOB, JOHN] {
+        world.connect(who);
+        join(&mut world, who, links[0].clone());
+    }
+    if !opener {
+        world.disconnect(ALICE);
+    }
+    let before = epoch(&world, BOB, space);
+    let all = JOHN + 1..world.people.len();
+    for who in all.clone() {
+        world.connect(who);
+        let link = links[1].clone();
+        world.begin(who, Command::Join { link });
+    }
+    world.settle();
+    world.pass(60_000);
+    let commits = epoch(&world, BOB, space) - before;
+    for who in all {
+        assert!(is_member(&world, who, space), "{who}");
+        assert_eq!(epoch(&world, who, space), before + commits, "{who}");
+    }
+    (world, space, commits)
+}
+
+#[test]
+fn a_crowd_comes_in_by_few_commits() {
+    // The first at once, whoever came in that second together.
+    let (world, space, commits) = crowd(true);
+    assert!((1..=2).contains(&commits), "{commits} commits");
+    let members = world.people[ALICE].node.members(space).unwrap();
+    assert_eq!(members.len(), world.people.len());
+    // Nobody opened the link who is there: one of the members does it, and the others find it done.
+    let (_, _, commits) = crowd(false);
+    assert!((1..=2).contains(&commits), "{commits} commits");
+}
+
+#[test]
+fn who_comes_too_late_for_an_invite_is_told_so_and_keeps_nobody_out() {
+    let names = [
+        "Alice", "Bob", "John", "Mary", "Ann", "Tom", "Sue", "Max", "Eve", "Joe", "Kim", "Lee",
+    ];
+    let mut world = World::new(&names);
+    world.connect(ALICE);
+    let name = "Allotment".into();
+    let Ok(Answer::Space(space)) = world.command(ALICE, Command::CreateSpace { name }) else {
+        panic!("no Space");
+    };
+    // For ten, and eleven ask.
+    let link = invite(&mut world, ALICE, space);
+    let asked: Vec<_> = (1..world.people.len())
+        .map(|who| {
+            world.connect(who);
+            let link = link.clone();
+            (who, world.begin(who, Command::Join { link }))
+        })
+        .collect();
+    world.settle();
+    world.pass(60_000);
+    assert_eq!(world.people[ALICE].node.members(space).unwrap().len(), 11);
+    let mut refused = 0;
+    for (who, id) in asked {
+        match world.answer(who, id).expect("an answer") {
+            Ok(_) => assert!(is_member(&world, who, space), "{who}"),
+            Err(error) => {
+                assert!(error.to_string().contains("used up"), "{error}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(refused, 1);
+}
+
+#[test]
+fn an_answer_that_a_relay_forgot_is_given_again_without_another_commit() {
+    let (mut world, space, links) = two_links();
+    let link = links[0].clone();
+    world.begin(BOB, Command::Join { link });
+    world.settle();
+    world.disconnect(BOB);
+    world.connect(ALICE);
+    world.pass(20_000);
+    let admitted = epoch(&world, ALICE, space);
+    assert_eq!(world.people[ALICE].node.members(space).unwrap().len(), 2);
+    // It keeps every envelope, and forgets the mailbox with the bundle in it.
+    world.lose_at(0, |_| false);
+    world.restart(ALICE);
+    world.connect(ALICE);
+    world.connect(BOB);
+    world.pass(60_000);
+    assert!(is_member(&world, BOB, space));
+    assert_eq!(epoch(&world, ALICE, space), admitted);
+    assert_eq!(epoch(&world, BOB, space), admitted);
+    let hash = |who: usize| world.people[who].node.state_hash(space).unwrap();
+    assert_eq!(hash(ALICE), hash(BOB));
+}
+
+#[test]
+fn one_relay_that_loses_the_answer_keeps_nobody_out() {
+    for bad in [0, 1] {
+        let mut world = World::with_relays(&["Alice", "Bob"], 2);
+        for who in [ALICE, BOB] {
+            world.connect(who);
+        }
+        let name = "Allotment".into();
+        let Ok(Answer::Space(space)) = world.command(ALICE, Command::CreateSpace { name }) else {
+            panic!("no Space");
+        };
+        let link = invite(&mut world, ALICE, space);
+        // It says that it took the message, and never gives it.
+        world.relays[bad].silent = true;
+        world.relays[bad].lie = Some(Box::new(|who, request, response| match request {
+            Request::MboxSubscribe { .. } if who == BOB => Response::Ok,
+            _ => response,
+        }));
+        join(&mut world, BOB, link);
+        assert!(is_member(&world, BOB, space), "relay {bad}");
+    }
 }
