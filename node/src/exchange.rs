@@ -305,6 +305,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             hour: Hour::of(self.now),
         };
         self.tags_changed |= self.tags_span.replace(span) != Some(span);
+        self.ask_again();
         for id in self.relays.keys().copied().collect::<Vec<_>>() {
             self.ping_again(id);
             self.continue_joins(id)?;

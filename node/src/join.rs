@@ -39,6 +39,11 @@ const EARLIER_MAX: usize = 4;
 /// Most mailboxes of earlier links and requests that are still read.
 const MAILBOXES_MAX: usize = 16;
 
+/// How long until a request is put again that nobody answered, in milliseconds; twice as long each time.
+const PUT_AGAIN_MS: u64 = 600_000;
+/// How often that doubles: up to every 5 h and 20 min.
+const PUT_AGAIN_DOUBLED_MAX: u32 = 5;
+
 /// A Space we want into. Survives the process.
 #[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
@@ -88,6 +93,13 @@ pub(crate) struct PendingJoin {
     #[n(13)]
     #[cbor(default)]
     pub(crate) earlier: Vec<Digest>,
+    /// When a relay last took the request, in milliseconds.
+    #[n(15)]
+    pub(crate) put_at: Option<u64>,
+    /// How often it was put again since.
+    #[n(16)]
+    #[cbor(default)]
+    pub(crate) puts: u32,
 }
 
 /// A bundle that lies at a relay as a blob.
@@ -118,7 +130,20 @@ impl PendingJoin {
             withdrawn_at: None,
             early_until: None,
             earlier: Vec::new(),
+            put_at: None,
+            puts: 0,
         }
+    }
+
+    /// Whether the request is to be put again: a relay that took it may have lost it, and nobody else
+    /// knows of it.
+    fn is_stale(&self, now: u64) -> bool {
+        let waits =
+            self.landed_at.is_none() && self.withdrawn_at.is_none() && self.failed.is_none();
+        let wait = PUT_AGAIN_MS << self.puts.min(PUT_AGAIN_DOUBLED_MAX);
+        // A clock that was set back must not make it wait for ever.
+        let old = |at: u64| now < at || now - at >= wait;
+        waits && self.put_at.is_some_and(old)
     }
 
     /// The key packages by which somebody may add us.
@@ -457,6 +482,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 {
                     mailbox.asked = true;
                 }
+                join.put_at = Some(self.now.as_ms());
             }
             Err(error) => match error.code {
                 ErrorCode::Malformed | ErrorCode::BadSignature | ErrorCode::TooLarge => {
@@ -477,6 +503,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             },
         }
         self.keep_join(join);
+    }
+
+    /// Housekeeping: has requests put again that nobody has answered for long.
+    pub(crate) fn ask_again(&mut self) {
+        let now = self.now.as_ms();
+        let stale = self.joins.values().filter(|join| join.is_stale(now));
+        for mut join in stale.cloned().collect::<Vec<_>>() {
+            join.puts = join.puts.saturating_add(1);
+            join.put_at = Some(now);
+            let present = join.mailboxes.iter_mut().filter(|m| !m.earlier);
+            present.for_each(|mailbox| mailbox.asked = false);
+            self.keep_join(join);
+        }
     }
 
     /// Whether the request of this Space is on its way to this relay.

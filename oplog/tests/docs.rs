@@ -176,7 +176,7 @@ fn every_hash_domain_is_in_the_format() {
     ];
     let mut domains = BTreeSet::new();
     for source in SOURCES {
-        for call in ["H::new(\"", "hash16(\""] {
+        for call in ["H::new(\"", "hash(\"", "hash16(\""] {
             let found = source.split(call).skip(1);
             domains.extend(found.filter_map(|rest| rest.split('"').next()));
         }

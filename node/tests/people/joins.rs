@@ -410,3 +410,18 @@ fn one_relay_that_loses_the_answer_keeps_nobody_out() {
         assert!(is_member(&world, BOB, space), "relay {bad}");
     }
 }
+
+#[test]
+fn a_request_that_a_relay_took_and_nobody_heard_of_is_put_again() {
+    let (mut world, space, links) = two_links();
+    world.connect(ALICE);
+    world.relays[0].silent = true;
+    let link = links[0].clone();
+    world.begin(BOB, Command::Join { link });
+    world.settle();
+    world.relays[0].silent = false;
+    world.pass(9 * 60_000);
+    assert!(!is_member(&world, BOB, space), "nobody could know");
+    world.pass(3 * 60_000);
+    assert!(is_member(&world, BOB, space));
+}
