@@ -393,9 +393,7 @@ impl Space {
                 .epochs()
                 .epoch(&complaint.epoch)
                 .map(|r| r.commit);
-            if let (Some(commit), Some((said, _))) =
-                (commit, self.complaint_words(&complaint.epoch))
-            {
+            if let (Some(commit), Some(said)) = (commit, self.complaint_words(&complaint.epoch)) {
                 words.push(format!("it is about {}{said}", self.deed(&commit)));
             }
         }

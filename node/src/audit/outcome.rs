@@ -67,10 +67,10 @@ impl Space {
             }
         }
         if branch.is_some()
-            && let Some((words, by)) = self.complaint_words(&epoch)
+            && let Some(words) = self.complaint_words(&epoch)
         {
+            // They decide which branch counts, not whether the commit does.
             why.push_str(&words);
-            deciding.extend(by);
         }
         Ok(Outcome {
             op: op.id(),
@@ -88,9 +88,8 @@ impl Space {
         })
     }
 
-    /// What complaints about a commit come to, in words, and which they are; `None` where nobody
-    /// complained.
-    pub(crate) fn complaint_words(&self, epoch: &EpochId) -> Option<(String, Vec<OpId>)> {
+    /// What complaints about a commit come to, in words; `None` where nobody complained.
+    pub(crate) fn complaint_words(&self, epoch: &EpochId) -> Option<String> {
         let about = self.authority.complaints_about(&self.view, epoch)?;
         let last = if about.set_aside {
             "so the group goes on from before it"
@@ -102,11 +101,10 @@ impl Space {
             1 => "1 member says".to_owned(),
             n => format!("{n} members say"),
         };
-        let words = format!(
+        Some(format!(
             "; {people} that it cannot be followed, it takes {}, {last}",
             about.needed
-        );
-        Some((words, about.ops))
+        ))
     }
 
     fn control_finding(&self, op: &OpId) -> Finding {
