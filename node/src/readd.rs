@@ -24,6 +24,13 @@ use crate::space::Space;
 
 /// How long a device is behind before it asks, in milliseconds: keys may be on their way.
 const PATIENCE_MS: u64 = 15_000;
+/// After how long without any sign of the others a device takes it that they have gone on without it, in
+/// milliseconds: 25 days. Relays forget after 30, and whoever is online renews keys about weekly.
+const LOST_TOUCH_MS: u64 = 25 * 86_400_000;
+/// How long such a device listens before it asks, in milliseconds.
+const SILENCE_MS: u64 = 600_000;
+/// How long an answer is waited for then: perhaps nobody else is there any more.
+const ASK_IN_SILENCE_MS: u64 = 7 * 86_400_000;
 /// How long an answer is waited for before asking anew, in milliseconds: a device is re-added at
 /// most every 6 h (K6).
 const ASK_EVERY_MS: u64 = READD_SECS as u64 * 1_000;
@@ -37,6 +44,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Housekeeping: asks where keys are missing for some time, and forgets answers that are old.
     pub(crate) fn consider_readds(&mut self) -> Result<(), StoreError> {
         self.end_withdrawn_joins()?;
+        let online = self.online();
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
             self.end_old_landing(&space)?;
@@ -44,15 +52,21 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get_mut(&space) else {
                 continue;
             };
-            if !s.lacks_keys(&user, &device) {
+            let (lacks, lost) = (s.lacks_keys(&user, &device), s.lost_touch(&device, now));
+            let (patience, every) = if lacks {
+                (PATIENCE_MS, ASK_EVERY_MS)
+            } else {
+                (SILENCE_MS, ASK_IN_SILENCE_MS)
+            };
+            if !(lacks || lost && online) {
                 s.behind_since = None;
                 continue;
             }
             let since = *s.behind_since.get_or_insert(now);
             let readded = s.readded_lately(&s.canonical, &device, Hlc::from_wall(self.now));
             let join = self.joins.get(&space);
-            let waits = !readded && join.is_some_and(|join| join.waits(now));
-            if waits || !self.online() || now.saturating_sub(since) < PATIENCE_MS {
+            let waits = !readded && join.is_some_and(|join| join.waits(now, every));
+            if waits || !online || now.saturating_sub(since) < patience {
                 continue;
             }
             let asked = if readded {
@@ -154,11 +168,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
 impl PendingJoin {
     /// Whether asking again is of no use yet: an answer may come.
-    fn waits(&self, now: u64) -> bool {
+    fn waits(&self, now: u64, every: u64) -> bool {
         // What was asked before the clock was set back is not recent.
         let patience = match self.failed {
             Some(_) => ASK_AGAIN_MS,
-            None => ASK_EVERY_MS,
+            None => every,
         };
         let recent = |at: u64| now.checked_sub(at).is_some_and(|since| since < patience);
         let comes = |at: u64| at.saturating_sub(now) < ASK_EVERY_MS;
@@ -176,6 +190,24 @@ impl Space {
         // Without the topic key nothing of its own is sent.
         let has = self.keys.contains_key(&self.tip) && self.generation_for(&self.tip).is_some();
         authorised && whole && !(self.is_canonical() && has)
+    }
+
+    /// Whether nothing was heard of the others for so long that what would show newer keys is gone from
+    /// the relays.
+    pub(crate) fn lost_touch(&self, device: &DeviceId, now: u64) -> bool {
+        let epochs = self.authority.epochs();
+        let mut at = epochs.epoch(&self.tip);
+        while let Some(record) = at.filter(|record| record.device == *device) {
+            at = record.parent.and_then(|parent| epochs.epoch(&parent));
+        }
+        let node = at.and_then(|record| self.log.dag().node(&record.commit));
+        // Where no other has made a commit yet, the founding is the last that is known of them.
+        let first = || self.log.dag().iter().next();
+        let changed = node.or_else(first);
+        let changed = changed.map_or(now, |node| node.op.header().hlc.to_wall().as_ms());
+        let last = self.repair.last_heard().unwrap_or(0).max(changed);
+        let others = self.roster().any(|other| other != *device);
+        others && self.in_group(device) && now.saturating_sub(last) > LOST_TOUCH_MS
     }
 
     /// The key package with which a device that is in the group asks to be put in again, if the

@@ -47,7 +47,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get(&space) else {
                 continue;
             };
-            if !self.can_commit(s) || s.keys_due(&device).is_none_or(|due| due > now) {
+            // Who has lost touch would renew keys that nobody else goes on with.
+            let alone = s.lost_touch(&device, now);
+            if alone || !self.can_commit(s) || s.keys_due(&device).is_none_or(|due| due > now) {
                 continue;
             }
             let tip = s.tip;

@@ -142,6 +142,11 @@ impl Repair {
         !self.heard.is_empty()
     }
 
+    /// When somebody last told of their heads, in milliseconds.
+    pub(crate) fn last_heard(&self) -> Option<u64> {
+        self.heard.values().map(|heard| heard.at).max()
+    }
+
     /// When heads were last told, in milliseconds, 0 when not since the start.
     pub(crate) const fn said_have_at(&self) -> u64 {
         self.said_have_at

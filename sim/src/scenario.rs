@@ -72,11 +72,7 @@ pub(crate) const ALL: &[Scenario] = &[
 ];
 
 /// Those that fail still: the checker that speaks, and why. Told, and not counted.
-pub(crate) const KNOWN: &[(&str, &str, &str)] = &[(
-    "laptop-months",
-    "SC",
-    "who slept for longer than relays keep anything learns nothing of newer epochs, and does not ask to be added again",
-)];
+pub(crate) const KNOWN: &[(&str, &str, &str)] = &[];
 
 /// Why a scenario may fail with this checker, if it is known to.
 pub(crate) fn known(name: &str, checker: &str) -> Option<&'static str> {
