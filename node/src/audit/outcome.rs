@@ -101,9 +101,11 @@ impl Space {
             1 => "1 member says".to_owned(),
             n => format!("{n} members say"),
         };
+        let by: Vec<String> = about.ops.iter().take(8).map(OpId::short).collect();
         Some(format!(
-            "; {people} that it cannot be followed, it takes {}, {last}",
-            about.needed
+            "; {people} that it cannot be followed, it takes {}, {last} (by {})",
+            about.needed,
+            by.join(", ")
         ))
     }
 
