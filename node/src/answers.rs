@@ -21,7 +21,7 @@ use crate::blobs::ChunkStore;
 use crate::commit::MadeCommit;
 use crate::error::CommandError;
 use crate::identity::NODE_TABLE;
-use crate::message::{BUNDLE_BYTES_MAX, JoinBundle, JoinRequest, Mail};
+use crate::message::{BUNDLE_BYTES_MAX, EARLIER_TOPICS_MAX, JoinBundle, JoinRequest, Mail, Topic};
 use crate::node::Node;
 use crate::space::Space;
 
@@ -134,6 +134,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             None => self.history(space)?,
         };
         let relays = self.relays.values().map(|r| r.address.clone()).collect();
+        let earlier = s.generations.iter().rev().filter(|g| g.epoch != generation);
+        let earlier = earlier.take(EARLIER_TOPICS_MAX).map(|g| Topic {
+            generation: g.epoch,
+            key: Digest::from_bytes(*g.topic.secret().as_bytes()),
+        });
+        let earlier = earlier.collect();
         Ok(JoinBundle {
             space: *space,
             control,
@@ -143,6 +149,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             topic,
             content,
             relays,
+            earlier,
         })
     }
 

@@ -19,7 +19,7 @@ use rand_core::CryptoRng;
 use crate::blobs::ChunkStore;
 use crate::commit::welcome_hash;
 use crate::join::{Parcel, PendingJoin};
-use crate::message::{BUNDLE_BYTES_MAX, JoinBundle};
+use crate::message::{BUNDLE_BYTES_MAX, EARLIER_TOPICS_MAX, JoinBundle};
 use crate::node::Node;
 use crate::space::Space;
 use crate::view::Notice;
@@ -227,6 +227,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.take_ops(space, bundle.control.iter().map(|b| b.to_vec()).collect())?;
         let topic = TopicKey::new(Secret::from_bytes(*bundle.topic.as_bytes()));
         self.keep_topic(space, bundle.generation, topic);
+        for earlier in bundle.earlier.iter().take(EARLIER_TOPICS_MAX) {
+            let topic = TopicKey::new(Secret::from_bytes(*earlier.key.as_bytes()));
+            self.keep_topic(space, earlier.generation, topic);
+        }
         let entered = EpochId::of_commit(&bundle.commit);
         self.enter_epoch(space, entered, epoch);
         let next = self

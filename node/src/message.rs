@@ -19,6 +19,8 @@ pub(crate) const JOIN_REQUEST_BYTES_MAX: usize = 8 * 1024;
 pub(crate) const BUNDLE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most ops that one request asks for (B12).
 pub(crate) const WANT_IDS_MAX: usize = 256;
+/// Most topic keys of earlier generations in a bundle.
+pub(crate) const EARLIER_TOPICS_MAX: usize = 8;
 /// Most lanes that one message about heads lists (B12).
 pub(crate) const HAVE_LANES_MAX: usize = 4096;
 
@@ -96,6 +98,21 @@ pub(crate) struct JoinBundle {
     /// Relays of the Space.
     #[n(7)]
     pub(crate) relays: Vec<String>,
+    /// Earlier generations whose tags are still listened to: where another branch parted before this one
+    /// removed somebody, letters of it lie under them, and no others reach the newcomer.
+    #[n(8)]
+    #[cbor(default)]
+    pub(crate) earlier: Vec<Topic>,
+}
+
+/// The topic key of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub(crate) struct Topic {
+    #[n(0)]
+    pub(crate) generation: EpochId,
+    #[n(1)]
+    pub(crate) key: Digest,
 }
 
 /// The beginning of an op's id: tells two ops at one position apart.
