@@ -3,11 +3,9 @@
 //! Each commit travels under the keys of the epoch it follows, so of a branch whose first commit
 //! a device cannot process it could read nothing further, and each side would take its own
 //! branch for the canonical one for good. So whoever sees a fork tells the other side its control
-//! ops. A letter lies under the keys of the epoch where the branches part, which both sides have,
-//! and inside it only devices that the Space has not removed can open it: those keys are also
-//! those of people whom one side removed. Who came to the other side only after the branches parted,
-//! or was added again there, has no such keys: for them the letter lies under the last keys of their
-//! branch, if they are here.
+//! ops. A letter lies under the topic key of a generation, which all have who were in the group since
+//! its last removal, whatever branch they came to; inside it only devices that the Space has not removed
+//! can open it: who was removed has the topic key too.
 //!
 //! Content needs no letters: once all stand on one branch, everybody sends what is missing there.
 //!
