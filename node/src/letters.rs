@@ -468,7 +468,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if let Some(s) = self.spaces.get_mut(space) {
             // One that names us and does not open is nobody's honest work.
             if !letter.devices().any(|to| to == device) {
-                s.letters.written_to(generation, letter.devices());
+                // Names of nobody would fill the memory: who was removed can write them.
+                let known = letter.devices().filter(|to| s.view.device(to).is_some());
+                s.letters.written_to(generation, known);
             }
             s.letters.told(generation, ids.into_iter(), now);
         }
