@@ -275,7 +275,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             last.filter(|at| *at <= self.now.plus_ms(GATHER_MS))
                 .unwrap_or(self.now)
         } else {
-            let turn = TURN_MS * s.haste(Hlc::from_wall(self.now));
+            let turn = TURN_MS * s.slack(Hlc::from_wall(self.now));
             let place = s.place_in_group(&self.me.device_id());
             self.now.plus_ms((place + 1) * turn)
         };

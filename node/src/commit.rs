@@ -93,7 +93,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if idle || on(Mutant::NeverReconciles) {
             return Ok(());
         }
-        let turn = TURN_MS * s.haste(Hlc::from_wall(self.now));
+        let turn = TURN_MS * s.slack(Hlc::from_wall(self.now));
         let wait = (s.place_in_group(&self.me.device_id()) + 1) * turn;
         let jitter = u64::from(self.rng.next_u32() % 1_000);
         self.set_timer(Timer::Reconcile(*space), wait + jitter);

@@ -250,7 +250,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// How long until it is our turn to write, in milliseconds.
     fn letter_turn(&self, space: &SpaceId) -> u64 {
         let now = Hlc::from_wall(self.now);
-        let turn = |s: &Space| s.place_in_group(&self.me.device_id()) * TURN_MS * s.haste(now);
+        let turn = |s: &Space| s.place_in_group(&self.me.device_id()) * TURN_MS * s.slack(now);
         self.spaces.get(space).map_or(0, turn)
     }
 

@@ -46,7 +46,7 @@ impl Space {
 
     /// By how much turns about the group's keys take longer than on quick lines: twice for each fork of
     /// the last half hour, since a fork tells that turns ended before what was done in them came here.
-    pub(crate) fn haste(&self, now: Hlc) -> u64 {
+    pub(crate) fn slack(&self, now: Hlc) -> u64 {
         let epochs = self.authority.epochs();
         let time = |commit| self.log.dag().node(commit).map(|node| node.op.header().hlc);
         let mut forks = 0_u32;

@@ -9,6 +9,20 @@ use node::{Answer, Command, InviteLink, SpaceId};
 /// Messages that are on their way when somebody joins: more than there ever are.
 const STEPS_MAX: usize = 60;
 
+const TWELVE: [&str; 12] = [
+    "Alice", "Bob", "John", "Mary", "Ann", "Tom", "Sue", "Max", "Eve", "Joe", "Kim", "Lee",
+];
+
+/// Alice is online and founds a Space.
+fn founded(mut world: World) -> (World, SpaceId) {
+    world.connect(ALICE);
+    let name = "Allotment".into();
+    let Ok(Answer::Space(space)) = world.command(ALICE, Command::CreateSpace { name }) else {
+        panic!("no Space");
+    };
+    (world, space)
+}
+
 fn is_member(world: &World, who: usize, space: SpaceId) -> bool {
     let spaces = world.people[who].node.spaces();
     spaces
@@ -18,14 +32,8 @@ fn is_member(world: &World, who: usize, space: SpaceId) -> bool {
 
 /// Alice's Space, and two links into it; she is offline, Bob is not.
 fn two_links() -> (World, SpaceId, [InviteLink; 2]) {
-    let mut world = World::new(&["Alice", "Bob"]);
-    for who in [ALICE, BOB] {
-        world.connect(who);
-    }
-    let name = "Allotment".into();
-    let Ok(Answer::Space(space)) = world.command(ALICE, Command::CreateSpace { name }) else {
-        panic!("no Space");
-    };
+    let (mut world, space) = founded(World::new(&["Alice", "Bob"]));
+    world.connect(BOB);
     let links = [0, 1].map(|_| invite(&mut world, ALICE, space));
     world.disconnect(ALICE);
     (world, space, links)
@@ -282,15 +290,7 @@ fn epoch(world: &World, who: usize, space: SpaceId) -> u64 {
 /// Twelve people, of whom the first founded a Space and all others ask to come in at the same moment.
 /// `opener` says whether the first is there, or only the second, who came in before.
 fn crowd(opener: bool) -> (World, SpaceId, u64) {
-    let names = [
-        "Alice", "Bob", "John", "Mary", "Ann", "Tom", "Sue", "Max", "Eve", "Joe", "Kim", "Lee",
-    ];
-    let mut world = World::new(&names);
-    world.connect(ALICE);
-    let name = "Allotment".into();
-    let Ok(Answer::Space(space)) = world.command(ALICE, Command::CreateSpace { name }) else {
-        panic!("no Space");
-    };
+    let (mut world, space) = founded(World::new(&TWELVE));
     let links = [0, 1].map(|_| invite(&mut world, ALICE, space));
     for who in [BOB, JOHN] {
         world.connect(who);
@@ -330,15 +330,7 @@ fn a_crowd_comes_in_by_few_commits() {
 
 #[test]
 fn who_comes_too_late_for_an_invite_is_told_so_and_keeps_nobody_out() {
-    let names = [
-        "Alice", "Bob", "John", "Mary", "Ann", "Tom", "Sue", "Max", "Eve", "Joe", "Kim", "Lee",
-    ];
-    let mut world = World::new(&names);
-    world.connect(ALICE);
-    let name = "Allotment".into();
-    let Ok(Answer::Space(space)) = world.command(ALICE, Command::CreateSpace { name }) else {
-        panic!("no Space");
-    };
+    let (mut world, space) = founded(World::new(&TWELVE));
     // For ten, and eleven ask.
     let link = invite(&mut world, ALICE, space);
     let asked: Vec<_> = (1..world.people.len())
@@ -391,14 +383,8 @@ fn an_answer_that_a_relay_forgot_is_given_again_without_another_commit() {
 #[test]
 fn one_relay_that_loses_the_answer_keeps_nobody_out() {
     for bad in [0, 1] {
-        let mut world = World::with_relays(&["Alice", "Bob"], 2);
-        for who in [ALICE, BOB] {
-            world.connect(who);
-        }
-        let name = "Allotment".into();
-        let Ok(Answer::Space(space)) = world.command(ALICE, Command::CreateSpace { name }) else {
-            panic!("no Space");
-        };
+        let (mut world, space) = founded(World::with_relays(&["Alice", "Bob"], 2));
+        world.connect(BOB);
         let link = invite(&mut world, ALICE, space);
         // It says that it took the message, and never gives it.
         world.relays[bad].silent = true;
