@@ -26,6 +26,9 @@ const RETENTION_DAYS: u64 = 30;
 const PAGE_ITEMS: u16 = 64;
 /// Fetches in flight at one relay.
 const FETCHES_MAX: usize = 16;
+/// Fetches of a tag without anything new, though the relay says that there is more, before it is left
+/// alone until the next tick: a relay that withholds would have us ask without end.
+const FRUITLESS_MAX: u8 = 3;
 const LAST_DAY_KEY: &[u8] = b"last-day";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(crate) struct TagSync {
     found: TagUse,
     pub(crate) cursor: Cursor,
     pub(crate) phase: Phase,
+    /// Fetches in a row that gave nothing new.
+    fruitless: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +47,8 @@ pub(crate) enum Phase {
     Fetching,
     Fetched,
     Subscribing,
-    /// Fetched to its end, and the relay did not take the subscription: asked anew at the next tick.
+    /// Fetched to its end, and the relay did not take the subscription, or does not give what it says
+    /// is there: asked anew at the next tick.
     Unsubscribed,
     Subscribed,
 }
@@ -74,6 +80,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         found: *found,
                         cursor,
                         phase: Phase::Unknown,
+                        fruitless: 0,
                     },
                 );
             }
@@ -148,7 +155,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if let Some(sync) = self.relays.get_mut(&id).and_then(|r| r.tags.get_mut(&tag))
             && sync.phase != Phase::Fetching
         {
-            sync.phase = Phase::Unknown;
+            sync.phase = if sync.fruitless < FRUITLESS_MAX {
+                Phase::Unknown
+            } else {
+                Phase::Unsubscribed
+            };
         }
         self.advance(id);
     }
@@ -179,9 +190,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             // Refused or nonsense: treat the tag as empty for now; the next connection asks again.
             _ => (Vec::new(), false),
         };
-        let progressed = !items.is_empty() && self.room >= Room::Low;
+        let cursor = |node: &Self| {
+            let tags = node.relays.get(&id).map(|relay| &relay.tags);
+            tags.and_then(|tags| tags.get(&tag)).map(|sync| sync.cursor)
+        };
+        let before = cursor(self);
         self.received(id, tag, items)?;
+        let progressed = cursor(self) > before;
         if let Some(sync) = self.relays.get_mut(&id).and_then(|r| r.tags.get_mut(&tag)) {
+            sync.fruitless = if progressed {
+                0
+            } else {
+                sync.fruitless.saturating_add(1)
+            };
             sync.phase = if more && progressed {
                 Phase::Unknown
             } else {
@@ -221,6 +242,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub(crate) fn subscribe_again(&mut self, id: RelayId) {
         let tags = self.relays.get_mut(&id).map(|relay| &mut relay.tags);
         for sync in tags.into_iter().flat_map(|tags| tags.values_mut()) {
+            sync.fruitless = 0;
             if sync.phase == Phase::Unsubscribed {
                 sync.phase = Phase::Unknown;
             }

@@ -52,6 +52,28 @@ fn what_a_relay_lost_is_put_there_again_for_those_who_come_later() {
     assert_eq!(hashes(&scene, &[ALICE, BOB, JOHN]).len(), 1);
 }
 
+/// It pushes, without what it pushes; asked for that, it says that there is more, and gives nothing.
+#[test]
+fn a_relay_that_withholds_what_it_tells_of_is_not_asked_without_end() {
+    let mut scene = settled();
+    scene.world.disconnect(JOHN);
+    scene.world.relays[0].withholds = true;
+    for text in ["one", "two", "three"] {
+        scene.post(ALICE, text);
+    }
+    scene.world.pass(5_000);
+    assert_eq!(scene.texts(BOB), ["before"]);
+    let asked = |scene: &Scene| scene.world.relays[0].requests[&BOB];
+    // Each time it says that there is something, it is asked for that a few times and not for ever.
+    let before = asked(&scene);
+    scene.world.pass(300_000);
+    let after = asked(&scene) - before;
+    assert!(after <= 400, "asked {after} times in 5 minutes");
+    scene.world.relays[0].withholds = false;
+    scene.world.pass(31_000);
+    assert_eq!(scene.texts(BOB), ["before", "one", "two", "three"]);
+}
+
 #[test]
 fn a_relay_that_calls_a_page_complete_is_found_out() {
     let mut scene = settled();

@@ -60,6 +60,8 @@ pub struct TestRelay {
     pub lie: Option<Lie>,
     /// Whether its pushes get lost.
     pub silent: bool,
+    /// Whether it says that there are envelopes and gives none.
+    pub withholds: bool,
     /// How many requests each person sent.
     pub requests: BTreeMap<usize, u64>,
 }
@@ -71,6 +73,7 @@ impl TestRelay {
             taken: Vec::new(),
             lie: None,
             silent: false,
+            withholds: false,
             requests: BTreeMap::new(),
         }
     }
@@ -203,7 +206,12 @@ impl World {
                     };
                     self.event(way.who, event);
                 }
-                Wire::Push(way, push_id, push) if self.is_online(way) => {
+                Wire::Push(way, push_id, mut push) if self.is_online(way) => {
+                    if let (true, Push::Envelopes { items, .. }) =
+                        (self.relays[way.relay].withholds, &mut push)
+                    {
+                        items.clear();
+                    }
                     if !self.relays[way.relay].silent {
                         let relay = self.people[way.who].relays[&way.relay];
                         self.event(way.who, Event::RelayPushed { relay, push });
@@ -381,6 +389,10 @@ impl World {
         if let Some(mut response) = answer.response {
             if let (Request::Put(put), Response::Filed { .. }) = (&request, &response) {
                 relay.taken.push((self.now, put.clone()));
+            }
+            if let (true, Response::Page { items, more }) = (relay.withholds, &mut response) {
+                *more |= !items.is_empty();
+                items.clear();
             }
             if let Some(lie) = &mut relay.lie {
                 response = lie(way.who, &request, response);
