@@ -2,7 +2,7 @@
 //!
 //! Members give lost ops again (`repair`), and they are judged like any other. Two cases are left to
 //! this device alone. An own op that nobody else has cannot come again: it is written off, once it is
-//! clear that no relay has it either. And damage that nothing names may have taken the end of an own
+//! clear that no relay has it either, or that no member has. And damage that nothing names may have taken the end of an own
 //! lane: nothing is written until others had time to give more of it, or two ops would stand at one
 //! place (B11).
 
@@ -57,6 +57,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// At every tick: ends what others cannot mend.
     pub(crate) fn mend(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let now = self.now.as_ms();
+        if let Some(s) = self.spaces.get_mut(space) {
+            s.repair.note_lost(!s.log.lost().is_empty(), now);
+        }
         self.ask_for_missing_again(space);
         self.end_doubt(space);
         self.forget_traceless(space)?;
@@ -155,12 +159,17 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get(space).filter(|s| !s.log.lost().is_empty()) else {
             return Ok(Vec::new());
         };
+        // Of what is queued again it is not known who has it: each device of the group must have shown
+        // that it does not.
+        let me = self.me.device_id();
+        let others = s.roster().filter(|device| *device != me);
+        let nobodys = s.repair.nobody_has_lost(others);
         let mut gone: Vec<Queued> = Vec::new();
         let mut ids: BTreeSet<OpId> = BTreeSet::new();
         for (queued, row) in self.waiting_to_send(space)? {
             // The keys of our own commit are in use: it cannot be undone here.
             let commit = s.keys.contains_key(&EpochId::of_commit(&queued.op));
-            if !row.taken.is_empty() || row.again || commit {
+            if !row.taken.is_empty() || (row.again && !nobodys) || commit {
                 continue;
             }
             let lost = s.log.lost().contains_key(&queued.op);

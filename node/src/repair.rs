@@ -75,6 +75,8 @@ pub(crate) struct Repair {
     wanted: Vec<OpId>,
     /// After which op that began.
     wanted_after: Option<OpId>,
+    /// Since when an op that was here is lost, in milliseconds, as far as noticed since the start.
+    lost_since: Option<u64>,
     /// When gaps will be asked about, in milliseconds.
     want_due: Option<u64>,
     /// Somebody told of more than we hold.
@@ -145,6 +147,21 @@ impl Repair {
     /// When somebody last told of their heads, in milliseconds.
     pub(crate) fn last_heard(&self) -> Option<u64> {
         self.heard.values().map(|heard| heard.at).max()
+    }
+
+    /// At every tick: whether an op that was here is lost.
+    pub(crate) fn note_lost(&mut self, any: bool, now: u64) {
+        self.lost_since = any.then(|| self.lost_since.unwrap_or(now));
+    }
+
+    /// Whether each of these devices told of its heads since something was lost here, and none had more
+    /// than we.
+    pub(crate) fn nobody_has_lost(&self, mut devices: impl Iterator<Item = DeviceId>) -> bool {
+        let Some(since) = self.lost_since else {
+            return false;
+        };
+        let lacks = |heard: &Heard| heard.at >= since && heard.between.is_none();
+        devices.all(|device| self.heard.get(&device).is_some_and(lacks))
     }
 
     /// When heads were last told, in milliseconds, 0 when not since the start.
@@ -328,9 +345,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let room = GIVE_MAX - owed.len();
             owed.extend(s.to_give(&self.store, lane, ours, theirs, room)?);
         }
-        // Most heads tell nothing new: then nothing follows from them, whoever signed.
+        // Most heads tell nothing new: then nothing follows from them, whoever signed. Unless we have lost
+        // something: then it matters that they do not have it either.
         let caught_up = !behind && last.is_some_and(|last| last.between.is_some());
-        let tells = returns || behind || caught_up || !owed.is_empty() || !seen.is_empty();
+        let lacks_too = s.repair.lost_since.is_some();
+        let tells =
+            returns || behind || caught_up || lacks_too || !owed.is_empty() || !seen.is_empty();
         if !tells || !have.is_signed(space) {
             return Ok(());
         }

@@ -120,6 +120,55 @@ fn own_posts_that_nobody_else_had_are_given_up_and_said_so() {
     }
 }
 
+/// After the index was made again every own op is queued again, and it is not known who has it. Each
+/// member must have shown that they do not.
+#[test]
+fn an_own_post_that_may_be_anywhere_is_given_up_once_everybody_shows_that_they_lack_it() {
+    let mut scene = scene();
+    scene.post(JOHN, "before");
+    scene.world.disconnect(JOHN);
+    let gone = scene.post(JOHN, "offline, one");
+    scene.post(JOHN, "offline, two");
+    damage(&mut scene, JOHN, gone);
+    scene.world.restart_after(JOHN, |store| {
+        // A map of the relays that took it, none, and that it is there again.
+        let again = [0xa2, 0x00, 0x80, 0x01, 0xf5];
+        let mut rows = Vec::new();
+        let visit = &mut |key: &[u8], _: &[u8]| {
+            rows.push(key.to_vec());
+            ControlFlow::Continue(())
+        };
+        store
+            .scan(Table("queue"), b"out/", b"out0", Direction::Forward, visit)
+            .unwrap();
+        assert_eq!(rows.len(), 2);
+        rows.iter()
+            .for_each(|row| store.put(Table("queue"), row, &again));
+        store.commit().unwrap();
+    });
+    let told = |scene: &Scene| {
+        let notices = &scene.world.people[JOHN].notices;
+        notices
+            .iter()
+            .any(|notice| matches!(notice, Notice::Gone { .. }))
+    };
+    assert_eq!(scene.texts(JOHN), ["before", "offline, two"]);
+    // Bob is away, and might have it.
+    scene.world.disconnect(BOB);
+    scene.world.connect(JOHN);
+    scene.world.pass(300_000);
+    assert!(!told(&scene));
+    scene.world.connect(BOB);
+    scene.world.pass(300_000);
+    assert!(told(&scene));
+    scene.post(JOHN, "after");
+    scene.world.pass(10_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(scene.texts(who), ["before", "after"], "{who}");
+    }
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
 /// The record is damaged and the rows that name it are gone too, as after an index was made anew.
 #[test]
 fn an_own_post_that_is_gone_without_a_trace_leaves_the_queue() {
