@@ -10,6 +10,7 @@
 
 mod attach;
 mod driver;
+mod examine;
 mod making;
 
 use std::fmt;
@@ -34,6 +35,7 @@ use crate::node::Node;
 use crate::view::{Me, Notice};
 
 pub use attach::AttachError;
+pub use examine::is_exposed;
 pub use net::driver::AddrError;
 
 /// The node of a running profile.
