@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use node::runtime::{Handle, KeySource, Options, create, open};
 use node::view::{Care, Part};
-use node::{Answer, Command};
+use node::{Answer, Command, CommandError};
 use oplog::store::{Direction, prefix_end};
 use oplog::{ChannelId, SpaceId};
 use store::{FjallIndex, Index, RowChange, Rows};
@@ -297,5 +297,46 @@ async fn looking_finds_damaged_records_and_chunks() {
     let status = handle.ask(|node| node.status()).await.unwrap();
     assert_eq!(status.spaces[0].lost, 1);
     assert_eq!(found(&handle).await.len(), 1, "the chunk is gone by now");
+    handle.shutdown().await;
+}
+
+/// Somebody put back an old copy of everything but the vault: what came after it may be anywhere, so
+/// nothing may take its places.
+#[tokio::test]
+async fn nothing_is_written_over_what_an_older_copy_has_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (handle, space, channel) = profile(dir.path(), 3).await;
+    let address = "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWJT4xeKHJuvZeDk1jBjr2ECZbU2jiSgPrwukjwreX9BtC";
+    let command = Command::AddRelay {
+        address: address.to_owned(),
+    };
+    handle.command(command).await.unwrap();
+    handle.shutdown().await;
+    let old = tempfile::tempdir().unwrap();
+    copy(dir.path(), old.path());
+    let handle = start(dir.path()).await;
+    post(&handle, space, channel, "after the copy").await;
+    // The vault goes on too, by more than a crash could leave undone.
+    for name in ["Second", "Third"] {
+        let name = name.to_owned();
+        handle.command(Command::CreateSpace { name }).await.unwrap();
+    }
+    handle.shutdown().await;
+    fs::copy(dir.path().join("vault.bin"), old.path().join("vault.bin")).unwrap();
+    let handle = start(old.path()).await;
+    assert_eq!(bodies(&handle, space, channel).await.len(), 3);
+    let status = handle.ask(|node| node.status()).await.unwrap();
+    let older = |line: &String| line.contains("older than it was");
+    assert!(status.recovered.iter().any(older), "{status:?}");
+    let command = Command::Post {
+        space,
+        channel,
+        thread: None,
+        reply_to: None,
+        body: "over it".to_owned(),
+        attachments: Vec::new(),
+    };
+    let refused = handle.command(command).await.unwrap_err();
+    assert!(matches!(refused, CommandError::Damaged), "{refused}");
     handle.shutdown().await;
 }
