@@ -289,9 +289,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let envelopes = new
             .into_iter()
             .map(|item| Arrived {
-                id: oplog::tag::envelope_hash(item.sealed.as_bytes()),
                 hour: item.cursor.hour(),
-                bytes: item.sealed.as_bytes().to_vec(),
+                sealed: item.sealed,
             })
             .collect();
         self.open_envelopes(id, tag, found, envelopes, pace)
