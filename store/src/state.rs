@@ -231,6 +231,19 @@ impl<D: Disk> State<D> {
         }
     }
 
+    /// Reads every row. Returns how many there are.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] at the first that is not as it was written.
+    pub(crate) fn check(&self) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for value in self.tables.values().flat_map(BTreeMap::values) {
+            self.read(value)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// Returns the last batch, without its kept rows.
     pub(crate) const fn last(&self) -> &Batch {
         &self.last
