@@ -1,9 +1,5 @@
 //! Project Wycheproof's vectors against the primitives that Decent runs: signatures of ops and of MLS,
 //! the seals at rest and under MLS, and X25519 as HPKE uses it.
-#![expect(
-    clippy::unwrap_used,
-    reason = "all of this is tests, which clippy sees only in functions marked so"
-)]
 
 use hpke_rs_crypto::HpkeCrypto;
 use hpke_rs_crypto::types::KemAlgorithm;

@@ -391,8 +391,10 @@ impl<D: Disk> State<D> {
         if self.file.size()? > u64::from(self.end) {
             self.file.set_len(u64::from(self.end))?;
         }
-        // The last batch counts from now on, whatever became of its sync.
-        write_again(&self.file, u64::from(newest), u64::from(self.end))?;
+        // The last batch counts from now on, whatever became of its sync. A file that was cut has none.
+        if newest < self.end {
+            write_again(&self.file, u64::from(newest), u64::from(self.end))?;
+        }
         self.file.sync()?;
         Ok(bad)
     }
