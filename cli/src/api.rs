@@ -14,13 +14,15 @@ pub(crate) use node::quorum::{MOTION_BYTES_MAX, Motion, MotionError};
 pub(crate) use node::refusals::RefusedOp;
 pub(crate) use node::runtime::{
     AttachError, Created, Handle, KeySource, LiveNode, Options, StartError, check_relay, create,
-    open, restore,
+    is_exposed, open, restore,
 };
+#[cfg(test)]
+pub(crate) use node::view::ExaminedSpace;
 pub(crate) use node::view::{
-    Branch, ChannelView, DamagedOp, Delivery, DeviceView, EquivocationView, InviteView,
-    JoinRequestView, JoinStatus, KeptMotion, Me, MemberView, Membership, MotionState, Notice,
-    OwnOp, PostState, PostView, QuorumView, RelayStatus, SpaceStatus, SpaceSummary, Status,
-    ThreadSummary, VoidedOp,
+    Branch, Care, ChannelView, DamagedOp, Delivery, DeviceView, EquivocationView, Examination,
+    Finding, InviteView, JoinRequestView, JoinStatus, KeptMotion, Me, MemberView, Membership,
+    MotionState, Notice, OwnOp, Part, PostState, PostView, QuorumView, RelayStatus, SpaceStatus,
+    SpaceSummary, Status, ThreadSummary, VoidedOp,
 };
 pub(crate) use node::{
     Attachment, ChannelId, ChannelKind, ChannelPermission, DeviceId, Header, History, LatePolicy,

@@ -265,6 +265,13 @@ pub(crate) enum Cmd {
     Sync,
     /// Show the profile's health and what became of everything you wrote.
     Status(StatusArgs),
+    /// Look at everything that is on the disk, and mend what can be mended.
+    ///
+    /// Reads every row, every record with its signature, the keys and every chunk of attachments. What is
+    /// damaged is made again where this disk suffices; members are asked for the rest. Ends with 6 when
+    /// something is left that takes others, or you.
+    #[command(after_help = "Examples:\n  decent doctor\n  decent doctor --offline --json")]
+    Doctor,
     /// Save an attachment to a file.
     Save(SaveArgs),
     /// Write a Space's whole log to a file, for safekeeping or for an audit.

@@ -4,6 +4,7 @@
 //! Nothing here decides what a Space's rules decide. What was saved stays saved: that
 //! no relay answers is told, never an error.
 
+mod doctor;
 mod finality;
 pub(crate) mod lookup;
 mod people;
@@ -13,6 +14,7 @@ mod reach;
 mod sent;
 mod talk;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::api::{
@@ -30,6 +32,8 @@ pub(crate) use talk::{Place, place};
 /// Under which circumstances commands run.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
+    /// The profile's folder, where it is known.
+    dir: Option<PathBuf>,
     /// How long to wait for relays and other people.
     timeout: Duration,
     /// Whether this run connects to nothing.
@@ -46,6 +50,7 @@ impl Context {
     /// One command and out.
     pub(crate) fn one_shot(globals: &Globals, printer: Printer) -> Self {
         Self {
+            dir: crate::profile::dir(globals).ok(),
             timeout: globals.timeout,
             offline: globals.offline,
             shell: false,
@@ -141,6 +146,7 @@ async fn carry_out(handle: &Handle, cmd: Cmd, context: &Context) -> Result<Outpu
         Cmd::Freeze(args) => finality::freeze(handle, &args, context).await,
         Cmd::Sync => profile::sync(handle, context).await,
         Cmd::Status(args) => profile::status(handle, &args, context).await,
+        Cmd::Doctor => doctor::doctor(handle, context).await,
         Cmd::Save(args) => talk::save(handle, &args, context).await,
         Cmd::Export(args) => profile::export(handle, &args, context).await,
         Cmd::Import(args) => profile::import(handle, &args, context).await,
@@ -212,6 +218,7 @@ fn wants_news(cmd: &Cmd) -> bool {
         | Cmd::Reapply(_)
         | Cmd::Sync
         | Cmd::Status(_)
+        | Cmd::Doctor
         | Cmd::Save(_)
         | Cmd::Export(_)
         | Cmd::Import(_)

@@ -99,12 +99,12 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<ExitCode, CliError> {
             return ended;
         }
         Top::Cmd(Cmd::Audit(AuditCmd::Verify(args))) => printer.output(&audit::verify(&args)?)?,
-        Top::Cmd(cmd) => one_shot(globals, cmd, printer).await?,
+        Top::Cmd(cmd) => return one_shot(globals, cmd, printer).await,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn one_shot(globals: &Globals, cmd: Cmd, printer: Printer) -> Result<(), CliError> {
+async fn one_shot(globals: &Globals, cmd: Cmd, printer: Printer) -> Result<ExitCode, CliError> {
     let handle = profile::open(globals).await?;
     let context = Context::one_shot(globals, printer);
     let mut follow = None;
@@ -118,15 +118,16 @@ async fn one_shot(globals: &Globals, cmd: Cmd, printer: Printer) -> Result<(), C
         let notices = handle.notices();
         let output = execute::execute(&handle, cmd, &context).await?;
         printer.output(&output)?;
-        match follow {
-            Some(args) => follow::run(&handle, &args, notices, &output, printer).await,
-            None => Ok(()),
+        if let Some(args) = follow {
+            follow::run(&handle, &args, notices, &output, printer).await?;
         }
+        let code = output.code().map(|code| ExitCode::from(code.number()));
+        Ok(code.unwrap_or(ExitCode::SUCCESS))
     };
     let ended = tokio::select! {
         ended = work => ended,
         // to stop following is what Ctrl-C is for
-        () = signals::stop() => if following { Ok(()) } else { Err(CliError::Interrupted) },
+        () = signals::stop() => if following { Ok(ExitCode::SUCCESS) } else { Err(CliError::Interrupted) },
     };
     handle.shutdown().await;
     ended

@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::api::{
-    ChannelId, ChannelView, DamagedOp, Delivery, DeviceView, EquivocationView, InviteLink,
-    InviteView, JoinRequestView, JoinStatus, KeptMotion, Me, MemberView, OpId, OwnOp, PostView,
-    QuorumView, RelayStatus, SpaceId, SpaceSummary, Status, ThreadSummary, UserId,
+    Care, ChannelId, ChannelView, DamagedOp, Delivery, DeviceView, EquivocationView, Examination,
+    InviteLink, InviteView, JoinRequestView, JoinStatus, KeptMotion, Me, MemberView, OpId, OwnOp,
+    PostView, QuorumView, RelayStatus, SpaceId, SpaceSummary, Status, ThreadSummary, UserId,
 };
 use crate::audit;
+use crate::error::Code;
 use crate::render::{Look, json, text};
 
 /// The answer to one command.
@@ -61,6 +62,8 @@ pub(crate) enum Output {
     Members(Vec<MemberView>),
     /// The health report.
     Status(Box<StatusPage>),
+    /// What looking at everything found.
+    Doctor(Box<DoctorPage>),
     /// Relays.
     Relays(Vec<RelayStatus>),
     /// An exchange with the relays.
@@ -115,6 +118,37 @@ impl Output {
     /// Returns what programs read: objects for one line each.
     pub(crate) fn rows(&self) -> Vec<Value> {
         json::rows(self)
+    }
+
+    /// Returns the exit code: not ok where the answer is that not all is well.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Doctor(page) => page
+                .worst()
+                .filter(|care| *care > Care::Mended)
+                .map(|_| Code::Profile),
+            Self::Done(_)
+            | Self::Me(_)
+            | Self::Spaces { .. }
+            | Self::Space(_)
+            | Self::Channels(_)
+            | Self::Invite(_)
+            | Self::Invites(_)
+            | Self::Motion(_)
+            | Self::Motions(_)
+            | Self::Equivocations(_)
+            | Self::Devices(_)
+            | Self::Requests(_)
+            | Self::Threads { .. }
+            | Self::Posts(_)
+            | Self::Members(_)
+            | Self::Status(_)
+            | Self::Relays(_)
+            | Self::Synced { .. }
+            | Self::Imported { .. }
+            | Self::Audit(_)
+            | Self::File { .. } => None,
+        }
     }
 }
 
@@ -222,4 +256,21 @@ pub(crate) struct StatusPage {
     pub(crate) own: BTreeMap<SpaceId, Vec<OwnOp>>,
     /// Ops by Space that the disk has damaged.
     pub(crate) damaged: BTreeMap<SpaceId, Vec<DamagedOp>>,
+}
+
+/// What looking at everything found.
+#[derive(Clone, Debug)]
+pub(crate) struct DoctorPage {
+    /// What was read, and what was not as it should be, the worst first.
+    pub(crate) examination: Examination,
+    /// What was mended since the start, in words.
+    pub(crate) recovered: Vec<String>,
+}
+
+impl DoctorPage {
+    /// Returns who cares for the worst of it, `None` when all is as it should be.
+    pub(crate) fn worst(&self) -> Option<Care> {
+        let findings = self.examination.findings.iter();
+        findings.map(|finding| finding.care).max()
+    }
 }

@@ -1,6 +1,7 @@
 //! Turning answers into text for people and JSON for programs.
 
 pub(crate) mod clean;
+mod doctor;
 pub(crate) mod json;
 mod look;
 mod posts;

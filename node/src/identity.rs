@@ -182,6 +182,12 @@ impl Identity {
         RecoveryPhrase::of_seed(&Secret::from_bytes(*self.identity.to_seed()))
     }
 
+    /// Returns what says that the device belongs to the person.
+    #[must_use]
+    pub const fn cert(&self) -> &DeviceCert {
+        &self.cert
+    }
+
     /// Returns the person.
     #[must_use]
     pub const fn user(&self) -> UserId {

@@ -189,7 +189,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// Returns every op of a Space, lane by lane, without reading any.
-    pub(crate) fn op_ids(&self, space: &SpaceId) -> Result<Vec<OpId>, CommandError> {
+    ///
+    /// # Errors
+    /// When the Space is not here, or storage fails.
+    pub fn op_ids(&self, space: &SpaceId) -> Result<Vec<OpId>, CommandError> {
         let s = self.known_space(space)?;
         let mut ids = Vec::new();
         for head in s.table.all_lanes(&self.store)? {

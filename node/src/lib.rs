@@ -34,6 +34,7 @@ mod complaints;
 mod devices;
 mod early;
 mod equivocation;
+mod examine;
 mod exchange;
 mod execute;
 mod flood;

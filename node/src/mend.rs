@@ -96,13 +96,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     fn end_doubt(&mut self, space: &SpaceId) {
         let now = self.now.as_ms();
         let (me, online) = (self.me.device_id(), self.online());
-        let Some(s) = self.spaces.get_mut(space).filter(|s| s.doubted && online) else {
+        let nowhere = self.relays.is_empty();
+        let Some(s) = self.spaces.get_mut(space).filter(|s| s.doubted) else {
             return;
         };
         let alone = s.roster().all(|device| device == me);
         let said_at = s.repair.said_have_at();
-        let had_time = said_at > 0 && now.saturating_sub(said_at) >= GIVEN_WITHIN_MS;
-        if had_time && (alone || s.repair.heard_anybody()) {
+        let had_time = online && said_at > 0 && now.saturating_sub(said_at) >= GIVEN_WITHIN_MS;
+        // Who is alone and uses no relay has shown nobody anything.
+        if had_time && (alone || s.repair.heard_anybody()) || alone && nowhere {
             s.doubted = false;
             self.store.delete(NODE_TABLE, &doubt_row(space));
         }

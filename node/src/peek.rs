@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use oplog::authority::EpochRecord;
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, Digest, EpochId, Header, OpId, Payload, SpaceId, UserId};
+use oplog::{DeviceId, Digest, EpochId, Header, Hlc, OpId, Payload, SpaceId, UserId};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -51,6 +52,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let s = self.spaces.get(space)?;
         let record = s.authority.epochs().epoch(&s.tip)?;
         Some((record.id, record.parent, (*record.roster).clone()))
+    }
+
+    /// Returns whose answer this device waits for: of the device that added it again on the branch that
+    /// counts, lately, whose keys did not come.
+    pub fn peek_waits_for(&self, space: &SpaceId) -> Option<DeviceId> {
+        let s = self.spaces.get(space)?;
+        let me = self.me.device_id();
+        let waits = s.lacks_keys(&self.me.user(), &me)
+            && s.readded_lately(&s.canonical, &me, Hlc::from_wall(self.now));
+        let epochs = s.authority.epochs();
+        let chain = epochs.chain(&s.canonical);
+        let mut records = chain.iter().rev().filter_map(|id| epochs.epoch(id));
+        let adds = |record: &&EpochRecord| record.delta.added.iter().any(|e| e.device == me);
+        Some(records.find(adds).filter(|_| waits)?.device)
     }
 
     /// Returns who was in the group of an epoch.

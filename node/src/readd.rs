@@ -115,21 +115,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// The branch that counts has added this device, and the answer did not come: it may have got lost at
     /// a relay, or gone to a mailbox that a relay forgot. Whoever made the commit has kept it (B19).
     fn ask_for_answer(&mut self, space: &SpaceId) -> Result<(), CommandError> {
-        let (device, now) = (self.me.device_id(), self.now.as_ms());
+        let device = self.me.device_id();
         let s = self.known_space(space)?;
         let Some((package, op)) = s.added_by(&device) else {
             return Ok(());
         };
         let digest = mls::key_package_digest(&package);
-        let recent = |at: u64| {
-            now.checked_sub(at)
-                .is_some_and(|since| since < ASK_AGAIN_MS)
-        };
-        let join = self.joins.get(space);
-        let asked = join.is_some_and(|join| {
+        let asks = |join: &PendingJoin| {
             let same = mls::key_package_digest(&join.key_package) == digest;
-            same && join.landed_at.is_none() && join.asked_at.is_some_and(recent)
-        });
+            same && join.landed_at.is_none() && join.failed.is_none()
+        };
+        // A request that nobody answers is put again as it is (`join`).
+        let asked = self.joins.get(space).is_some_and(asks);
         let ours = stored::load_key_package(&self.store, space, &digest);
         if asked || !matches!(ours, Ok(Some(_))) {
             return Ok(());

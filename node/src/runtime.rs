@@ -10,6 +10,7 @@
 
 mod attach;
 mod driver;
+mod examine;
 mod making;
 
 use std::fmt;
@@ -34,6 +35,7 @@ use crate::node::Node;
 use crate::view::{Me, Notice};
 
 pub use attach::AttachError;
+pub use examine::is_exposed;
 pub use net::driver::AddrError;
 
 /// The node of a running profile.
@@ -323,9 +325,17 @@ fn try_open(dir: &Path, key: &KeySource) -> Result<LiveNode, StartError> {
     Ok(node)
 }
 
-/// Tells the node what its logs have lost without a trace.
+/// Tells the node what its logs have lost without a trace: of an older copy that was put back, anything
+/// that came after it.
 fn note_losses(node: &mut LiveNode) {
-    for space in node.store().recovery().unnamed_losses() {
+    let found = node.store().recovery();
+    let everywhere = found.rolled_back.then_some(None);
+    let losses: Vec<_> = found
+        .unnamed_losses()
+        .into_iter()
+        .chain(everywhere)
+        .collect();
+    for space in losses {
         node.note_lost_records(space.as_ref());
     }
 }

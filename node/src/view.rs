@@ -510,6 +510,103 @@ pub struct Status {
     pub recovered: Vec<String>,
 }
 
+/// What an examination of a profile came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examination {
+    /// Rows read, of the index and settings.
+    pub rows: u64,
+    /// Spaces.
+    pub spaces: Vec<ExaminedSpace>,
+    /// Chunks of attachments read.
+    pub chunks: u64,
+    /// Bytes of all logs.
+    pub log_bytes: u64,
+    /// Bytes of the index.
+    pub index_bytes: u64,
+    /// Bytes left on the disk; unknown where nobody can say.
+    pub free_bytes: Option<u64>,
+    /// What was not as it should be.
+    pub findings: Vec<Finding>,
+}
+
+/// How much was read of a Space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExaminedSpace {
+    /// Which.
+    pub id: SpaceId,
+    /// Its name.
+    pub name: String,
+    /// Records of its log.
+    pub records: u64,
+    /// Ops, each with its signature and the rows that find it.
+    pub ops: u64,
+}
+
+/// Something that was not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub part: Part,
+    /// Of which Space; `None` for the profile as a whole.
+    pub space: Option<SpaceId>,
+    /// What was found, in words.
+    pub what: String,
+    /// Who cares for it.
+    pub care: Care,
+}
+
+/// A part of a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The folder on the disk.
+    Folder,
+    /// The log of a Space: sealed records.
+    Log,
+    /// Its ops, and the rows that find them.
+    Ops,
+    /// The group's keys.
+    Keys,
+    /// Chunks of attachments.
+    Chunks,
+}
+
+impl Part {
+    /// Returns its name, one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::Log => "log",
+            Self::Ops => "ops",
+            Self::Keys => "keys",
+            Self::Chunks => "chunks",
+        }
+    }
+}
+
+/// Who cares for something that was not as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Care {
+    /// It is made good.
+    Mended,
+    /// Others can make it good, and are asked by themselves.
+    Awaited,
+    /// A person has to do something.
+    Yours,
+}
+
+impl Care {
+    /// Returns its name, one word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mended => "mended",
+            Self::Awaited => "awaited",
+            Self::Yours => "yours",
+        }
+    }
+}
+
 /// What changed, for those who watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -5,6 +5,7 @@
 //! encodes what it read and wants the same bytes back. Allocation stays bounded
 //! by the input, since no length claim is trusted before the bytes behind it exist.
 
+use minicbor::data::Type;
 use minicbor::decode::Decoder;
 use minicbor::{Decode, Encode};
 
@@ -78,6 +79,72 @@ pub enum CodecError {
     },
 }
 
+/// How deep arrays and maps may lie in each other. The deepest type of ours needs half of it.
+const DEPTH_MAX: usize = 16;
+/// Fewer bytes than this nest too little to cost anything.
+const DEPTH_MATTERS_FROM: usize = 1024;
+
+/// Refuses bytes that nest deeper than any type of ours: minicbor takes 16 bytes of memory for each level of
+/// what it skips, under keys that it does not know.
+fn check_depth(what: &'static str, bytes: &[u8]) -> Result<(), CodecError> {
+    if bytes.len() < DEPTH_MATTERS_FROM {
+        return Ok(());
+    }
+    let malformed = |e: &minicbor::decode::Error| CodecError::Malformed {
+        what,
+        detail: e.to_string(),
+    };
+    let mut decoder = Decoder::new(bytes);
+    // Items that are still to come, level by level.
+    let mut left = [0_u64; DEPTH_MAX];
+    let mut depth = 0;
+    loop {
+        let kind = decoder.datatype().map_err(|e| malformed(&e))?;
+        // Never canonical here, and of those without a length it shows only at their end.
+        let odd = matches!(
+            kind,
+            Type::ArrayIndef | Type::MapIndef | Type::BytesIndef | Type::StringIndef | Type::Tag
+        );
+        if odd {
+            return Err(CodecError::NotCanonical { what });
+        }
+        let items = if kind == Type::Array {
+            decoder.array().map_err(|e| malformed(&e))?
+        } else if kind == Type::Map {
+            let pairs = decoder.map().map_err(|e| malformed(&e))?;
+            pairs.map(|pairs| pairs.saturating_mul(2))
+        } else {
+            decoder.skip().map_err(|e| malformed(&e))?;
+            None
+        };
+        match items {
+            Some(items) if items > 0 => {
+                let Some(level) = left.get_mut(depth) else {
+                    return Err(CodecError::Forbidden {
+                        what,
+                        detail: "nested too deeply",
+                    });
+                };
+                *level = items;
+                depth += 1;
+            }
+            _ => loop {
+                let Some(above) = depth.checked_sub(1) else {
+                    return Ok(());
+                };
+                let Some(level) = left.get_mut(above) else {
+                    return Ok(());
+                };
+                *level -= 1;
+                if *level > 0 {
+                    break;
+                }
+                depth = above;
+            },
+        }
+    }
+}
+
 /// Returns the canonical encoding.
 #[must_use]
 pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
@@ -119,6 +186,7 @@ pub fn decode<'b, T>(what: &'static str, bytes: &'b [u8]) -> Result<T, CodecErro
 where
     T: Decode<'b, ()> + Encode<()>,
 {
+    check_depth(what, bytes)?;
     let mut decoder = Decoder::new(bytes);
     let value: T = decoder.decode().map_err(|e| CodecError::Malformed {
         what,
@@ -172,6 +240,35 @@ mod tests {
         ] {
             assert_eq!(decode::<u64>("n", bytes).is_ok(), fine, "{bytes:02x?}");
         }
+    }
+
+    #[test]
+    fn what_nests_deeper_than_any_type_is_not_even_skipped() {
+        // A header's map with an unknown key behind which arrays lie in each other.
+        let nested =
+            |depth: usize| [vec![0xa1, 0x18, 0x63], vec![0x81; depth], vec![0x05]].concat();
+        let deep = decode::<crate::Hlc>("deep", &nested(2_000)).unwrap_err();
+        let detail = "nested too deeply";
+        assert_eq!(
+            deep,
+            CodecError::Forbidden {
+                what: "deep",
+                detail
+            }
+        );
+        // As wide as one likes, and as deep as types go.
+        let wide = encode(&vec![vec![vec![7_u8; 9]; 9]; 99]);
+        assert!(wide.len() > DEPTH_MATTERS_FROM);
+        assert!(decode::<Vec<Vec<Vec<u8>>>>("wide", &wide).is_ok());
+        assert!(check_depth("cut", &wide[..wide.len() - 1]).is_err());
+        let most = [
+            vec![0x81; DEPTH_MAX],
+            vec![0x99, 0x07, 0xd0],
+            vec![0x05; 2_000],
+        ]
+        .concat();
+        assert!(check_depth("deepest", &most[1..]).is_ok());
+        assert!(check_depth("too deep", &most).is_err());
     }
 
     #[test]

@@ -176,6 +176,9 @@ pub(crate) struct Tuned {
 
 /// The longest a healed world may take to agree.
 pub(crate) const LIVENESS_MS: Millis = 3 * 3_600_000;
+/// How much longer where somebody of the core was added again by somebody outside of it, and the answer
+/// got lost: nobody else may add them before 6 hours have passed (K6).
+pub(crate) const READD_MS: Millis = 4 * 3_600_000;
 
 impl Config {
     /// Draws a run of some theme.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::liveness::Verdict;
 use crate::check::{Failure, Sometimes};
 use crate::clock::Clock;
-use crate::config::{Config, LIVENESS_MS, Line};
+use crate::config::{Config, LIVENESS_MS, Line, READD_MS};
 use crate::fault::Fired;
 use crate::line::State;
 use crate::queue::Millis;
@@ -169,7 +169,8 @@ fn phases(world: &mut World) -> (Option<&'static str>, Option<Millis>) {
     world.freeze_all_but_core();
     let from = world.now();
     let bound = world.config.liveness_ms.unwrap_or(LIVENESS_MS);
-    let until = from + bound + world.ahead_ms.min(AHEAD_MS_MAX);
+    let mut until = from + bound + world.ahead_ms.min(AHEAD_MS_MAX);
+    let mut longer = world.config.liveness_ms.is_none();
     let far_ahead = world.ahead_ms > AHEAD_MS_MAX;
     let mut verdict = Verdict::Excused("a checker spoke");
     let mut healed = None;
@@ -184,7 +185,15 @@ fn phases(world: &mut World) -> (Option<&'static str>, Option<Millis>) {
                     Verdict::Excused("a clock was hours ahead, and its ops wait for their time");
                 break;
             }
-            Verdict::Lacks { .. } => {}
+            Verdict::Lacks { .. } => {
+                if longer && world.now() >= until && world.waits_for_outsiders() {
+                    longer = false;
+                    until += READD_MS;
+                    world
+                        .sometimes
+                        .note("who added somebody again was gone, and the answer lost");
+                }
+            }
             Verdict::Excused(_) => break,
             Verdict::Whole => {
                 healed = Some(world.now() - from);

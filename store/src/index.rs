@@ -151,13 +151,7 @@ pub struct FjallRows {
 
 impl FjallRows {
     fn check_tables(&self) -> Result<(), StoreError> {
-        let Some(tables) = self.keyspace(TABLES)? else {
-            return Ok(());
-        };
-        for guard in tables.iter() {
-            let name = guard.key().map_err(|e| error("list the tables", e))?;
-            let name =
-                String::from_utf8(name.to_vec()).map_err(|_why| damaged("a table's name"))?;
+        for name in self.tables()? {
             let sentinel = match self.keyspace(&name)? {
                 Some(table) => table.get(SENTINEL).map_err(|e| error("read a row", e))?,
                 None => None,
@@ -239,6 +233,18 @@ impl Rows for FjallRows {
                 return Ok(());
             }
         }
+    }
+
+    fn tables(&self) -> Result<Vec<String>, StoreError> {
+        let Some(tables) = self.keyspace(TABLES)? else {
+            return Ok(Vec::new());
+        };
+        let mut names = Vec::new();
+        for guard in tables.iter() {
+            let name = guard.key().map_err(|e| error("list the tables", e))?;
+            names.push(String::from_utf8(name.to_vec()).map_err(|_why| damaged("a table's name"))?);
+        }
+        Ok(names)
     }
 
     fn apply(&mut self, changes: &[RowChange]) -> Result<(), StoreError> {

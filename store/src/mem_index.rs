@@ -192,6 +192,10 @@ impl Rows for MemRows {
         Ok(())
     }
 
+    fn tables(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.state()?.now.keys().cloned().collect())
+    }
+
     fn apply(&mut self, changes: &[RowChange]) -> Result<(), StoreError> {
         let mut state = self.index.lock();
         self.check(state.boots)?;

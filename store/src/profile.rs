@@ -3,12 +3,13 @@
 //! What a commit does, and in which order, is in `commit`; what opening does, in `recovery`.
 
 use core::fmt;
+use core::ops::ControlFlow;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 
 use oplog::keys::Secret;
 use oplog::mutants::{Mutant, on};
-use oplog::store::{Direction, Label, Location, Store, StoreError, Table, Visit};
+use oplog::store::{Direction, Label, Location, Store, StoreError, Table, Visit, prefix_end};
 use oplog::{Digest, SpaceId};
 
 use crate::chance::Chance;
@@ -357,6 +358,17 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
         self.log.verify()
     }
 
+    /// Reads every row, of the index and kept ones. Returns how many there are, staged ones aside.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] at the first that is not as it was written: [`Profile::resume`] is due
+    /// then, and makes anew what can be. Or when the disk fails.
+    pub fn check_rows(&self) -> Result<u64, StoreError> {
+        let kept = self.judge_kept(self.state.check())?;
+        let indexed = self.judge(count_rows(self.rows()?))?;
+        Ok(kept + indexed)
+    }
+
     /// Seals the vault under another root key. The old one opens nothing afterwards.
     ///
     /// # Errors
@@ -439,6 +451,24 @@ impl<D: Disk, I: Index + Clone> Profile<D, I> {
     pub(crate) fn is_kept(&self, table: &str) -> bool {
         self.options.kept.contains(table)
     }
+}
+
+/// Reads every row of an index.
+fn count_rows(rows: &impl Rows) -> Result<u64, StoreError> {
+    let mut count = 0;
+    for table in rows.tables()? {
+        rows.scan(
+            &table,
+            &[],
+            &prefix_end(&[]),
+            Direction::Forward,
+            &mut |_, _| {
+                count += 1;
+                ControlFlow::Continue(())
+            },
+        )?;
+    }
+    Ok(count)
 }
 
 impl<D: Disk, I: Index + Clone> Store for Profile<D, I> {

@@ -42,6 +42,12 @@ pub trait Rows: Send {
         visit: Visit<'_>,
     ) -> Result<(), StoreError>;
 
+    /// Returns the names of the tables that ever had a row.
+    ///
+    /// # Errors
+    /// When the index fails.
+    fn tables(&self) -> Result<Vec<String>, StoreError>;
+
     /// Applies all changes as one step.
     ///
     /// # Errors

@@ -89,6 +89,10 @@ impl<R: Rows> Rows for SealedRows<R> {
         bad
     }
 
+    fn tables(&self) -> Result<Vec<String>, StoreError> {
+        self.rows.tables()
+    }
+
     fn apply(&mut self, changes: &[RowChange]) -> Result<(), StoreError> {
         let sealed: Vec<RowChange> = changes.iter().map(|c| self.seal(c)).collect();
         self.rows.apply(&sealed)

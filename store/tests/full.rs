@@ -112,6 +112,10 @@ impl Rows for DiskRows {
         self.rows.scan(table, from, to, order, visit)
     }
 
+    fn tables(&self) -> Result<Vec<String>, StoreError> {
+        self.rows.tables()
+    }
+
     fn apply(&mut self, changes: &[RowChange]) -> Result<(), StoreError> {
         if self.waiting.is_some() {
             return Err(StoreError::Io {

@@ -105,6 +105,42 @@ fn any_flipped_bit_costs_at_most_what_it_hits() {
     }
 }
 
+/// The vault's table of secrets has no second place; what it holds is told as lost.
+#[test]
+fn a_log_or_journal_cut_anywhere_never_keeps_a_profile_from_opening() {
+    let (disk, index, places) = profile_with_records(10);
+    for (path, bytes) in disk.files() {
+        if path == "vault.bin" {
+            continue;
+        }
+        let ends = (0..bytes.len()).step_by(97).chain([bytes.len() - 1]);
+        for end in ends {
+            let disk = disk.copy();
+            disk.create(&path)
+                .unwrap()
+                .write_at(0, &bytes[..end])
+                .unwrap();
+            let case = format!("{path} of {} bytes cut at {end}", bytes.len());
+            for index in [index.copy(), MemIndex::new()] {
+                let mut profile = open(&disk.copy(), &index, 3);
+                while !profile.take_unindexed(10).unwrap().is_empty() {
+                    profile.commit().unwrap();
+                }
+                for (place, record) in &places {
+                    match profile.read(&SPACE, place) {
+                        Ok(there) => assert_eq!(there, *record, "{case}"),
+                        Err(StoreError::Damaged { .. }) => {}
+                        Err(e) => panic!("{case}: {e}"),
+                    }
+                }
+                let at = profile.append(&SPACE, b"more").unwrap();
+                profile.commit().unwrap();
+                assert_eq!(profile.read(&SPACE, &at).unwrap(), b"more", "{case}");
+            }
+        }
+    }
+}
+
 /// Long rows stay on disk. Found damaged while in use, they cost no more than at a start.
 #[test]
 fn a_kept_row_that_is_damaged_is_gone_once_the_profile_is_read_again() {

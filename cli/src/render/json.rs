@@ -72,6 +72,7 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
             rows.extend(mended.map(|what| json!({"type": "mended", "what": what})));
             rows
         }
+        Output::Doctor(page) => super::doctor::rows(page),
         Output::Relays(list) => list.iter().map(relay).collect(),
         Output::Synced {
             received,

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use super::Look;
 use crate::api::{
-    DamagedOp, Delivery, Membership, OpId, OwnOp, PostState, PostView, SpaceId, ThreadSummary,
-    Weight,
+    Care, DamagedOp, Delivery, Examination, ExaminedSpace, Finding, Membership, OpId, OwnOp, Part,
+    PostState, PostView, SpaceId, ThreadSummary, Weight,
 };
-use crate::output::{Done, NewInvite, Output, Page, Sent, StatusPage};
+use crate::error::Code;
+use crate::output::{DoctorPage, Done, NewInvite, Output, Page, Sent, StatusPage};
 use crate::samples;
 
 fn plain(output: &Output) -> String {
@@ -225,6 +226,81 @@ fn lists_line_up() {
     insta::assert_snapshot!(json(&forum(samples::threads())), @r#"
     {"author":"01…","author_name":"Alice","created_ms":1763834460000,"id":"01…","last_activity_ms":1763835060000,"replies":1,"state":"normal","tags":["rota","water"],"title":"Watering rota","type":"thread"}
     {"author":"02…","author_name":"Bob","created_ms":1763834520000,"id":"02…","last_activity_ms":1763835120000,"replies":0,"state":"deleted","state_by":"08…","tags":[],"title":"Cheap watches","type":"thread"}
+    "#);
+}
+
+#[test]
+fn what_the_doctor_found_says_who_cares_for_it() {
+    let finding = |part, space, what: &str, care| Finding {
+        part,
+        space,
+        what: what.to_owned(),
+        care,
+    };
+    let space = samples::space(1);
+    let page = |findings, recovered| {
+        Output::Doctor(Box::new(DoctorPage {
+            examination: Examination {
+                rows: 97,
+                spaces: vec![ExaminedSpace {
+                    id: space,
+                    name: "Allotment".to_owned(),
+                    records: 18,
+                    ops: 18,
+                }],
+                chunks: 1,
+                log_bytes: 18_369,
+                index_bytes: 25_347,
+                free_bytes: Some(12 << 30),
+                findings,
+            },
+            recovered,
+        }))
+    };
+    let well = page(Vec::new(), Vec::new());
+    assert_eq!(well.code(), None);
+    insta::assert_snapshot!(plain(&well), @"
+    Looked at
+      Allotment    18 ops with signature and rows, 18 records of the log, keys
+      index        97 rows
+      attachments  1 chunk
+      disk         log 17.94 KiB, index 24.75 KiB; 12.00 GiB free
+    All is well.
+    ");
+    let mended = finding(Part::Ops, Some(space), "2 ops came again", Care::Mended);
+    let again = page(
+        vec![mended.clone()],
+        vec!["the index was made again".to_owned()],
+    );
+    assert_eq!(again.code(), None);
+    assert!(plain(&again).ends_with("All is well again.\n"));
+    let ill = page(
+        vec![
+            finding(Part::Folder, None, "others can look into it", Care::Yours),
+            finding(Part::Keys, Some(space), "it asks for keys", Care::Awaited),
+            mended,
+        ],
+        Vec::new(),
+    );
+    assert_eq!(ill.code(), Some(Code::Profile));
+    insta::assert_snapshot!(plain(&ill), @"
+    Looked at
+      Allotment    18 ops with signature and rows, 18 records of the log, keys
+      index        97 rows
+      attachments  1 chunk
+      disk         log 17.94 KiB, index 24.75 KiB; 12.00 GiB free
+    Found
+      takes you     folder: others can look into it
+      takes others  Allotment, keys: it asks for keys
+      mended        Allotment, ops: 2 ops came again
+    Some of it takes you: see above.
+    ");
+    insta::assert_snapshot!(json(&ill), @r#"
+    {"chunks":1,"free_bytes":12884901888,"index_bytes":25347,"log_bytes":18369,"rows":97,"type":"examined"}
+    {"name":"Allotment","ops":18,"records":18,"space":"01…","type":"examined-space"}
+    {"care":"yours","part":"folder","space":null,"type":"finding","what":"others can look into it"}
+    {"care":"awaited","part":"keys","space":"01…","type":"finding","what":"it asks for keys"}
+    {"care":"mended","part":"ops","space":"01…","type":"finding","what":"2 ops came again"}
     "#);
 }
 

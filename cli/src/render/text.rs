@@ -1,6 +1,7 @@
 //! Answers as people read them.
 
 use super::clean;
+use super::doctor;
 use super::look::{Look, Tone};
 use super::state::sent_words;
 use super::status::{self, counted};
@@ -61,6 +62,7 @@ pub(crate) fn render(output: &Output, look: Look) -> String {
         Output::Posts(page) => posts::page(page, look),
         Output::Members(list) => members(list, "", look),
         Output::Status(page) => status::page(page, look),
+        Output::Doctor(page) => doctor::page(page, look),
         Output::Relays(list) => status::relays(list, "", look),
         Output::Synced {
             received,

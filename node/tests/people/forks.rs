@@ -31,7 +31,7 @@ impl Scene {
         who.iter().map(epoch).collect()
     }
 
-    fn update_keys(&mut self, who: usize) -> Result<Answer, node::CommandError> {
+    pub fn update_keys(&mut self, who: usize) -> Result<Answer, node::CommandError> {
         let space = self.space;
         self.world.command(who, Command::UpdateKeys { space })
     }

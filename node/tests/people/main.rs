@@ -15,6 +15,7 @@ mod audit;
 mod chunks;
 mod compare;
 mod devices;
+mod examine;
 mod forks;
 mod import;
 mod joins;

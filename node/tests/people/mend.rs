@@ -9,7 +9,7 @@ use oplog::SignedOp;
 use oplog::store::{Direction, Store, Table};
 
 /// Damages the record of an op on somebody's disk, whether they are running or not.
-fn damage(scene: &mut Scene, who: usize, op: OpId) {
+pub fn damage(scene: &mut Scene, who: usize, op: OpId) {
     let space = scene.space;
     let store = scene.world.people[who].node.store_mut();
     let is_op = |record: &Vec<u8>| SignedOp::decode(record).is_ok_and(|found| found.id() == op);

@@ -29,7 +29,7 @@ pub struct Person {
     /// How far their clock is behind, in milliseconds.
     pub late_ms: u64,
     /// What the node calls each relay: a number, given anew at every start.
-    relays: BTreeMap<usize, RelayId>,
+    pub relays: BTreeMap<usize, RelayId>,
     timers: BTreeMap<Timer, Timestamp>,
     answers: BTreeMap<CommandId, Result<Answer, CommandError>>,
     commands: u64,

@@ -6,6 +6,7 @@ use node::view::Membership;
 use oplog::OpId;
 
 use crate::check::agreement::short;
+use crate::device::SimNode;
 use crate::world::World;
 
 /// What a healed core still lacks, if it lacks anything.
@@ -41,6 +42,21 @@ impl World {
                 .any(|s| s.id == space && matches!(s.membership, Membership::Member(_)))
         };
         core.into_iter().filter(inside).collect()
+    }
+
+    /// Whether a member of the core waits for the answer of a device that is not in it.
+    pub(crate) fn waits_for_outsiders(&self) -> bool {
+        let core = self.core.clone().unwrap_or_default();
+        let of = |index: u16| self.devices[usize::from(index)].node.as_ref();
+        let inside: BTreeSet<_> = core
+            .iter()
+            .filter_map(|index| Some(of(*index)?.me().device))
+            .collect();
+        let waits = |node: &SimNode| node.peek_waits_for(&self.space?);
+        self.core_members()
+            .into_iter()
+            .filter_map(|index| of(index).and_then(waits))
+            .any(|device| !inside.contains(&device))
     }
 
     /// What waits on a device, for reports.
