@@ -46,7 +46,7 @@ const PURE_WITHOUT: &[(&str, &str)] = &[
 
 /// Features that weaken what they touch: the simulator alone asks for them, so that no program
 /// that people run contains them.
-const TEST_ONLY: &[&str] = &["stub-crypto", "test-utils"];
+const TEST_ONLY: &[&str] = &["stub-crypto", "test-utils", "tuning"];
 
 /// What pure code must not depend on, by name or by the start of its name.
 const IMPURE_CRATES: &[&str] = &[

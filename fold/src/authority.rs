@@ -194,32 +194,40 @@ impl AuthorityFold {
     /// definition that the quick way is measured against. O(n log n).
     #[must_use]
     pub fn recompute(&self, dag: &ControlDag, frontier: &[OpId]) -> AuthorityView {
-        let frontier = dag.minimal(&self.known(frontier));
+        Arc::unwrap_or_clone(self.fold_all(dag, dag.minimal(&self.known(frontier))))
+    }
+
+    fn fold_all(&self, dag: &ControlDag, frontier: Vec<OpId>) -> Arc<AuthorityView> {
         let past = dag.past_of(&frontier);
         let acts = self.acts.values();
         let acts = acts.filter(|act| frontier.contains(&act.id) || dag.in_past(&act.id, &past));
-        let at = apply::Place {
-            dag,
-            epochs: &self.epochs,
-        };
-        apply::fold_onto(&at, &self.empty, acts.cloned().collect(), frontier)
+        let acts = acts.cloned().collect();
+        apply::fold_onto(&self.epochs, Arc::clone(&self.empty), acts, frontier)
+    }
+
+    /// Returns how many ops it takes to fold a frontier, on top of a view that is remembered.
+    #[must_use]
+    pub fn reach(&self, dag: &ControlDag, frontier: &[OpId]) -> usize {
+        self.bubble(dag, frontier).1.len()
     }
 
     /// Takes every op of the graph that was not admitted yet.
     fn catch_up(&mut self, dag: &ControlDag) {
         let had_none = self.acts.is_empty();
+        let mut left = dag.len().saturating_sub(self.acts.len());
         for node in dag.iter() {
             if had_none || !self.acts.contains_key(&node.op.id()) {
-                self.take(dag, node);
+                self.take(dag, node, left > SNAPSHOTS_RECENT_MAX);
+                left = left.saturating_sub(1);
             }
         }
     }
 
-    /// Judges an op all of whose parents are taken.
-    fn take(&mut self, dag: &ControlDag, node: &ControlNode) {
+    /// Judges an op all of whose parents are taken. The view before an `old` one would not be recent
+    /// any more once all are taken.
+    fn take(&mut self, dag: &ControlDag, node: &ControlNode, old: bool) {
         let id = node.op.id();
-        let parents: Vec<OpId> = node.op.header().refs().collect();
-        let at = self.view_of(dag, &parents);
+        let at = self.view_of(dag, &node.follows);
         // Acceptance refuses a control op whose payload does not parse (R8).
         let payload = node.op.payload().ok().flatten();
         self.begin_epoch(node, payload.as_ref(), &at);
@@ -232,15 +240,27 @@ impl AuthorityFold {
         self.acts.insert(id, act.clone());
         let acts = vec![act];
         let view = if apply::changes_nothing_before(&at, &acts) {
-            let place = apply::Place {
-                dag,
-                epochs: &self.epochs,
-            };
-            apply::fold_onto(&place, &at, acts, vec![id])
+            if old {
+                self.pass_on(dag, &node.follows);
+            }
+            apply::fold_onto(&self.epochs, at, acts, vec![id])
         } else {
-            self.recompute(dag, &[id])
+            self.fold_all(dag, vec![id])
         };
-        self.remember(id, Arc::new(view));
+        self.remember(id, view);
+    }
+
+    /// Forgets the last view if nobody but the op that is being taken will ask for it: then that op's
+    /// own is made in its place, with nothing copied. No bubble ends at an op with one follower which
+    /// follows nothing else: it would have ended at the follower.
+    fn pass_on(&mut self, dag: &ControlDag, follows: &[OpId]) {
+        if let [last] = follows
+            && self.recent.back() == Some(last)
+            && dag.node(last).is_some_and(|node| node.followers == 1)
+        {
+            self.recent.pop_back();
+            self.snapshots.remove(last);
+        }
     }
 
     fn begin_epoch(&mut self, node: &ControlNode, payload: Option<&Payload>, at: &AuthorityView) {
@@ -279,6 +299,11 @@ impl AuthorityFold {
     }
 
     fn view_of(&mut self, dag: &ControlDag, frontier: &[OpId]) -> Arc<AuthorityView> {
+        if let [op] = frontier
+            && let Some(view) = self.snapshots.get(op)
+        {
+            return view.clone();
+        }
         let frontier = dag.minimal(&self.known(frontier));
         if frontier.is_empty() {
             return self.empty.clone();
@@ -291,46 +316,49 @@ impl AuthorityFold {
         if let Some(view) = self.joins.find(&frontier) {
             return view;
         }
-        let view = Arc::new(self.fold_bubble(dag, &frontier));
+        let view = self.fold_bubble(dag, &frontier);
         self.joins.keep(frontier, view.clone());
         view
     }
 
-    /// Folds a frontier from the last remembered op that everything after it had seen.
+    fn fold_bubble(&self, dag: &ControlDag, frontier: &[OpId]) -> Arc<AuthorityView> {
+        let (base, acts) = self.bubble(dag, frontier);
+        if apply::changes_nothing_before(base, &acts) {
+            apply::fold_onto(&self.epochs, base.clone(), acts, frontier.to_vec())
+        } else {
+            self.fold_all(dag, frontier.to_vec())
+        }
+    }
+
+    /// Returns the view at the last remembered op that everything after it had seen, and what is after
+    /// it.
     ///
-    /// Walks back from the deepest op on, so that an op comes up after all its children.
+    /// Walks back from the deepest op on, so that an op comes up after all its followers.
     /// When a single op is left open, every path from what was walked down to what was not leads
-    /// through it: it lies in the past of all the former and the latter in its own.
-    fn fold_bubble(&self, dag: &ControlDag, frontier: &[OpId]) -> AuthorityView {
-        let at = |id: OpId| dag.node(&id).map(|node| (node.depth, id));
-        let mut open: BTreeSet<(u64, OpId)> = frontier.iter().filter_map(|id| at(*id)).collect();
+    /// through it: it lies in the past of all the former and the latter in its own. What an op names
+    /// but does not follow is no path: the way there along lanes would leave as many ops open as
+    /// there are devices.
+    fn bubble(&self, dag: &ControlDag, frontier: &[OpId]) -> (&Arc<AuthorityView>, Vec<Arc<Act>>) {
+        let at = |id: &OpId| dag.node(id).map(|node| (node.depth, *id));
+        let mut open: BTreeSet<(u64, OpId)> = frontier.iter().filter_map(at).collect();
         let mut bubble = Vec::new();
         let mut passed_a_root = false;
-        let base = loop {
+        loop {
             if let Some((_, id)) = open.first()
                 && open.len() == 1
                 && !passed_a_root
                 && let Some(view) = self.snapshots.get(id)
             {
-                break view;
+                return (view, bubble);
             }
             let Some((_, id)) = open.pop_last() else {
-                break &self.empty;
+                return (&self.empty, bubble);
             };
             bubble.extend(self.acts.get(&id).cloned());
             if let Some(node) = dag.node(&id) {
                 passed_a_root |= node.past.is_empty();
-                open.extend(node.op.header().refs().filter_map(at));
+                open.extend(node.follows.iter().filter_map(at));
             }
-        };
-        if apply::changes_nothing_before(base, &bubble) {
-            let place = apply::Place {
-                dag,
-                epochs: &self.epochs,
-            };
-            apply::fold_onto(&place, base, bubble, frontier.to_vec())
-        } else {
-            self.recompute(dag, frontier)
         }
     }
 
@@ -356,7 +384,7 @@ impl Authority for AuthorityFold {
             return;
         }
         if self.acts.len() + 1 == dag.len() {
-            self.take(dag, node);
+            self.take(dag, node, false);
         } else {
             self.catch_up(dag);
         }

@@ -13,6 +13,7 @@ use mls::envelope::SealKeys;
 use oplog::authority::View;
 use oplog::payload::{MEMBERS_PER_ADD_MAX, MemberAdd, NewMember, Payload};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
+use oplog::tuning::{Knob, tuned};
 use oplog::{
     AcceptedOp, DeviceId, Digest, EpochId, Hlc, Kind, OpId, Scope, SpaceId, Timestamp, UserId,
     codec,
@@ -275,7 +276,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             last.filter(|at| *at <= self.now.plus_ms(GATHER_MS))
                 .unwrap_or(self.now)
         } else {
-            let turn = TURN_MS * s.slack(Hlc::from_wall(self.now));
+            let turn = tuned(Knob::AdmitTurn, TURN_MS) * s.slack(Hlc::from_wall(self.now));
             let place = s.place_in_group(&self.me.device_id());
             self.now.plus_ms((place + 1) * turn)
         };
@@ -311,7 +312,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         let ours = |asked: &Asked| {
             let waited = self.now.as_ms().saturating_sub(asked.since.as_ms());
-            waited >= TURN_MS || self.opened_invite(space, &asked.invite)
+            waited >= tuned(Knob::AdmitTurn, TURN_MS) || self.opened_invite(space, &asked.invite)
         };
         let users: Vec<UserId> = self
             .waiting_at(s)

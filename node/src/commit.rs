@@ -16,6 +16,7 @@ use oplog::hash::H;
 use oplog::mutants::{Mutant, on};
 use oplog::payload::{Commit, DeviceCert};
 use oplog::store::{Store, StoreError};
+use oplog::tuning::{Knob, tuned};
 use oplog::{
     DeviceId, Digest, EpochId, Features, Header, Hlc, Kind, OpId, Payload, Scope, SignedOp, SpaceId,
 };
@@ -91,7 +92,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if idle || on(Mutant::NeverReconciles) {
             return Ok(());
         }
-        let turn = TURN_MS * s.slack(Hlc::from_wall(self.now));
+        let turn = tuned(Knob::CommitTurn, TURN_MS) * s.slack(Hlc::from_wall(self.now));
         let wait = (s.place_in_group(&self.me.device_id()) + 1) * turn;
         let jitter = u64::from(self.rng.next_u32() % 1_000);
         self.set_timer(Timer::Reconcile(*space), wait + jitter);

@@ -22,6 +22,7 @@ use oplog::aead::{self, NONCE_LEN};
 use oplog::authority::{Authority, View};
 use oplog::payload::Payload;
 use oplog::store::{Store, StoreError};
+use oplog::tuning::{Knob, tuned};
 use oplog::{DeviceId, Digest, EpochId, Hlc, Kind, OpId, Scope, Secret, SignedOp, SpaceId, codec};
 use rand_core::CryptoRng;
 
@@ -253,7 +254,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// How long until it is our turn to write, in milliseconds.
     fn letter_turn(&self, space: &SpaceId) -> u64 {
         let now = Hlc::from_wall(self.now);
-        let turn = |s: &Space| s.place_in_group(&self.me.device_id()) * TURN_MS * s.slack(now);
+        let one = tuned(Knob::LetterTurn, TURN_MS);
+        let turn = |s: &Space| s.place_in_group(&self.me.device_id()) * one * s.slack(now);
         self.spaces.get(space).map_or(0, turn)
     }
 

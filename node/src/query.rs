@@ -192,6 +192,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .filter(|(_, row)| row.taken.is_empty())
                 .count(),
             forks: s.authority.epochs().forks().count(),
+            commits: s.authority.epochs().len().saturating_sub(1),
         })
     }
 

@@ -12,6 +12,7 @@ use minicbor::bytes::ByteVec;
 use oplog::authority::Authority as _;
 use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
+use oplog::tuning::{Knob, tuned};
 use oplog::{DeviceId, Digest, EpochId, Lane, OpId, Scope, SpaceId, UserId, codec};
 use rand_core::CryptoRng;
 
@@ -175,8 +176,8 @@ impl Repair {
 
     /// Something new is here: what is missing still may come soon.
     pub(crate) fn progressed(&mut self, now: u64) {
-        self.again_ms = AGAIN_MS_MIN;
-        self.again_at = now.saturating_add(AGAIN_MS_MIN);
+        self.again_ms = again_ms_min();
+        self.again_at = now.saturating_add(self.again_ms);
     }
 
     /// These ops arrived at this relay.
@@ -200,8 +201,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         // What was due before now and was not done has lost its timer, with what failed or ended.
         let ask = missing && s.repair.want_due.is_none_or(|due| due < now);
         let every = have_every_least(s).max(s.repair.have_every_ms);
-        let wait =
-            HAVE_AFTER_MS.max((s.repair.said_have_at.saturating_add(every)).saturating_sub(now));
+        let soonest = (s.repair.said_have_at.saturating_add(every)).saturating_sub(now);
+        let wait = tuned(Knob::HaveAfter, HAVE_AFTER_MS).max(soonest);
+        let want_after = tuned(Knob::WantAfter, WANT_AFTER_MS);
         // What is due later may be needed sooner.
         let due = s.repair.have_due.filter(|due| *due >= now);
         let say = due.is_none_or(|due| now + wait < due);
@@ -209,13 +211,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             s.repair.have_due = Some(now + wait);
         }
         if ask {
-            s.repair.want_due = Some(now + WANT_AFTER_MS);
+            s.repair.want_due = Some(now + want_after);
         }
         if say {
             self.set_timer(Timer::Have(*space), wait);
         }
         if ask {
-            self.set_timer(Timer::Want(*space), WANT_AFTER_MS);
+            self.set_timer(Timer::Want(*space), want_after);
         }
     }
 
@@ -250,7 +252,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let now = self.now.as_ms();
         // A clock that was set back makes nothing recent.
         let since = s.repair.said_want_at.and_then(|at| now.checked_sub(at));
-        let lately = since.is_some_and(|since| since < AGAIN_MS_MIN);
+        let lately = since.is_some_and(|since| since < again_ms_min());
         // Where more is missing than one message names, the next one names what follows.
         let after = match s.repair.wanted.last() {
             Some(last) if !lately => *last,
@@ -410,7 +412,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if !(missing || repair.behind) || now < repair.again_at {
             return;
         }
-        repair.again_ms = (repair.again_ms * 2).clamp(AGAIN_MS_MIN, AGAIN_MS_MAX);
+        repair.again_ms = (repair.again_ms * 2).clamp(again_ms_min(), AGAIN_MS_MAX);
         repair.again_at = now.saturating_add(repair.again_ms);
         // Whoever told of more tells it again some day, if it is still so.
         repair.behind &= repair.again_ms < AGAIN_MS_MAX;
@@ -472,7 +474,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         // Where damage took the epoch's record, who was in it is not known for good.
         let certain = s.authority.epoch(&s.tip).is_some();
         s.repair.place = certain.then_some((first, s.tip, place));
-        place * TURN_MS
+        place * tuned(Knob::GiveTurn, TURN_MS)
     }
 
     pub(crate) fn give_now(&mut self, space: &SpaceId) -> Result<(), StoreError> {
@@ -531,7 +533,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         if let Some(s) = self.spaces.get_mut(space).filter(|_| !ops.is_empty()) {
             s.repair.owed_to.entry(relay).or_default().extend(ops);
-            self.set_timer(Timer::Give(*space), TURN_MS);
+            self.set_timer(Timer::Give(*space), tuned(Knob::GiveTurn, TURN_MS));
         }
         Ok(())
     }
@@ -614,7 +616,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 /// How often at most heads are told in a group of this size, in milliseconds.
 fn have_every_least(s: &Space) -> u64 {
     let devices = u64::try_from(s.roster().count()).unwrap_or(u64::MAX);
-    HAVE_EVERY_MS.saturating_mul(devices)
+    tuned(Knob::HaveEvery, HAVE_EVERY_MS).saturating_mul(devices)
+}
+
+/// How long to wait before what is missing is asked for again, at first, in milliseconds.
+fn again_ms_min() -> u64 {
+    tuned(Knob::AskAgain, AGAIN_MS_MIN)
 }
 
 fn seen_row(no: oplog::SpaceNo, scope: &Scope, user: Option<&UserId>) -> Vec<u8> {

@@ -7,6 +7,7 @@ use mls::{EpochKeys, stored};
 use oplog::authority::Authority;
 use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
+use oplog::tuning::{Knob, tuned};
 use oplog::{EpochId, SpaceId};
 use rand_core::CryptoRng;
 
@@ -15,9 +16,9 @@ use crate::identity::NODE_TABLE;
 use crate::node::Node;
 
 /// Snapshots kept of the branch this device is on.
-const SNAPSHOTS_MAX: usize = 8;
+const SNAPSHOTS_MAX: u64 = 8;
 /// Snapshots kept of other branches.
-const SIDE_SNAPSHOTS_MAX: usize = 4;
+const SIDE_SNAPSHOTS_MAX: u64 = 4;
 /// How long snapshots are kept, that of the present epoch aside, in milliseconds: 7 days.
 const SNAPSHOT_AGE_MS_MAX: u64 = 7 * 86_400_000;
 /// How long roots are kept, in milliseconds: as long as relays keep what they open, 30 days.
@@ -74,10 +75,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         states.sort_by_key(|id| core::cmp::Reverse((number(id), since(id), *id)));
         let (on_branch, aside): (Vec<EpochId>, Vec<EpochId>) =
             states.iter().partition(|id| own.contains(*id));
-        let beyond = on_branch
+        let most = |knob, chosen| usize::try_from(tuned(knob, chosen)).unwrap_or(usize::MAX);
+        let beyond = on_branch.iter().skip(most(Knob::Snapshots, SNAPSHOTS_MAX));
+        let beyond_aside = aside
             .iter()
-            .skip(SNAPSHOTS_MAX)
-            .chain(aside.iter().skip(SIDE_SNAPSHOTS_MAX));
+            .skip(most(Knob::SideSnapshots, SIDE_SNAPSHOTS_MAX));
+        let beyond = beyond.chain(beyond_aside);
         let mut snapshots: BTreeSet<EpochId> = beyond.copied().collect();
         snapshots.extend(states.iter().filter(|id| aged(id, SNAPSHOT_AGE_MS_MAX)));
         snapshots.remove(&s.tip);

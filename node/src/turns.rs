@@ -5,6 +5,7 @@
 //! turns of many ended together, all of them would act at once.
 
 use oplog::hash::H;
+use oplog::tuning::{Knob, tuned};
 use oplog::{DeviceId, EpochId, Hlc, OpId};
 
 use crate::space::Space;
@@ -17,7 +18,7 @@ const FORK_SECS: u32 = 30 * 60;
 /// Most epochs looked at for forks.
 const EPOCHS_MAX: usize = 64;
 /// How often turns double at most.
-const DOUBLED_MAX: u32 = 4;
+const DOUBLED_MAX: u64 = 4;
 
 impl Space {
     /// The place of a device in the order that B5 draws for this epoch, from 0.
@@ -49,10 +50,11 @@ impl Space {
     pub(crate) fn slack(&self, now: Hlc) -> u64 {
         let epochs = self.authority.epochs();
         let time = |commit| self.log.dag().node(commit).map(|node| node.op.header().hlc);
-        let mut forks = 0_u32;
+        let most = tuned(Knob::ForkDoublings, DOUBLED_MAX);
+        let mut forks = 0_u64;
         let mut at = epochs.epoch(&self.canonical);
         for _ in 0..EPOCHS_MAX {
-            let Some(record) = at.filter(|_| forks < DOUBLED_MAX) else {
+            let Some(record) = at.filter(|_| forks < most) else {
                 break;
             };
             if time(&record.commit).is_none_or(|then| then.plus_secs(FORK_SECS) < now) {
@@ -60,7 +62,7 @@ impl Space {
             }
             let parent: Option<EpochId> = record.parent;
             let forked = parent.is_some_and(|parent| epochs.children(&parent).len() > 1);
-            forks += u32::from(forked);
+            forks += u64::from(forked);
             at = parent.and_then(|parent| epochs.epoch(&parent));
         }
         1 << forks

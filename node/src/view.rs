@@ -283,6 +283,8 @@ pub struct Rooms {
     pub queued: usize,
     /// Places where two commits follow one epoch.
     pub forks: usize,
+    /// Commits known, those of all branches.
+    pub commits: usize,
 }
 
 /// One Space in the health report.

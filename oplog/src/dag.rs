@@ -65,6 +65,23 @@ impl Past {
     }
 }
 
+/// Where one op stands, so that two can be compared without looking either up. It means
+/// something only among places of one graph: never store, send or compare it across replicas.
+#[derive(Clone, Debug)]
+pub struct Place {
+    past: Past,
+    chain: Chain,
+    position: u64,
+}
+
+impl Place {
+    /// Returns whether the author of the `later` op had seen this one. No op has seen itself.
+    #[must_use]
+    pub fn precedes(&self, later: &Self) -> bool {
+        later.past.holds(self.chain, self.position)
+    }
+}
+
 /// One control op and its place in the graph.
 #[derive(Clone, Debug)]
 pub struct ControlNode {
@@ -74,16 +91,34 @@ pub struct ControlNode {
     pub past: Past,
     /// `g`: 1 + the greatest depth among its parents.
     pub depth: u64,
+    /// Its parents without those that another parent had seen: the same past, named by fewest. An op
+    /// names the one before it in its lane too, however long ago that was.
+    pub follows: Vec<OpId>,
+    /// How many ops of the graph follow it so.
+    pub followers: usize,
     chain: Chain,
     position: u64,
+}
+
+impl ControlNode {
+    /// Returns where the op stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place {
+            past: self.past.clone(),
+            chain: self.chain,
+            position: self.position,
+        }
+    }
 }
 
 /// All accepted control ops of a Space, with their order.
 #[derive(Clone, Debug, Default)]
 pub struct ControlDag {
-    nodes: BTreeMap<OpId, ControlNode>,
     /// Parents before children.
-    order: Vec<OpId>,
+    nodes: Vec<ControlNode>,
+    /// Where each op lies among them.
+    index: BTreeMap<OpId, usize>,
     heads: Vec<OpId>,
     chains: u32,
     /// The op that ends each chain so far.
@@ -101,17 +136,20 @@ impl ControlDag {
     /// Returns whether it was added.
     pub fn insert(&mut self, op: Arc<AcceptedOp>) -> bool {
         let id = op.id();
-        if op.header().scope != Scope::Control || self.nodes.contains_key(&id) {
+        if op.header().scope != Scope::Control || self.contains(&id) {
             return false;
         }
         let parents: Vec<OpId> = op.header().refs().collect();
-        let past = self.past_of(&parents);
-        let depth = 1 + parents
-            .iter()
-            .filter_map(|p| self.nodes.get(p))
-            .map(|n| n.depth)
-            .max()
-            .unwrap_or(0);
+        let follows = self.minimal(&parents);
+        let past = self.past_of(&follows);
+        let mut depth = 1;
+        for parent in &follows {
+            let at = self.index.get(parent);
+            if let Some(parent) = at.and_then(|at| self.nodes.get_mut(*at)) {
+                parent.followers += 1;
+                depth = depth.max(1 + parent.depth);
+            }
+        }
         let continued = op
             .header()
             .back
@@ -125,42 +163,41 @@ impl ControlDag {
         self.heads.retain(|head| !parents.contains(head));
         let at = self.heads.partition_point(|head| *head < id);
         self.heads.insert(at, id);
-        self.order.push(id);
-        self.nodes.insert(
-            id,
-            ControlNode {
-                op,
-                past,
-                depth,
-                chain,
-                position,
-            },
-        );
+        self.index.insert(id, self.nodes.len());
+        self.nodes.push(ControlNode {
+            op,
+            past,
+            depth,
+            follows,
+            followers: 0,
+            chain,
+            position,
+        });
         true
     }
 
     /// Returns an op's node.
     #[must_use]
     pub fn node(&self, id: &OpId) -> Option<&ControlNode> {
-        self.nodes.get(id)
+        self.nodes.get(*self.index.get(id)?)
     }
 
     /// Returns whether this control op is here.
     #[must_use]
     pub fn contains(&self, id: &OpId) -> bool {
-        self.nodes.contains_key(id)
+        self.index.contains_key(id)
     }
 
     /// Returns how many ops there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.nodes.len()
     }
 
     /// Returns whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.nodes.is_empty()
     }
 
     /// Returns the ops without children, sorted.
@@ -171,14 +208,14 @@ impl ControlDag {
 
     /// Returns every op, parents before children. The order among concurrent ops is that of arrival.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &ControlNode> {
-        self.order.iter().filter_map(|id| self.nodes.get(id))
+        self.nodes.iter()
     }
 
     /// Returns everything up to and including these ops. Ids that are not here count for nothing.
     #[must_use]
     pub fn past_of(&self, frontier: &[OpId]) -> Past {
         let mut past = Past::default();
-        for node in frontier.iter().filter_map(|id| self.nodes.get(id)) {
+        for node in frontier.iter().filter_map(|id| self.node(id)) {
             past.join(&node.past);
             let len = past
                 .0
@@ -194,15 +231,14 @@ impl ControlDag {
     /// Returns whether this op lies in that past.
     #[must_use]
     pub fn in_past(&self, id: &OpId, past: &Past) -> bool {
-        self.nodes
-            .get(id)
+        self.node(id)
             .is_some_and(|node| past.holds(node.chain, node.position))
     }
 
     /// Returns whether a ≺ b: b's author had seen a.
     #[must_use]
     pub fn precedes(&self, a: &OpId, b: &OpId) -> bool {
-        a != b && self.nodes.get(b).is_some_and(|b| self.in_past(a, &b.past))
+        a != b && self.node(b).is_some_and(|b| self.in_past(a, &b.past))
     }
 
     /// Returns whether neither author had seen the other's op.
@@ -214,8 +250,13 @@ impl ControlDag {
     /// Returns these ops without those that lie in the past of another one: the same past, named by fewest.
     #[must_use]
     pub fn minimal(&self, frontier: &[OpId]) -> Vec<OpId> {
-        let covered = |a: &OpId| frontier.iter().any(|b| self.precedes(a, b));
-        let mut out: Vec<OpId> = frontier.iter().filter(|a| !covered(a)).copied().collect();
+        let nodes = frontier.iter().map(|id| (id, self.node(id)));
+        let nodes: Vec<(&OpId, Option<&ControlNode>)> = nodes.collect();
+        let pasts = || nodes.iter().filter_map(|(_, node)| Some(&(*node)?.past));
+        let covered =
+            |node: &ControlNode| pasts().any(|past| past.holds(node.chain, node.position));
+        let last = nodes.iter().filter(|(_, node)| !node.is_some_and(covered));
+        let mut out: Vec<OpId> = last.map(|(id, _)| **id).collect();
         out.sort_unstable();
         out.dedup();
         out

@@ -28,6 +28,7 @@ pub mod table;
 pub mod tag;
 #[cfg(feature = "test-utils")]
 pub mod testing;
+pub mod tuning;
 
 mod author;
 mod bounded;

@@ -15,6 +15,7 @@ mod mutants;
 pub(crate) mod one;
 mod scenarios;
 mod swarm;
+mod sweep;
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -53,6 +54,8 @@ enum Command {
     Corpus(corpus::Corpus),
     /// Turn deliberate bugs on and see whether the checkers find them.
     Mutants(mutants::Mutants),
+    /// Run the same worlds with one number after the other.
+    Sweep(sweep::Sweep),
     /// Show that every fault class fires.
     Cover(measure::Cover),
     /// Measure how fast worlds go.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Scenarios(scenarios) => Ok(scenarios.run(args.json)),
         Command::Corpus(corpus) => corpus.run(args.json),
         Command::Mutants(mutants) => Ok(mutants.run(args.json)),
+        Command::Sweep(sweep) => sweep.run(args.json),
         Command::Cover(cover) => Ok(cover.run(args.json)),
         Command::Bench(bench) => Ok(bench.run(args.json)),
         Command::Dump(dump) => dump.run(),

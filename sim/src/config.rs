@@ -157,10 +157,21 @@ pub(crate) struct Config {
     /// The deliberate bug that is on, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mutant: Option<String>,
+    /// The number that is another than the chosen one, for all nodes alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tuned: Option<Tuned>,
     /// Mean time between two acts of one person, in milliseconds.
     pub(crate) act_every_ms: u64,
     /// Mean time between two faults of one class, in milliseconds.
     pub(crate) fault_every_ms: u64,
+}
+
+/// Another value of a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tuned {
+    /// Of which, by name.
+    pub(crate) knob: String,
+    pub(crate) value: u64,
 }
 
 /// The longest a healed world may take to agree.
@@ -207,6 +218,7 @@ impl Config {
             scenario: None,
             liveness_ms: None,
             mutant: None,
+            tuned: None,
             act_every_ms: 0,
             fault_every_ms: 0,
         };

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
 
+use oplog::tuning::Knob;
 use serde::{Deserialize, Serialize};
 
 use crate::check::liveness::Verdict;
@@ -44,6 +45,15 @@ pub(crate) struct Outcome {
     pub(crate) nodes: u16,
     pub(crate) events: u64,
     pub(crate) frames: u64,
+    /// What was put on the lines, also what got lost there.
+    #[serde(default)]
+    pub(crate) bytes: u64,
+    /// Commits that the device knows which knows most, those of all branches.
+    #[serde(default)]
+    pub(crate) commits: usize,
+    /// Epochs among them that more than one commit follows.
+    #[serde(default)]
+    pub(crate) forks: usize,
     /// Ops accepted, counted once for each device.
     pub(crate) delivered: u64,
     /// Those of them that another device had accepted before: all but an author's own.
@@ -73,6 +83,9 @@ pub(crate) fn run(config: &Config, entries: &[Entry], rows_kept: usize) -> Outco
 fn run_here(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
     let _on = crate::mutants::turn_on(config);
     let _entered = config.crypto.enter();
+    let tuned = config.tuned.as_ref();
+    let tuned = tuned.and_then(|tuned| Some((Knob::by_id(&tuned.knob)?, tuned.value)));
+    let _tuned = oplog::tuning::tune(tuned);
     let mut world = None;
     let ran = quietly(|| {
         let world = world.insert(World::new(config.clone(), entries.to_vec(), rows_kept));
@@ -96,6 +109,9 @@ fn run_here(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
             nodes: config.nodes,
             events: 0,
             frames: 0,
+            bytes: 0,
+            commits: 0,
+            forks: 0,
             delivered: 0,
             taken: 0,
             ops: 0,
@@ -111,6 +127,7 @@ fn run_here(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
             (None, None)
         }
     };
+    let (commits, forks) = world.commits();
     Outcome {
         seed: config.seed,
         config_hash: config.hash(),
@@ -122,6 +139,9 @@ fn run_here(config: &Config, entries: &[Entry], rows_kept: usize) -> Outcome {
         nodes: config.nodes,
         events: world.events,
         frames: world.frames,
+        bytes: world.bytes,
+        commits,
+        forks,
         delivered: world.delivered,
         taken: world.taken,
         ops: world
@@ -200,6 +220,14 @@ fn phases(world: &mut World) -> (Option<&'static str>, Option<Millis>) {
 }
 
 impl World {
+    /// Commits and forks as the honest device sees them that knows most of them.
+    fn commits(&self) -> (usize, usize) {
+        let honest = self.devices.iter().filter(|device| device.is_honest());
+        let rooms = honest.filter_map(|device| device.node.as_ref()?.rooms(self.space?).ok());
+        let all = rooms.map(|rooms| (rooms.commits, rooms.forks));
+        all.max().unwrap_or_default()
+    }
+
     /// Heals a random core and freezes the rest for good.
     pub(crate) fn freeze_all_but_core(&mut self) {
         let mut s = Seed(self.config.seed).stream("core");

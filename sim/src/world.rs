@@ -203,6 +203,7 @@ pub(crate) struct World {
     /// Those of them that another device had accepted before.
     pub(crate) taken: u64,
     pub(crate) frames: u64,
+    pub(crate) bytes: u64,
     pub(crate) events: u64,
     /// Only these devices run; the rest is frozen for good (liveness phase).
     pub(crate) core: Option<BTreeSet<u16>>,
@@ -255,6 +256,7 @@ impl World {
             delivered: 0,
             taken: 0,
             frames: 0,
+            bytes: 0,
             events: 0,
             core: None,
             config,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use oplog::accept::least_to_give;
 use oplog::authority::{Rank, View};
-use oplog::dag::{ControlDag, ControlNode};
+use oplog::dag::{ControlNode, Place};
 use oplog::hash::H;
 use oplog::mutants::{Mutant, on};
 use oplog::payload::{
@@ -25,7 +25,6 @@ use oplog::{ChannelId, DeviceId, Digest, Hlc, OpId, Payload, Timestamp, UserId};
 use super::state::AuthorityView;
 
 /// A control op, ready to be folded.
-#[derive(PartialEq, Eq)]
 pub(super) struct Act {
     pub(super) id: OpId,
     pub(super) user: UserId,
@@ -34,6 +33,7 @@ pub(super) struct Act {
     pub(super) wall: Timestamp,
     /// `g` of B4: grows along causality.
     pub(super) depth: u64,
+    place: Place,
     /// Where it stands among those it may conflict with.
     pub(super) rank: Rank,
     /// The least weight with which its author could have done this. A concurrent
@@ -141,6 +141,39 @@ pub(super) enum Facet {
     Role,
 }
 
+/// Without the place, whose numbers are of one replica.
+impl PartialEq for Act {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            id,
+            user,
+            device,
+            hlc,
+            wall,
+            depth,
+            place: _,
+            rank,
+            needed,
+            by_member,
+            quorum,
+            deed,
+        } = self;
+        (*id, *user, *device, *hlc, *wall, *depth)
+            == (
+                other.id,
+                other.user,
+                other.device,
+                other.hlc,
+                other.wall,
+                other.depth,
+            )
+            && (*rank, *needed, *by_member) == (other.rank, other.needed, other.by_member)
+            && (quorum, deed) == (&other.quorum, &other.deed)
+    }
+}
+
+impl Eq for Act {}
+
 /// Only which op it is: views share acts and would print each many times over.
 impl core::fmt::Debug for Act {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -191,6 +224,7 @@ impl Act {
             hlc: header.hlc,
             wall: header.wall,
             depth: node.depth,
+            place: node.place(),
             rank: rank.unwrap_or(LOWEST),
             needed: match quorum {
                 Some(_) => Weight::ADMIN,
@@ -204,8 +238,13 @@ impl Act {
 
     /// Returns whether the author of another op had seen this one. What was seen is less deep, which
     /// is cheaper to ask than the graph.
-    pub(super) fn precedes(&self, other: &Self, dag: &ControlDag) -> bool {
-        self.depth < other.depth && dag.precedes(&self.id, &other.id)
+    pub(super) fn precedes(&self, other: &Self) -> bool {
+        self.depth < other.depth && self.place.precedes(&other.place)
+    }
+
+    /// Returns whether neither author had seen the other's op.
+    pub(super) fn is_concurrent(&self, other: &Self) -> bool {
+        self.id != other.id && !self.precedes(other) && !other.precedes(self)
     }
 
     /// How concurrent writers of one key compare; the greatest decides (B4).

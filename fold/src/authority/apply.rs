@@ -6,61 +6,52 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use oplog::dag::ControlDag;
+use imbl::OrdMap;
 use oplog::payload::{ChannelUpdate, PolicySet, Weight};
 use oplog::{ChannelId, DeviceId, OpId, UserId};
 
 use super::act::{Act, Deed, Facet};
-use super::pass::{Pass, restricts};
+use super::pass::{self, Verdicts, restricts};
 use super::state::{
-    AuthorityView, ChannelState, DeviceState, InviteState, Logged, MuteKey, PolicyState, Register,
-    SealState, UserState,
+    AuthorityView, ChannelState, DeviceState, InviteState, Logged, MuteKey, Register, SealState,
+    UserState,
 };
 use crate::epochs::EpochTree;
 use crate::explain::{Verdict, VoidReason};
 
-/// Where ops stand: among each other, and in the tree of epochs.
-pub(super) struct Place<'a> {
-    pub(super) dag: &'a ControlDag,
-    pub(super) epochs: &'a EpochTree,
-}
-
-/// Folds these ops onto a view all of whose ops lie in the past of each of them.
+/// Folds these ops onto a view all of whose ops lie in the past of each of them. Changes the view in
+/// place where nobody else holds it, and shares with it what stays the same otherwise.
 pub(super) fn fold_onto(
-    place: &Place<'_>,
-    base: &AuthorityView,
+    epochs: &EpochTree,
+    base: Arc<AuthorityView>,
     acts: Vec<Arc<Act>>,
     frontier: Vec<OpId>,
-) -> AuthorityView {
-    let dag = place.dag;
-    let pass = Pass::run(dag, base, acts);
-    let mut view = base.clone();
+) -> Arc<AuthorityView> {
+    let found = pass::judge(&base, acts);
+    let mut folded = base;
+    let view = Arc::make_mut(&mut folded);
     view.frontier = frontier;
-    for user in pass.about.keys() {
-        let mut state = base
-            .users
-            .get(user)
-            .map(|s| (**s).clone())
-            .unwrap_or_default();
-        apply_user(&pass, user, &mut state);
-        view.users.insert(*user, Arc::new(state));
+    for user in found.about.keys() {
+        let state = view.users.entry(*user).or_default();
+        apply_user(&found, user, Arc::make_mut(state));
     }
-    for key in pass.mutes.keys() {
-        apply_mutes(&pass, key, &mut view);
+    for key in found.mutes.keys() {
+        apply_mutes(&found, key, view);
     }
-    let mut effective: Vec<&Arc<Act>> = pass.acts.iter().filter(|a| pass.is_effective(a)).collect();
+    let effective = found.acts.iter().filter(|act| found.is_effective(act));
+    let mut effective: Vec<&Arc<Act>> = effective.collect();
     effective.sort_by_key(|act| (act.depth, act.id));
-    apply_devices(&pass, &effective, &mut view);
-    apply_channels(dag, &effective, &mut view);
-    apply_policies(dag, &effective, &mut view);
-    apply_invites(&pass, &effective, &mut view);
-    apply_attests(&effective, &mut view);
-    for (op, reason) in &pass.void {
+    apply_devices(&found, &effective, view);
+    apply_channels(&effective, view);
+    apply_policies(&effective, view);
+    apply_invites(&found, &effective, view);
+    apply_attests(&effective, view);
+    for (op, reason) in &found.void {
         view.void
             .insert(*op, Arc::new(Verdict::Void(reason.clone())));
     }
-    apply_seals(place.epochs, &effective, &mut view);
-    view
+    apply_seals(epochs, &effective, view);
+    folded
 }
 
 /// Returns whether what these ops say leaves the verdicts of a base alone, all of which lies in
@@ -80,23 +71,20 @@ pub(super) fn changes_nothing_before(base: &AuthorityView, acts: &[Arc<Act>]) ->
         })
 }
 
-fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
-    let dag = pass.dag;
-    let about = pass.about(user);
+fn apply_user(found: &Verdicts, user: &UserId, state: &mut UserState) {
+    let about = found.about(user);
     let reaching = |facet: Facet| {
         about
             .iter()
-            .filter(move |w| w.writes(user, facet) && pass.reaches(w, user, facet))
+            .filter(move |w| w.writes(user, facet) && found.reaches(w, user, facet))
     };
-    state
-        .member
-        .supersede(dag, reaching(Facet::Member).cloned());
-    state.role.supersede(dag, reaching(Facet::Role).cloned());
+    state.member.supersede(reaching(Facet::Member).cloned());
+    state.role.supersede(reaching(Facet::Role).cloned());
     let admissions = || {
         reaching(Facet::Member)
             .filter(|w| matches!(w.deed, Deed::Genesis { .. } | Deed::MemberAdd { .. }))
     };
-    state.added.supersede(dag, admissions().cloned());
+    state.added.supersede(admissions().cloned());
     state.admissions.extend(admissions().map(|w| w.id));
 
     for facet in [Facet::Member, Facet::Role] {
@@ -106,7 +94,7 @@ fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
             .iter()
             .filter(|w| w.writes(user, facet))
             .filter_map(|w| {
-                let effective = pass.reaches(w, user, facet);
+                let effective = found.reaches(w, user, facet);
                 let idle =
                     !effective && facet == Facet::Member && w.makes_member(user) == Some(true);
                 (!idle).then(|| Logged {
@@ -119,7 +107,7 @@ fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
             Facet::Role => &mut state.role_log,
         };
         log.extend(logged);
-        prune_log(dag, user, facet, log);
+        prune_log(user, facet, log);
 
         let standing = match facet {
             Facet::Member => &mut state.bans,
@@ -127,10 +115,10 @@ fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
         };
         let added = about
             .iter()
-            .filter(|w| restricts(w, user, facet) && pass.is_effective(w));
+            .filter(|w| restricts(w, user, facet) && found.is_effective(w));
         standing.extend(added.cloned());
-        standing.retain(|r| !pass.is_reversed(r, user, facet, None));
-        prune_standing(dag, standing, |later, earlier| match facet {
+        standing.retain(|r| !found.is_reversed(r, user, facet, None));
+        prune_standing(standing, |later, earlier| match facet {
             Facet::Member => true,
             // A lower one would hide the higher one's return when it is half undone.
             Facet::Role => later.level(user) == earlier.level(user),
@@ -141,7 +129,7 @@ fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
         reaching(Facet::Member).any(|y| {
             y.makes_member(user) == Some(true)
                 && y.order() > removal.order()
-                && dag.concurrent(&y.id, &removal.id)
+                && y.is_concurrent(removal)
         })
     };
     let removals =
@@ -152,13 +140,13 @@ fn apply_user(pass: &Pass<'_>, user: &UserId, state: &mut UserState) {
 }
 
 /// Drops what no later op can lean on.
-fn prune_log(dag: &ControlDag, user: &UserId, facet: Facet, log: &mut Vec<Logged>) {
+fn prune_log(user: &UserId, facet: Facet, log: &mut Vec<Logged>) {
     log.sort_by_key(|l| (l.act.depth, l.act.id));
     if log.len() > 1 {
         let all = log.clone();
         log.retain(|l| {
             !all.iter()
-                .any(|k| makes_irrelevant(k, l, user, facet) && l.act.precedes(&k.act, dag))
+                .any(|k| makes_irrelevant(k, l, user, facet) && l.act.precedes(&k.act))
         });
     }
 }
@@ -181,48 +169,39 @@ fn makes_irrelevant(later: &Logged, earlier: &Logged, user: &UserId, facet: Face
 
 /// Drops restrictions that a later one of no lower rank repeats, so that what undoes the
 /// later one undoes the earlier one, and what the earlier one stops the later one stops.
-fn prune_standing(
-    dag: &ControlDag,
-    standing: &mut Vec<Arc<Act>>,
-    repeats: impl Fn(&Act, &Act) -> bool,
-) {
+fn prune_standing(standing: &mut Vec<Arc<Act>>, repeats: impl Fn(&Act, &Act) -> bool) {
     standing.sort_by_key(|act| (act.depth, act.id));
     if standing.len() > 1 {
         let all = standing.clone();
         standing.retain(|r| {
             !all.iter()
-                .any(|k| k.rank >= r.rank && repeats(k, r) && r.precedes(k, dag))
+                .any(|k| k.rank >= r.rank && repeats(k, r) && r.precedes(k))
         });
     }
 }
 
-fn apply_mutes(pass: &Pass<'_>, key: &MuteKey, view: &mut AuthorityView) {
-    let acts = pass.mutes.get(key).map_or(&[][..], Vec::as_slice);
-    let effective = || acts.iter().filter(|a| pass.is_effective(a));
+fn apply_mutes(found: &Verdicts, key: &MuteKey, view: &mut AuthorityView) {
+    let acts = found.mutes.get(key).map_or(&[][..], Vec::as_slice);
+    let effective = || acts.iter().filter(|a| found.is_effective(a));
     if effective().next().is_none() {
         return;
     }
-    let mut state = view
-        .mutes
-        .get(key)
-        .map(|m| (**m).clone())
-        .unwrap_or_default();
-    state.register.supersede(pass.dag, effective().cloned());
+    let state = Arc::make_mut(view.mutes.entry(*key).or_default());
+    state.register.supersede(effective().cloned());
     let mutes = effective().filter(|a| a.muted_until().is_some());
     state.standing.extend(mutes.cloned());
-    state.standing.retain(|r| !pass.is_unmuted(r, key, None));
+    state.standing.retain(|r| !found.is_unmuted(r, key, None));
     // A longer one on top does not make the earlier one irrelevant: it flags what was written
     // before the longer one began.
     state.standing.sort_by_key(|act| (act.depth, act.id));
-    view.mutes.insert(*key, Arc::new(state));
 }
 
-fn apply_devices(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityView) {
+fn apply_devices(found: &Verdicts, effective: &[&Arc<Act>], view: &mut AuthorityView) {
     let mut claims: BTreeMap<DeviceId, Vec<Arc<Act>>> = BTreeMap::new();
     for act in effective {
         for (cert, key_package) in act.certs() {
             if matches!(act.deed, Deed::MemberAdd { .. })
-                && !pass.reaches(act, &cert.user, Facet::Member)
+                && !found.reaches(act, &cert.user, Facet::Member)
             {
                 continue;
             }
@@ -248,12 +227,8 @@ fn apply_devices(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityV
         }
     }
     for (device, claims) in claims {
-        let mut state: DeviceState = view
-            .devices
-            .get(&device)
-            .map(|d| (**d).clone())
-            .unwrap_or_default();
-        state.claim(pass.dag, device, claims);
+        let state = Arc::make_mut(view.devices.entry(device).or_default());
+        state.claim(device, claims);
         state
             .revokes
             .extend(revokes.remove(&device).unwrap_or_default());
@@ -262,18 +237,17 @@ fn apply_devices(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityV
             .proofs
             .extend(proofs.remove(&device).unwrap_or_default());
         state.proofs.sort_by_key(|act| (act.depth, act.id));
-        file_device(device, &state, view);
-        view.devices.insert(device, Arc::new(state));
+        file_device(device, state, &mut view.users);
     }
 }
 
 /// Puts a device among those of its holder, who never changes once there is one.
-fn file_device(device: DeviceId, state: &DeviceState, view: &mut AuthorityView) {
+fn file_device(device: DeviceId, state: &DeviceState, users: &mut OrdMap<UserId, Arc<UserState>>) {
     let Some(owner) = state.cert.as_ref().map(|cert| cert.user) else {
         return;
     };
     let live = state.live_user().is_some();
-    let held = view.users.get(&owner);
+    let held = users.get(&owner);
     if held.is_some_and(|user| {
         if live {
             user.devices.contains(&device)
@@ -283,34 +257,32 @@ fn file_device(device: DeviceId, state: &DeviceState, view: &mut AuthorityView) 
     }) {
         return;
     }
-    let mut user = held.map(|s| (**s).clone()).unwrap_or_default();
+    let user = Arc::make_mut(users.entry(owner).or_default());
     if live {
         user.devices.insert(device);
     } else {
         user.devices.remove(&device);
         user.dead_devices.insert(device);
     }
-    view.users.insert(owner, Arc::new(user));
 }
 
 fn offer(view: &mut AuthorityView, device: DeviceId, op: OpId, package: oplog::Digest) {
-    let mut offered = view.key_packages.get(&device).cloned().unwrap_or_default();
+    let offered = view.key_packages.entry(device).or_default();
     offered.insert((op, package));
-    view.key_packages.insert(device, offered);
 }
 
 impl DeviceState {
     /// Takes in more certificates of a device.
-    fn claim(&mut self, dag: &ControlDag, device: DeviceId, claims: Vec<Arc<Act>>) {
+    fn claim(&mut self, device: DeviceId, claims: Vec<Arc<Act>>) {
         let holder = |act: &Act| {
             let certs = act.certs();
             let cert = certs.into_iter().find(|(c, _)| c.device == device);
             cert.map(|(c, _)| c.clone())
         };
         if self.first.0.is_empty() {
-            let saw_another = |a: &Arc<Act>| claims.iter().any(|b| b.precedes(a, dag));
+            let saw_another = |a: &Arc<Act>| claims.iter().any(|b| b.precedes(a));
             let first: Vec<Arc<Act>> = claims.iter().filter(|a| !saw_another(a)).cloned().collect();
-            self.first = Register::of(dag, first);
+            self.first = Register::of(first);
         }
         let Some(owner) = self.first.winner().and_then(|a| holder(a)).map(|c| c.user) else {
             return;
@@ -318,17 +290,17 @@ impl DeviceState {
         let own = claims
             .into_iter()
             .filter(|a| holder(a).is_some_and(|c| c.user == owner));
-        self.newest.supersede(dag, own);
+        self.newest.supersede(own);
         self.cert = self.newest.winner().and_then(|a| holder(a));
     }
 }
 
-fn apply_channels(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut AuthorityView) {
+fn apply_channels(effective: &[&Arc<Act>], view: &mut AuthorityView) {
     let mut updates: BTreeMap<ChannelId, Vec<Arc<Act>>> = BTreeMap::new();
     for act in effective {
         if act.channel_create().is_some() {
             let id = ChannelId::of_create(&act.id);
-            let channel = ChannelState::new(dag, act);
+            let channel = ChannelState::new(act);
             view.channels.insert(id, Arc::new(channel));
         }
         if let Some(update) = act.channel_update() {
@@ -338,17 +310,15 @@ fn apply_channels(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut Authorit
     }
     for (id, updates) in updates {
         // The channel of a void create does not exist, and nothing brings it back.
-        if let Some(channel) = view.channels.get(&id) {
-            let mut channel = (**channel).clone();
-            channel.update(dag, &updates);
-            view.channels.insert(id, Arc::new(channel));
+        if let Some(channel) = view.channels.get_mut(&id) {
+            Arc::make_mut(channel).update(&updates);
         }
     }
 }
 
 impl ChannelState {
-    fn new(dag: &ControlDag, create: &Arc<Act>) -> Self {
-        let register = || Register::of(dag, [create.clone()]);
+    fn new(create: &Arc<Act>) -> Self {
+        let register = || Register::of([create.clone()]);
         Self {
             create: create.clone(),
             name: register(),
@@ -359,19 +329,17 @@ impl ChannelState {
         }
     }
 
-    fn update(&mut self, dag: &ControlDag, updates: &[Arc<Act>]) {
+    fn update(&mut self, updates: &[Arc<Act>]) {
         let naming = |says: fn(&ChannelUpdate) -> bool| {
             updates
                 .iter()
                 .filter(move |a| a.channel_update().is_some_and(says))
                 .cloned()
         };
-        self.name.supersede(dag, naming(|u| u.name.is_some()));
-        self.topic.supersede(dag, naming(|u| u.topic.is_some()));
-        self.category
-            .supersede(dag, naming(|u| u.category.is_some()));
-        self.archived
-            .supersede(dag, naming(|u| u.archived.is_some()));
+        self.name.supersede(naming(|u| u.name.is_some()));
+        self.topic.supersede(naming(|u| u.topic.is_some()));
+        self.category.supersede(naming(|u| u.category.is_some()));
+        self.archived.supersede(naming(|u| u.archived.is_some()));
         let verbs: BTreeSet<_> = updates
             .iter()
             .filter_map(|a| a.channel_update())
@@ -382,15 +350,12 @@ impl ChannelState {
                 .iter()
                 .filter(|a| a.permission(verb).is_some())
                 .cloned();
-            self.permissions
-                .entry(verb)
-                .or_default()
-                .supersede(dag, writers);
+            self.permissions.entry(verb).or_default().supersede(writers);
         }
     }
 }
 
-fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut AuthorityView) {
+fn apply_policies(effective: &[&Arc<Act>], view: &mut AuthorityView) {
     let genesis = effective
         .iter()
         .find(|a| matches!(a.deed, Deed::Genesis { .. }));
@@ -402,29 +367,27 @@ fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut Authorit
     if genesis.is_none() && sets.is_empty() {
         return;
     }
-    let mut policy: PolicyState = (*view.policy).clone();
+    let policy = Arc::make_mut(&mut view.policy);
     if let Some(genesis) = genesis {
         policy.genesis = Some((*genesis).clone());
-        policy.name = Register::of(dag, [(*genesis).clone()]);
+        policy.name = Register::of([(*genesis).clone()]);
     }
     let naming = |says: fn(&PolicySet) -> bool| {
         sets.iter()
             .filter(move |a| a.policy_set().is_some_and(says))
             .map(|a| (*a).clone())
     };
-    policy.name.supersede(dag, naming(|p| p.name.is_some()));
+    policy.name.supersede(naming(|p| p.name.is_some()));
     policy
         .kick_late
-        .supersede(dag, naming(|p| p.kick_late.is_some()));
-    policy
-        .ban_late
-        .supersede(dag, naming(|p| p.ban_late.is_some()));
+        .supersede(naming(|p| p.kick_late.is_some()));
+    policy.ban_late.supersede(naming(|p| p.ban_late.is_some()));
     let timing = naming(|p| p.timing_privacy.is_some());
-    policy.timing_privacy.supersede(dag, timing);
-    policy.dedup.supersede(dag, naming(|p| p.dedup.is_some()));
+    policy.timing_privacy.supersede(timing);
+    policy.dedup.supersede(naming(|p| p.dedup.is_some()));
     policy
         .seal_every
-        .supersede(dag, naming(|p| p.seal_every.is_some()));
+        .supersede(naming(|p| p.seal_every.is_some()));
     for set in sets {
         // A18: only an owner switches a feature on.
         if set.rank.weight == Weight::OWNER.get()
@@ -433,7 +396,6 @@ fn apply_policies(dag: &ControlDag, effective: &[&Arc<Act>], view: &mut Authorit
             policy.features = policy.features.union(payload.features());
         }
     }
-    view.policy = Arc::new(policy);
 }
 
 fn apply_seals(epochs: &EpochTree, effective: &[&Arc<Act>], view: &mut AuthorityView) {
@@ -530,19 +492,14 @@ fn number(epochs: &EpochTree, seal: &Act) -> u64 {
 fn apply_attests(effective: &[&Arc<Act>], view: &mut AuthorityView) {
     for act in effective {
         if let Some(attest) = act.attest() {
-            let mut of_removal = view
-                .attests
-                .get(&attest.removal)
-                .cloned()
-                .unwrap_or_default();
+            let of_removal = view.attests.entry(attest.removal).or_default();
             of_removal.push((*act).clone());
             of_removal.sort_by_key(|act| (act.depth, act.id));
-            view.attests.insert(attest.removal, of_removal);
         }
     }
 }
 
-fn apply_invites(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityView) {
+fn apply_invites(found: &Verdicts, effective: &[&Arc<Act>], view: &mut AuthorityView) {
     for act in effective {
         if act.invite_terms().is_some() {
             let state = InviteState {
@@ -554,14 +511,12 @@ fn apply_invites(pass: &Pass<'_>, effective: &[&Arc<Act>], view: &mut AuthorityV
         }
     }
     let mut change = |invite: &OpId, f: &mut dyn FnMut(&mut InviteState)| {
-        if let Some(state) = view.invites.get(invite) {
-            let mut state = (**state).clone();
-            f(&mut state);
-            view.invites.insert(*invite, Arc::new(state));
+        if let Some(state) = view.invites.get_mut(invite) {
+            f(Arc::make_mut(state));
         }
     };
-    for act in &pass.acts {
-        let effective = pass.is_effective(act);
+    for act in &found.acts {
+        let effective = found.is_effective(act);
         if let Some(invite) = act.closes_invite() {
             change(&invite, &mut |state| {
                 let act = act.clone();

@@ -19,7 +19,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use oplog::dag::ControlDag;
 use oplog::mutants::{Mutant, on};
 use oplog::{DeviceId, Digest, OpId, Scope, UserId};
 
@@ -27,10 +26,9 @@ use super::act::{Act, Deed, Facet, Quorum, Stage};
 use super::state::{AuthorityView, MuteKey, maxima};
 use crate::explain::VoidReason;
 
-/// Verdicts over some ops on top of a base.
-pub(super) struct Pass<'a> {
-    pub(super) dag: &'a ControlDag,
-    pub(super) base: &'a AuthorityView,
+/// What a pass found out about the ops it judged.
+#[derive(Default)]
+pub(super) struct Verdicts {
     /// The ops judged, in the order of their turns.
     pub(super) acts: Vec<Arc<Act>>,
     /// By person: the ops that write their membership or role, or lift their ban.
@@ -39,7 +37,13 @@ pub(super) struct Pass<'a> {
     pub(super) void: BTreeMap<OpId, VoidReason>,
     /// Admissions that do not reach one of their people, since what stands against them
     /// ranks higher; the op itself may count for others.
-    pub(super) blocked: BTreeSet<(OpId, UserId, Facet)>,
+    blocked: BTreeSet<(OpId, UserId, Facet)>,
+}
+
+/// A pass on its way: what is found out so far, and where later turns look for it.
+struct Pass<'a> {
+    base: &'a AuthorityView,
+    found: Verdicts,
     revocations: BTreeMap<UserId, Vec<Arc<Act>>>,
     /// By device: the effective ops by which its person revokes it.
     device_revokes: BTreeMap<DeviceId, Vec<Arc<Act>>>,
@@ -47,55 +51,45 @@ pub(super) struct Pass<'a> {
     proofs: BTreeMap<DeviceId, Vec<Arc<Act>>>,
     /// Control ops of such a device that a proof names as seen, as far as they are judged here: a
     /// view must not depend on what else this replica holds.
-    named: BTreeMap<DeviceId, Vec<OpId>>,
+    named: BTreeMap<DeviceId, Vec<Arc<Act>>>,
     /// The acts of quorums that count, by what was signed.
-    quorums: BTreeMap<Digest, Vec<OpId>>,
+    quorums: BTreeMap<Digest, Vec<Arc<Act>>>,
     invites: BTreeMap<OpId, Arc<Act>>,
     invite_revokes: BTreeMap<OpId, Vec<Arc<Act>>>,
     admissions: BTreeMap<(OpId, UserId), Vec<Arc<Act>>>,
 }
 
-impl<'a> Pass<'a> {
-    /// Judges these ops. Every op of `base` must lie in the past of each of them.
-    pub(super) fn run(
-        dag: &'a ControlDag,
-        base: &'a AuthorityView,
-        mut acts: Vec<Arc<Act>>,
-    ) -> Self {
-        acts.sort_by_cached_key(|act| act.turn());
-        let mut pass = Self {
-            dag,
-            base,
-            about: BTreeMap::new(),
-            mutes: BTreeMap::new(),
-            void: BTreeMap::new(),
-            blocked: BTreeSet::new(),
-            revocations: BTreeMap::new(),
-            device_revokes: BTreeMap::new(),
-            proofs: BTreeMap::new(),
-            named: BTreeMap::new(),
-            quorums: BTreeMap::new(),
-            invites: BTreeMap::new(),
-            invite_revokes: BTreeMap::new(),
-            admissions: BTreeMap::new(),
-            acts: Vec::new(),
-        };
-        for act in &acts {
-            pass.index(act);
-        }
-        pass.find_named(&acts);
-        for act in &acts {
-            match pass.judge(act) {
-                Ok(()) => pass.count(act),
-                Err(reason) => {
-                    pass.void.insert(act.id, reason);
-                }
+/// Judges these ops. Every op of `base` must lie in the past of each of them.
+pub(super) fn judge(base: &AuthorityView, mut acts: Vec<Arc<Act>>) -> Verdicts {
+    acts.sort_by_cached_key(|act| act.turn());
+    let mut pass = Pass {
+        base,
+        found: Verdicts::default(),
+        revocations: BTreeMap::new(),
+        device_revokes: BTreeMap::new(),
+        proofs: BTreeMap::new(),
+        named: BTreeMap::new(),
+        quorums: BTreeMap::new(),
+        invites: BTreeMap::new(),
+        invite_revokes: BTreeMap::new(),
+        admissions: BTreeMap::new(),
+    };
+    for act in &acts {
+        pass.index(act);
+    }
+    pass.find_named(&acts);
+    for act in &acts {
+        match pass.judge(act) {
+            Ok(()) => pass.count(act),
+            Err(reason) => {
+                pass.found.void.insert(act.id, reason);
             }
         }
-        pass.acts = acts;
-        pass
     }
+    Verdicts { acts, ..pass.found }
+}
 
+impl Verdicts {
     /// Returns whether an op of this pass, already judged, counts.
     pub(super) fn is_effective(&self, act: &Act) -> bool {
         !self.void.contains_key(&act.id)
@@ -110,12 +104,44 @@ impl<'a> Pass<'a> {
         self.about.get(user).map_or(&[], Vec::as_slice)
     }
 
+    /// Returns whether an effective op of this pass, before `until` if given, undid a
+    /// restriction with sufficient rank.
+    pub(super) fn is_reversed(
+        &self,
+        restriction: &Act,
+        user: &UserId,
+        facet: Facet,
+        until: Option<&Act>,
+    ) -> bool {
+        self.about(user).iter().any(|y| {
+            y.rank >= restriction.rank
+                && relaxes(y, restriction, user, facet)
+                && self.reaches(y, user, facet)
+                && until.is_none_or(|act| y.precedes(act))
+                && restriction.precedes(y)
+        })
+    }
+
+    /// Like [`Self::is_reversed`], for mutes.
+    pub(super) fn is_unmuted(&self, mute: &Act, key: &MuteKey, until: Option<&Act>) -> bool {
+        let acts = self.mutes.get(key).map_or(&[][..], Vec::as_slice);
+        acts.iter().any(|y| {
+            matches!(y.deed, Deed::Unmute(_))
+                && y.rank >= mute.rank
+                && self.is_effective(y)
+                && until.is_none_or(|act| y.precedes(act))
+                && mute.precedes(y)
+        })
+    }
+}
+
+impl Pass<'_> {
     fn index(&mut self, act: &Arc<Act>) {
         for user in act.subjects() {
-            self.about.entry(user).or_default().push(act.clone());
+            self.found.about.entry(user).or_default().push(act.clone());
         }
         if let Some(key) = act.mute_key() {
-            self.mutes.entry(key).or_default().push(act.clone());
+            self.found.mutes.entry(key).or_default().push(act.clone());
         }
         if let Some((device, _)) = act.freezes() {
             self.proofs.entry(device).or_default().push(act.clone());
@@ -143,7 +169,8 @@ impl<'a> Pass<'a> {
             .collect();
         for act in acts {
             if heads.contains(&(act.device, act.id)) {
-                self.named.entry(act.device).or_default().push(act.id);
+                let named = self.named.entry(act.device).or_default();
+                named.push(act.clone());
             }
         }
     }
@@ -180,7 +207,8 @@ impl<'a> Pass<'a> {
             revokes.push(act.clone());
         }
         if let Some(quorum) = &act.quorum {
-            self.quorums.entry(quorum.digest).or_default().push(act.id);
+            let used = self.quorums.entry(quorum.digest).or_default();
+            used.push(act.clone());
         }
         if let Some((target, _)) = act.revokes() {
             self.revocations
@@ -199,10 +227,11 @@ impl<'a> Pass<'a> {
     fn quorum_stands(&self, act: &Act, quorum: &Quorum) -> Result<(), VoidReason> {
         let used = self.quorums.get(&quorum.digest).into_iter().flatten();
         if let Some(by) = used
-            .filter(|other| self.dag.concurrent(other, &act.id))
+            .filter(|other| other.is_concurrent(act))
+            .map(|other| other.id)
             .min()
         {
-            return Err(VoidReason::QuorumUsed { by: *by });
+            return Err(VoidReason::QuorumUsed { by });
         }
         let mut taken_by = BTreeSet::new();
         let mut left = 0;
@@ -233,7 +262,7 @@ impl<'a> Pass<'a> {
             .chain(revoked)
             .chain(proved)
             .filter(|r| r.freezes().is_some() || r.user == *user)
-            .find(|r| !self.dag.precedes(&act.id, &r.id));
+            .find(|r| !act.precedes(r));
         if let Some(by) = ended {
             return Some(Some(by.id));
         }
@@ -242,7 +271,7 @@ impl<'a> Pass<'a> {
             .filter(|r| {
                 r.is_decided_before(act)
                     && r.revokes().is_some_and(|(_, left)| left < act.needed.get())
-                    && self.dag.concurrent(&r.id, &act.id)
+                    && r.is_concurrent(act)
             })
             .max_by_key(|r| r.order());
         if let Some(by) = by {
@@ -262,10 +291,10 @@ impl<'a> Pass<'a> {
             return Ok(());
         };
         let named = self.named.get(&act.device).into_iter().flatten();
-        let seen = proofs().any(|p| self.dag.precedes(&act.id, &p.id))
+        let seen = proofs().any(|p| act.precedes(p))
             || named
                 .into_iter()
-                .any(|head| act.id == *head || self.dag.precedes(&act.id, head));
+                .any(|head| act.id == head.id || act.precedes(head));
         let by_identity = act.device_revoke().is_some() && act.rank.sub == 2;
         if seen || by_identity {
             Ok(())
@@ -286,7 +315,7 @@ impl<'a> Pass<'a> {
             .filter(|r| {
                 r.user == act.user
                     && r.id != act.id
-                    && !self.dag.precedes(&act.id, &r.id)
+                    && !act.precedes(r)
                     && !(act.is_self_revocation() && r.rank.sub <= act.rank.sub)
             })
             .max_by_key(|r| r.order());
@@ -306,7 +335,7 @@ impl<'a> Pass<'a> {
             .filter(|r| {
                 r.is_decided_before(act)
                     && r.revokes().is_some_and(|(_, left)| left < act.needed.get())
-                    && (self.dag.concurrent(&r.id, &act.id) || on(Mutant::RevokesPast))
+                    && (r.is_concurrent(act) || on(Mutant::RevokesPast))
             })
             .max_by_key(|r| r.order());
         match by {
@@ -358,12 +387,13 @@ impl<'a> Pass<'a> {
             }
         };
         let mut writers: Vec<Arc<Act>> = self
+            .found
             .about(user)
             .iter()
             .filter(|w| {
                 w.writes(user, facet)
-                    && counts(w, self.reaches(w, user, facet))
-                    && self.dag.precedes(&w.id, &act.id)
+                    && counts(w, self.found.reaches(w, user, facet))
+                    && w.precedes(act)
             })
             .cloned()
             .collect();
@@ -377,16 +407,15 @@ impl<'a> Pass<'a> {
                 .map(|l| l.act.clone())
                 .collect();
         }
-        maxima(self.dag, writers)
-            .into_iter()
-            .max_by_key(|w| w.order())
+        maxima(writers).into_iter().max_by_key(|w| w.order())
     }
 
     /// A17: the invite counts, was not closed before, and this author does not stretch it.
     fn admitted_by(&self, act: &Act, invite: &OpId, people: usize) -> Result<(), VoidReason> {
-        let here = self.invites.get(invite).filter(|i| {
-            self.is_effective(i) && i.is_decided_before(act) && self.dag.precedes(&i.id, &act.id)
-        });
+        let here = self
+            .invites
+            .get(invite)
+            .filter(|i| self.found.is_effective(i) && i.is_decided_before(act) && i.precedes(act));
         let before = self.base.invites.get(invite);
         let Some(create) = here.or(before.map(|i| &i.create)) else {
             return Err(VoidReason::InviteVoid { invite: *invite });
@@ -397,7 +426,7 @@ impl<'a> Pass<'a> {
             .get(invite)
             .into_iter()
             .flatten()
-            .filter(|r| closes(r, self.is_effective(r)) && self.dag.precedes(&r.id, &act.id));
+            .filter(|r| closes(r, self.found.is_effective(r)) && r.precedes(act));
         let closed_before = before
             .into_iter()
             .flat_map(|i| &i.revokes)
@@ -417,7 +446,7 @@ impl<'a> Pass<'a> {
             .get(&(*invite, act.user))
             .into_iter()
             .flatten()
-            .filter(|a| self.dag.concurrent(&a.id, &act.id))
+            .filter(|a| a.is_concurrent(act))
             .map(|a| a.subjects().len())
             .sum();
         if u32::try_from(unseen + people).is_ok_and(|n| n <= terms.max_uses) {
@@ -434,7 +463,7 @@ impl<'a> Pass<'a> {
             let user = member.cert.user;
             for facet in [Facet::Member, Facet::Role] {
                 if self.barrier(act, &user, facet).is_some() {
-                    self.blocked.insert((act.id, user, facet));
+                    self.found.blocked.insert((act.id, user, facet));
                 }
             }
         }
@@ -466,61 +495,32 @@ impl<'a> Pass<'a> {
         let higher =
             |r: &Act| r.rank > act.rank || (r.rank == act.rank && on(Mutant::OwnBanStands));
         let undoes = |r: &Act| higher(r) && relaxes(act, r, user, facet);
-        let here = self.about(user).iter().filter(|r| {
-            restricts(r, user, facet) && self.is_effective(r) && self.dag.precedes(&r.id, &act.id)
-        });
+        let here =
+            self.found.about(user).iter().filter(|r| {
+                restricts(r, user, facet) && self.found.is_effective(r) && r.precedes(act)
+            });
         before
             .iter()
             .chain(here)
-            .filter(|r| undoes(r) && !self.is_reversed(r, user, facet, Some(act)))
+            .filter(|r| undoes(r) && !self.found.is_reversed(r, user, facet, Some(act)))
             .max_by_key(|r| r.order())
             .map(|r| r.id)
-    }
-
-    /// Returns whether an effective op of this pass, before `until` if given, undid a
-    /// restriction with sufficient rank.
-    pub(super) fn is_reversed(
-        &self,
-        restriction: &Act,
-        user: &UserId,
-        facet: Facet,
-        until: Option<&Act>,
-    ) -> bool {
-        self.about(user).iter().any(|y| {
-            y.rank >= restriction.rank
-                && relaxes(y, restriction, user, facet)
-                && self.reaches(y, user, facet)
-                && until.is_none_or(|act| y.precedes(act, self.dag))
-                && restriction.precedes(y, self.dag)
-        })
     }
 
     fn mute_barrier(&self, act: &Act) -> Option<OpId> {
         let key = act.mute_key()?;
         let before = self.base.mutes.get(&key);
         let before = before.map_or(&[][..], |m| m.standing.as_slice());
-        let acts = self.mutes.get(&key).map_or(&[][..], Vec::as_slice);
-        let here = acts.iter().filter(|r| {
-            r.muted_until().is_some() && self.is_effective(r) && self.dag.precedes(&r.id, &act.id)
-        });
+        let acts = self.found.mutes.get(&key).map_or(&[][..], Vec::as_slice);
+        let here = acts
+            .iter()
+            .filter(|r| r.muted_until().is_some() && self.found.is_effective(r) && r.precedes(act));
         before
             .iter()
             .chain(here)
-            .filter(|r| r.rank > act.rank && !self.is_unmuted(r, &key, Some(act)))
+            .filter(|r| r.rank > act.rank && !self.found.is_unmuted(r, &key, Some(act)))
             .max_by_key(|r| r.order())
             .map(|r| r.id)
-    }
-
-    /// Like [`Self::is_reversed`], for mutes.
-    pub(super) fn is_unmuted(&self, mute: &Act, key: &MuteKey, until: Option<&Act>) -> bool {
-        let acts = self.mutes.get(key).map_or(&[][..], Vec::as_slice);
-        acts.iter().any(|y| {
-            matches!(y.deed, Deed::Unmute(_))
-                && y.rank >= mute.rank
-                && self.is_effective(y)
-                && until.is_none_or(|act| y.precedes(act, self.dag))
-                && mute.precedes(y, self.dag)
-        })
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use oplog::dag::ControlDag;
 use oplog::mutants::{Mutant, on};
 use oplog::payload::{DeviceCert, DeviceRevoke, Verb};
 use oplog::{ChannelId, DeviceId, Digest, Features, OpId, UserId};
@@ -41,8 +40,8 @@ pub(super) struct Register(pub(super) Vec<Arc<Act>>);
 
 impl Register {
     /// Keeps of these writers those that no other one saw.
-    pub(super) fn of(dag: &ControlDag, writers: impl IntoIterator<Item = Arc<Act>>) -> Self {
-        Self::sorted(maxima(dag, writers.into_iter().collect()))
+    pub(super) fn of(writers: impl IntoIterator<Item = Arc<Act>>) -> Self {
+        Self::sorted(maxima(writers.into_iter().collect()))
     }
 
     fn sorted(mut acts: Vec<Arc<Act>>) -> Self {
@@ -55,12 +54,8 @@ impl Register {
     }
 
     /// Lets later writers supersede what stands, if there are any.
-    pub(super) fn supersede(
-        &mut self,
-        dag: &ControlDag,
-        writers: impl IntoIterator<Item = Arc<Act>>,
-    ) {
-        let later = Self::of(dag, writers);
+    pub(super) fn supersede(&mut self, writers: impl IntoIterator<Item = Arc<Act>>) {
+        let later = Self::of(writers);
         if later.0.is_empty() {
             return;
         }
@@ -73,12 +68,15 @@ impl Register {
 }
 
 /// Returns those acts that lie in no other one's past.
-pub(super) fn maxima(dag: &ControlDag, mut acts: Vec<Arc<Act>>) -> Vec<Arc<Act>> {
+pub(super) fn maxima(mut acts: Vec<Arc<Act>>) -> Vec<Arc<Act>> {
+    if acts.len() < 2 {
+        return acts;
+    }
     // From the deepest on: whatever an act precedes is deeper and already kept, or below something kept.
     acts.sort_by_key(|act| core::cmp::Reverse((act.depth, act.id)));
     let mut kept: Vec<Arc<Act>> = Vec::new();
     for act in acts {
-        if !kept.iter().any(|k| act.precedes(k, dag)) {
+        if !kept.iter().any(|k| act.precedes(k)) {
             kept.push(act);
         }
     }

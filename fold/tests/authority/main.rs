@@ -12,6 +12,7 @@ mod check;
 mod duels;
 mod epochs;
 mod exhaustive;
+mod lanes;
 mod oracle;
 mod random;
 mod world;

@@ -1,5 +1,6 @@
 //! A small control plane to play with: people, their ops, and the fold of them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use fold::{AuthorityFold, AuthorityView};
@@ -58,6 +59,8 @@ pub(crate) struct World {
     pub(crate) told: Vec<(P, Do, Vec<usize>)>,
     /// With which device of theirs each author acted.
     pub(crate) devices: Vec<u8>,
+    /// The last op of each device, where ops go on lanes. Else every op begins one.
+    pub(crate) lanes: Option<BTreeMap<DeviceId, OpId>>,
 }
 
 /// What was done, one line an op: a failure should fit on a screen.
@@ -176,9 +179,12 @@ impl World {
             user: who.user(),
             device: DeviceId::from_bytes(key.public()),
             scope: Scope::Control,
-            // Lanes are acceptance's business; here every op begins one, which the graph allows.
+            // Lanes are acceptance's business; that every op begins one, the graph allows.
             seq: self.ids.len() as u64,
-            back: None,
+            back: self
+                .lanes
+                .as_ref()
+                .and_then(|lanes| lanes.get(&who.nth_device(device)).copied()),
             ctl,
             prev: Vec::new(),
             epoch: if let Payload::Commit(commit) = &payload {
@@ -197,6 +203,9 @@ impl World {
 
     pub(crate) fn take(&mut self, op: Arc<AcceptedOp>) -> usize {
         let id = op.id();
+        if let Some(lanes) = &mut self.lanes {
+            lanes.insert(op.header().device, id);
+        }
         self.dag.insert(op);
         self.fold.admit(&self.dag, &id);
         self.ids.push(id);

@@ -21,9 +21,9 @@ use crate::run::{self, Outcome};
 use crate::scenario;
 use crate::schedule::Entry;
 
-/// Many worlds.
+/// Which worlds.
 #[derive(Debug, Args)]
-pub(crate) struct Swarm {
+pub(crate) struct Worlds {
     /// Which seeds: `0..2000`, or so many from a drawn start.
     #[arg(long, default_value = "0..200")]
     seeds: String,
@@ -39,6 +39,13 @@ pub(crate) struct Swarm {
     /// What signs and seals; one seed in ten is real unless given.
     #[arg(long)]
     crypto: Option<Crypto>,
+}
+
+/// Many worlds.
+#[derive(Debug, Args)]
+pub(crate) struct Swarm {
+    #[command(flatten)]
+    worlds: Worlds,
     /// Worlds at once.
     #[arg(long, default_value_t = 2)]
     jobs: usize,
@@ -112,8 +119,12 @@ impl Summary {
     }
 }
 
-impl Swarm {
-    fn range(&self) -> Result<(u64, u64), String> {
+impl Worlds {
+    /// The seeds, from the first to before the last.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) fn range(&self) -> Result<(u64, u64), String> {
         let (from, to) = match self.seeds.split_once("..") {
             Some((from, to)) => (seed(from)?, seed(to)?),
             None => (0, seed(&self.seeds)?),
@@ -132,19 +143,34 @@ impl Swarm {
         })
     }
 
+    /// The world of a seed; none if there is no such scenario.
+    pub(crate) fn world(&self, seed: u64) -> Option<(Config, Vec<Entry>)> {
+        if let Some(name) = &self.scenario {
+            let (mut config, entries) = scenario::find(name)?.build(seed);
+            config.crypto = self.crypto.unwrap_or(config.crypto);
+            return Some((config, entries));
+        }
+        let mut config = Config::draw(seed, self.profile);
+        config.crypto = self.crypto.unwrap_or(config.crypto);
+        let entries = run::schedule(&config);
+        Some((config, entries))
+    }
+}
+
+impl Swarm {
     #[expect(
         clippy::disallowed_methods,
         reason = "wall time bounds the campaign and decides nothing in a world"
     )]
     pub(crate) fn run(&self, json: bool) -> ExitCode {
-        let (from, to) = match self.range() {
+        let (from, to) = match self.worlds.range() {
             Ok(range) => range,
             Err(error) => {
                 eprintln!("--seeds: {error}");
                 return ExitCode::from(2);
             }
         };
-        if self.world(from).is_none() {
+        if self.worlds.world(from).is_none() {
             eprintln!("sim: there is no such scenario");
             return ExitCode::from(2);
         }
@@ -200,19 +226,6 @@ impl Swarm {
         ExitCode::from(u8::from(summary.failed + summary.not_deterministic > 0))
     }
 
-    /// The world of a seed; none if there is no such scenario.
-    fn world(&self, seed: u64) -> Option<(Config, Vec<Entry>)> {
-        if let Some(name) = &self.scenario {
-            let (mut config, entries) = scenario::find(name)?.build(seed);
-            config.crypto = self.crypto.unwrap_or(config.crypto);
-            return Some((config, entries));
-        }
-        let mut config = Config::draw(seed, self.profile);
-        config.crypto = self.crypto.unwrap_or(config.crypto);
-        let entries = run::schedule(&config);
-        Some((config, entries))
-    }
-
     /// One in each so many, by turns the first and the fourth: stub and real ones both.
     const fn is_run_twice(&self, seed: u64) -> bool {
         match (seed.checked_div(self.twice), seed.checked_rem(self.twice)) {
@@ -226,7 +239,7 @@ impl Swarm {
         reason = "wall time is told, and decides nothing"
     )]
     fn one(&self, seed: u64, summary: &Mutex<Summary>, json: bool) {
-        let Some((config, entries)) = self.world(seed) else {
+        let Some((config, entries)) = self.worlds.world(seed) else {
             return;
         };
         let since = Instant::now();

@@ -149,6 +149,7 @@ impl World {
         name: impl Fn() -> String,
     ) -> (Option<Millis>, Option<Millis>) {
         self.frames += 1;
+        self.bytes += len as u64;
         let now = self.now();
         let passes = self.passes(node, relay, up);
         let ways = (Some(node), Some(relay));
