@@ -11,7 +11,6 @@ use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 use mls::sealed_box;
 use net::wire::{MAIL_BYTES_MAX, bucket_for};
-use oplog::authority::View;
 use oplog::payload::History;
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::{DeviceId, Digest, EpochId, Hlc, Kind, Lane, OpId, Scope, SignedOp, SpaceId, codec};
@@ -223,8 +222,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return Ok(false);
         };
         let own = self.me.device_id();
-        let member =
-            s.view.authorised_devices().get(&request.cert.device) == Some(&request.cert.user);
+        let member = s.view.authorised_user(&request.cert.device) == Some(request.cert.user);
         let commit = s.commit_that_added(request).filter(|_| member);
         let Some(commit) = commit
             .filter(|(_, author)| *author == own)
@@ -261,6 +259,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn keep_welcome(&mut self, space: &SpaceId, commit: &OpId, row: &WelcomeRow) {
+        self.welcomes_from = None;
         let key = welcome_key(space, commit);
         self.store.put(NODE_TABLE, &key, &codec::encode(row));
     }
@@ -268,6 +267,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Housekeeping: forgets Welcomes whose key packages are past their time.
     pub(crate) fn expire_welcomes(&mut self) -> Result<(), StoreError> {
         let now = self.now.as_ms();
+        // Welcomes are long, and read at every tick only when one may be over.
+        if self
+            .welcomes_from
+            .is_some_and(|from| now.saturating_sub(from) <= KEPT_MS)
+        {
+            return Ok(());
+        }
+        let mut oldest = u64::MAX;
         let mut old: Vec<Vec<u8>> = Vec::new();
         let end = prefix_end(WELCOME);
         self.store.scan(
@@ -276,9 +283,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             &end,
             Direction::Forward,
             &mut |key, row| {
-                let row = codec::decode::<WelcomeRow>("welcome", row);
-                if row.map_or(true, |row| now.saturating_sub(row.at) > KEPT_MS) {
-                    old.push(key.to_vec());
+                match codec::decode::<WelcomeRow>("welcome", row) {
+                    Ok(row) if now.saturating_sub(row.at) <= KEPT_MS => oldest = oldest.min(row.at),
+                    Ok(_) | Err(_) => old.push(key.to_vec()),
                 }
                 ControlFlow::Continue(())
             },
@@ -286,6 +293,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         for key in old {
             self.store.delete(NODE_TABLE, &key);
         }
+        self.welcomes_from = Some(oldest);
         Ok(())
     }
 }

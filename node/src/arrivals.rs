@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use net::wire::Hour;
+use net::wire::{Hour, Sealed};
 use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
 use oplog::{Digest, OpId, SpaceId, SpaceNo, Tag};
 use rand_core::CryptoRng;
@@ -28,10 +28,9 @@ const OPS_MAX: usize = 4_096;
 /// An envelope as a relay gave it.
 #[derive(Debug)]
 pub(crate) struct Arrived {
-    pub(crate) id: Digest,
     /// By the relay's clock.
     pub(crate) hour: Hour,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) sealed: Sealed,
 }
 
 /// Envelopes by tag and id, with the hour of their arrival.

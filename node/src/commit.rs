@@ -18,8 +18,7 @@ use oplog::payload::{Commit, DeviceCert};
 use oplog::store::{Store, StoreError};
 use oplog::tuning::{Knob, tuned};
 use oplog::{
-    DeviceId, Digest, EpochId, Features, Header, Hlc, Kind, OpId, Payload, Scope, SignedOp,
-    SpaceId, UserId,
+    DeviceId, Digest, EpochId, Features, Header, Hlc, Kind, OpId, Payload, Scope, SignedOp, SpaceId,
 };
 use rand_core::CryptoRng;
 
@@ -52,25 +51,24 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let mut add = Vec::new();
         let own = self.me.device_id();
         let now = Hlc::from_wall(self.now);
-        // Without the request nobody could send the Welcome, and the key package would be spent.
-        let asked = |user: &UserId, device: &DeviceId, package: &[u8]| {
-            let applicant = self.applicants.get(&(s.id, *device));
-            applicant.is_some_and(|applicant| {
-                let request = &applicant.request;
-                request.cert.user == *user && *request.key_package == *package
-            })
-        };
         for (device, user) in authorised.iter().filter(|(device, _)| **device != own) {
             if add.len() >= ADDS_MAX {
                 break;
             }
+            // Without the request nobody could send the Welcome, and the key package would be spent. Looked
+            // for first: what was offered has to be decoded, and nearly nobody asks.
+            let applicant = self.applicants.get(&(s.id, *device));
+            let request = applicant.map(|applicant| &applicant.request);
+            let Some(request) = request.filter(|request| request.cert.user == *user) else {
+                continue;
+            };
             let inside = roster.contains(device);
             let package = if inside {
                 s.asked_again(device, now)
             } else {
                 s.fresh_key_package(device)
             };
-            let package = package.filter(|package| asked(user, device, package));
+            let package = package.filter(|package| **package == **request.key_package);
             let cert = s.view.device(device).map(|d| (*d.cert).clone());
             if let (Some(package), Some(cert)) = (package, cert)
                 // One bad key package must not keep the others out (A21).

@@ -360,7 +360,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if let Ok(Response::Page { items, .. }) = result {
             let mut taken = Vec::new();
             for Filed { cursor, sealed } in items {
-                let envelope = oplog::tag::envelope_hash(sealed.as_bytes());
+                let envelope = sealed.id();
                 let at = wanted.iter().position(|id| *id == envelope);
                 // What was not asked for is not looked at.
                 let Some(at) = at.filter(|_| sealed.len() <= comparison.take_bytes) else {
@@ -369,9 +369,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 wanted.swap_remove(at);
                 comparison.take_bytes -= sealed.len();
                 taken.push(Arrived {
-                    id: envelope,
                     hour: cursor.hour(),
-                    bytes: sealed.as_bytes().to_vec(),
+                    sealed,
                 });
             }
             let progressed = !taken.is_empty();

@@ -80,7 +80,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             TagUse::Scope(space, scope) => {
                 let mut outcome = Outcome::default();
                 let mut ops = Vec::new();
-                for Arrived { id, hour, bytes } in envelopes {
+                for Arrived { hour, sealed } in envelopes {
+                    let id = sealed.id();
                     let s = self.spaces.get(&space);
                     if s.is_some_and(|s| s.repair.knows_gossip(&id)) {
                         continue;
@@ -92,7 +93,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         }
                         continue;
                     }
-                    match self.open_one(&space, &scope, &bytes) {
+                    match self.open_one(&space, &scope, sealed.as_bytes()) {
                         Some(Opened::Ops(list)) => {
                             let list = decode_ops(list, &mut outcome);
                             let inside: Vec<OpId> = list.iter().map(SignedOp::id).collect();
@@ -110,18 +111,18 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         }
                         None => {
                             self.note_arrival(&space, &tag, &id, hour, &[])?;
-                            self.keep_unopened(&space, tag, &scope, &bytes)?;
+                            self.keep_unopened(&space, tag, &scope, &sealed)?;
                         }
                     }
                 }
                 self.take_signed(&space, ops, outcome, pace).map(|_| ())
             }
-            TagUse::Join(space, invite) => envelopes
-                .iter()
-                .try_for_each(|envelope| self.join_requested(&space, &invite, &envelope.bytes)),
+            TagUse::Join(space, invite) => envelopes.iter().try_for_each(|envelope| {
+                self.join_requested(&space, &invite, envelope.sealed.as_bytes())
+            }),
             TagUse::Return(space) => envelopes
                 .iter()
-                .try_for_each(|envelope| self.return_requested(&space, &envelope.bytes)),
+                .try_for_each(|envelope| self.return_requested(&space, envelope.sealed.as_bytes())),
         }
     }
 
@@ -353,7 +354,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         space: &SpaceId,
         tag: Tag,
         scope: &Scope,
-        envelope: &[u8],
+        envelope: &net::wire::Sealed,
     ) -> Result<(), StoreError> {
         let day = self.now.day();
         let Some(s) = self.spaces.get_mut(space) else {
@@ -362,7 +363,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if s.unopened >= UNOPENED_MAX {
             return Ok(());
         }
-        let key = unopened_row(s.no, day, &oplog::tag::envelope_hash(envelope));
+        let key = unopened_row(s.no, day, &envelope.id());
         if self.store.get(UNOPENED, &key)?.is_none() {
             s.unopened += 1;
             let scope_len = u8::try_from(scope.as_bytes().len()).unwrap_or(u8::MAX);
@@ -370,7 +371,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 &[scope_len],
                 scope.as_bytes(),
                 tag.as_bytes().as_slice(),
-                envelope,
+                envelope.as_bytes(),
             ]
             .concat();
             self.store.put(UNOPENED, &key, &value);

@@ -211,8 +211,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             return;
         };
         let epochs = s.authority.epochs();
+        let dag = s.log.dag();
         let begins = |op: &OpId| {
-            let record = epochs.epoch(&EpochId::of_commit(op))?;
+            // Nearly all that somebody lacks is content, which begins no epoch.
+            let commit = dag.node(op)?.op.header().kind() == Some(Kind::Commit);
+            let record = commit.then(|| epochs.epoch(&EpochId::of_commit(op)))??;
             let parting = record.parent?;
             let parts = epochs.children(&parting).len() > 1;
             (parts && epochs.is_ancestor(&record.id, &s.canonical)).then_some(parting)
@@ -282,10 +285,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// A relay is there again: turns that passed meanwhile begin to run now.
     pub(crate) fn letters_again(&mut self, space: &SpaceId) {
         let now = self.now.as_ms();
-        let turn = now.saturating_add(self.letter_turn(space));
-        if let Some(s) = self.spaces.get_mut(space) {
-            let passed = s.letters.due.values_mut().filter(|at| **at <= now);
-            passed.for_each(|at| *at = turn);
+        let next = self.spaces.get(space).and_then(|s| s.letters.next_due());
+        // A turn costs a hash for each device of the group.
+        if next.is_some_and(|at| at <= now) {
+            let turn = now.saturating_add(self.letter_turn(space));
+            if let Some(s) = self.spaces.get_mut(space) {
+                let passed = s.letters.due.values_mut().filter(|at| **at <= now);
+                passed.for_each(|at| *at = turn);
+            }
         }
         self.letters_due(space);
     }

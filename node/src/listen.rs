@@ -289,9 +289,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let envelopes = new
             .into_iter()
             .map(|item| Arrived {
-                id: oplog::tag::envelope_hash(item.sealed.as_bytes()),
                 hour: item.cursor.hour(),
-                bytes: item.sealed.as_bytes().to_vec(),
+                sealed: item.sealed,
             })
             .collect();
         self.open_envelopes(id, tag, found, envelopes, pace)
@@ -327,12 +326,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .filter(|r| r.connected)
             .all(|r| r.caught_up);
         let today = self.now.day().to_be_bytes();
-        if all
-            && self.room >= Room::Low
-            && self.online()
-            && self.store.get(QUEUE_TABLE, LAST_DAY_KEY)?.as_deref() != Some(&today)
-        {
-            self.store.put(QUEUE_TABLE, LAST_DAY_KEY, &today);
+        let known = self.day_noted == Some(self.now.day());
+        if !known && all && self.room >= Room::Low && self.online() {
+            if self.store.get(QUEUE_TABLE, LAST_DAY_KEY)?.as_deref() != Some(&today) {
+                self.store.put(QUEUE_TABLE, LAST_DAY_KEY, &today);
+            }
+            self.day_noted = Some(self.now.day());
         }
         Ok(())
     }

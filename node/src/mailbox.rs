@@ -15,7 +15,7 @@ use crate::exchange::Purpose;
 use crate::join::{MAIL_INFO, Parcel, PendingJoin};
 use crate::message::Mail;
 use crate::node::Node;
-use crate::relays::relay_key;
+use crate::relays::peer_of;
 use crate::room::Room;
 
 #[derive(Clone, Debug, Encode, Decode)]
@@ -87,29 +87,33 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let (key, Some(challenge)) = (relay.key(), relay.challenge) else {
             return Ok(());
         };
-        let spaces: Vec<SpaceId> = self.joins.keys().copied().collect();
+        let peer = peer_of(&relay.address);
+        let here = |join: &PendingJoin| {
+            join.withdrawn_at.is_none()
+                && join.relays.iter().any(|address| peer_of(address) == peer)
+        };
+        let joins = self.joins.iter().filter(|(_, join)| here(join));
+        let spaces: Vec<SpaceId> = joins.map(|(space, _)| *space).collect();
         for space in spaces {
-            let Some(join) = self.joins.get(&space).cloned() else {
-                continue;
-            };
-            if join.withdrawn_at.is_some()
-                || !join.relays.iter().any(|address| relay_key(address) == key)
-            {
-                continue;
-            }
-            for mailbox in join.mailboxes.iter().filter(|m| m.relay == key) {
+            let mailboxes = self.joins.get(&space).map(|join| &join.mailboxes);
+            let known = |m: &&Mailbox| m.relay == key && m.recv_id.is_some();
+            let mailboxes = mailboxes.into_iter().flatten().filter(known);
+            for mailbox in mailboxes.cloned().collect::<Vec<_>>() {
                 if let Some(recv_id) = mailbox.recv_id {
-                    self.read_mailbox(id, space, mailbox, recv_id, &challenge);
+                    self.read_mailbox(id, space, &mailbox, recv_id, &challenge);
                 }
             }
+            let Some(join) = self.joins.get(&space) else {
+                continue;
+            };
             let mailbox = join.mailboxes.iter().find(|m| m.is_at(&key));
             match mailbox.filter(|m| m.recv_id.is_some() && m.send_id.is_some()) {
                 None if join.landed_at.is_some() || self.opening(id, &space) => {}
                 Some(_) if self.asks(id, &space) => {}
                 // Also when an earlier process, or an earlier connection, never heard the answer.
-                None => self.open_mailbox(id, key, join),
+                None => self.open_mailbox(id, key, join.clone()),
                 Some(mailbox) if !mailbox.asked && join.landed_at.is_none() => {
-                    self.ask_to_join(id, &key, join);
+                    self.ask_to_join(id, &key, join.clone());
                 }
                 Some(_) => {}
             }

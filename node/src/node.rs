@@ -64,6 +64,10 @@ pub struct Node<S, C, R> {
     /// What the last tick saw of the time.
     pub(crate) tags_span: Option<TagSpan>,
     pub(crate) tags_made: RefCell<TagsMade>,
+    /// The day up to which the store says that everything was received, once it was looked at.
+    pub(crate) day_noted: Option<u64>,
+    /// When the oldest Welcome that is kept was made, in milliseconds, once they were looked at.
+    pub(crate) welcomes_from: Option<u64>,
     pub(crate) caught_up_with: BTreeSet<RelayId>,
     pub(crate) delivered: Vec<(SpaceId, OpId)>,
     pub(crate) received_count: u64,
@@ -138,6 +142,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             tags_changed: true,
             tags_span: None,
             tags_made: RefCell::default(),
+            day_noted: None,
+            welcomes_from: None,
             caught_up_with: BTreeSet::new(),
             delivered: Vec::new(),
             received_count: 0,
@@ -168,6 +174,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.blobs = Blobs::new(self.blobs.budget);
         self.effects.clear();
         self.tags_changed = true;
+        self.day_noted = None;
+        self.welcomes_from = None;
         self.stop_imports();
         self.load_spaces()?;
         self.load_joins()?;

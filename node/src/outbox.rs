@@ -117,6 +117,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
             let mut waiting = self.waiting_to_send(&space)?;
+            if waiting.is_empty() {
+                continue;
+            }
             // Nobody could take in what builds on an own op that is lost.
             let lost = self.lost_unsent(&space)?;
             waiting.retain(|(op, _)| !lost.contains(op));

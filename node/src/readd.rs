@@ -11,7 +11,7 @@ use oplog::accept::READD_SECS;
 use oplog::authority::{Authority, View};
 use oplog::payload::{CommitComplaint, Payload, ReaddRequest};
 use oplog::store::{Store, StoreError};
-use oplog::{DeviceId, Digest, EpochId, Hlc, OpId, Scope, SpaceId, UserId};
+use oplog::{DeviceId, Digest, EpochId, Hlc, Kind, OpId, Scope, SpaceId, UserId};
 use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
@@ -181,7 +181,7 @@ impl PendingJoin {
 impl Space {
     /// Whether the Space goes on with keys that this device should have, and has not.
     pub(crate) fn lacks_keys(&self, user: &UserId, device: &DeviceId) -> bool {
-        let authorised = self.view.authorised_devices().get(device) == Some(user);
+        let authorised = self.view.authorised_user(device) == Some(*user);
         // Where damage took the record of the present epoch, ops are missing, not keys.
         let whole = self.authority.epoch(&self.tip).is_some();
         // Without the topic key nothing of its own is sent.
@@ -211,7 +211,13 @@ impl Space {
     /// newest thing it offered is that and no epoch of this branch has used it.
     pub(crate) fn asked_again(&self, device: &DeviceId, now: Hlc) -> Option<Vec<u8>> {
         let (_, op) = self.newest_offer(device)?;
-        let asks = match self.log.dag().node(&op)?.op.payload() {
+        let op = &self.log.dag().node(&op)?.op;
+        // Everybody who came in has offered one, in an op that takes long to decode.
+        let may_ask = [Kind::ReaddRequest, Kind::CommitComplaint].map(Some);
+        if !may_ask.contains(&op.header().kind()) {
+            return None;
+        }
+        let asks = match op.payload() {
             Ok(Some(Payload::ReaddRequest(_))) => true,
             // Where the group did not go on from that commit, the keys are there.
             Ok(Some(Payload::CommitComplaint(complaint))) => {

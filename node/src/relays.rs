@@ -15,7 +15,7 @@ const RELAY: &[u8] = b"relay/";
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Uses a relay in this run, unless it is used already.
     pub fn use_relay(&mut self, address: &str) -> RelayId {
-        let same = |relay: &Relay| relay_key(&relay.address) == relay_key(address);
+        let same = |relay: &Relay| peer_of(&relay.address) == peer_of(address);
         if let Some((id, _)) = self.relays.iter().find(|(_, relay)| same(relay)) {
             return *id;
         }
@@ -76,12 +76,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
 /// Stands for a relay in rows: its key, whatever way leads to it.
 pub(crate) fn relay_key(address: &str) -> oplog::Digest {
-    let address = address
+    let peer = peer_of(address).as_bytes();
+    oplog::Digest::from_bytes(oplog::hash::H::new("relay").field(peer).finish())
+}
+
+/// What [`relay_key`] is the hash of: the same for all ways that lead to a relay.
+pub(crate) fn peer_of(address: &str) -> &str {
+    address
         .rsplit_once("/p2p/")
-        .map_or(address, |(_, peer)| peer);
-    oplog::Digest::from_bytes(
-        oplog::hash::H::new("relay")
-            .field(address.as_bytes())
-            .finish(),
-    )
+        .map_or(address, |(_, peer)| peer)
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use minicbor::bytes::ByteVec;
+use oplog::authority::Authority as _;
 use oplog::mutants::{Mutant, on};
 use oplog::store::{Direction, Store, StoreError, prefix_end};
 use oplog::tuning::{Knob, tuned};
@@ -80,6 +81,9 @@ pub(crate) struct Repair {
     lost_since: Option<u64>,
     /// When gaps will be asked about, in milliseconds.
     want_due: Option<u64>,
+    /// The place in the order of answering about the op and in the epoch asked for last: whoever lacks
+    /// something tells so again and again.
+    place: Option<(OpId, EpochId, u64)>,
     /// Somebody told of more than we hold.
     behind: bool,
     /// When to ask again, in milliseconds, and how long to wait after that.
@@ -420,7 +424,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if ops.is_empty() || on(Mutant::GivesNothing) {
             return;
         }
-        let turn = self.turn(space, &ops);
+        let turn = self.turn(space, ops.first());
         if let Some(s) = self.spaces.get_mut(space) {
             if *under != s.tip {
                 let control = ops.iter().filter(|op| s.log.dag().node(op).is_some());
@@ -442,7 +446,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         removal: &OpId,
         ops: Vec<OpId>,
     ) {
-        let turn = self.turn(space, &[*removal]);
+        let turn = self.turn(space, Some(removal));
         let Some(s) = self.spaces.get_mut(space) else {
             return;
         };
@@ -456,10 +460,21 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     /// How long until it is our turn to answer about these ops, in milliseconds.
-    fn turn(&self, space: &SpaceId, about: &[OpId]) -> u64 {
-        let first = about.first().copied().unwrap_or(OpId::ZERO);
-        let place = |s: &Space| s.place_about(&first, &self.me.device_id());
-        self.spaces.get(space).map_or(0, place) * tuned(Knob::GiveTurn, TURN_MS)
+    fn turn(&mut self, space: &SpaceId, first: Option<&OpId>) -> u64 {
+        let (device, first) = (self.me.device_id(), *first.unwrap_or(&OpId::ZERO));
+        let Some(s) = self.spaces.get_mut(space) else {
+            return 0;
+        };
+        let known = s.repair.place;
+        let known = known.filter(|(op, epoch, _)| *op == first && *epoch == s.tip);
+        let place = match known {
+            Some((_, _, place)) => place,
+            None => s.place_about(&first, &device),
+        };
+        // Where damage took the epoch's record, who was in it is not known for good.
+        let certain = s.authority.epoch(&s.tip).is_some();
+        s.repair.place = certain.then_some((first, s.tip, place));
+        place * tuned(Knob::GiveTurn, TURN_MS)
     }
 
     pub(crate) fn give_now(&mut self, space: &SpaceId) -> Result<(), StoreError> {
@@ -493,7 +508,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(first) = ops.first().copied() else {
             return;
         };
-        let turn = self.turn(space, &[first]);
+        let turn = self.turn(space, Some(&first));
         if let Some(s) = self.spaces.get_mut(space) {
             s.repair.owed_to.entry(relay).or_default().extend(ops);
             self.set_timer(Timer::Give(*space), turn);

@@ -19,7 +19,7 @@ mod verdicts;
 use std::collections::BTreeMap;
 
 use node::CommandError;
-use oplog::{Hlc, OpId};
+use oplog::{Digest, Hlc, OpId};
 use serde::{Deserialize, Serialize};
 
 use crate::queue::Millis;
@@ -105,7 +105,7 @@ pub(crate) const CHECKERS: &[(&str, &str)] = &[
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// By nonce and commitment to the key, the hash of what was sealed (S6).
-    pub(crate) nonces: BTreeMap<Vec<u8>, [u8; 32]>,
+    pub(crate) nonces: BTreeMap<Vec<u8>, Digest>,
     /// Who accepted an op first (S2).
     pub(crate) accepted: BTreeMap<OpId, u16>,
     /// Who refused an op, and by which rule (S2).

@@ -11,14 +11,14 @@ mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use net::wire::{Push, Request, Response, Sealed};
+use net::wire::{Push, Request, Response};
 use node::quorum::Motion;
 use node::{Event, InviteLink, RequestId};
 use oplog::{ChannelId, OpId, SpaceId, Timestamp};
 use relay::{ConnId, PushId};
 
 use self::connection::address;
-use self::frames::transport_error;
+use self::frames::{Hashed, transport_error};
 use crate::check::{Failure, Memory, Sometimes};
 use crate::clock::START;
 use crate::config::{Config, Line};
@@ -183,8 +183,8 @@ pub(crate) struct World {
     cuts_made: u64,
     conns_made: u64,
     pub(crate) trace: Trace,
-    /// The last envelope hashed for the trace.
-    hashed: Option<(Sealed, [u8; 32])>,
+    /// For the trace.
+    hashed: Hashed,
     pub(crate) fired: Fired,
     pub(crate) sometimes: Sometimes,
     pub(crate) space: Option<SpaceId>,
@@ -242,7 +242,7 @@ impl World {
             cuts_made: 0,
             conns_made: 0,
             trace: Trace::new(rows_kept),
-            hashed: None,
+            hashed: Hashed::default(),
             fired: Fired::default(),
             sometimes: Sometimes::default(),
             space: None,

@@ -384,6 +384,16 @@ impl AuthorityView {
         self.device_of(device, self.devices.get(device)?)
     }
 
+    /// Returns whose device this is, if it counts as a member's: as `authorised_devices` has it.
+    #[must_use]
+    pub fn authorised_user(&self, device: &DeviceId) -> Option<UserId> {
+        let has = |state: &UserState| state.devices.contains(device);
+        let mut users = self.users.iter().rev();
+        users
+            .find(|(user, state)| has(state) && state.membership(user).is_some())
+            .map(|(user, _)| *user)
+    }
+
     /// Returns every certified device, by device id.
     pub fn devices(&self) -> impl Iterator<Item = Device> + '_ {
         self.devices

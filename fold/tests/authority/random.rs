@@ -169,6 +169,15 @@ proptest! {
         prop_assert_eq!(a == b, a.state_hash() == b.state_hash());
     }
 
+    #[test]
+    fn a_device_counts_alone_as_among_all((mut world, _) in arb_history(12)) {
+        let all = world.all();
+        let authorised = all.authorised_devices();
+        for device in all.devices().map(|device| device.device) {
+            prop_assert_eq!(all.authorised_user(&device), authorised.get(&device).copied());
+        }
+    }
+
     /// A25: content by people whose membership is void never shows.
     #[test]
     fn nobody_speaks_by_void_grants_alone((mut world, _) in arb_history(12)) {

@@ -223,12 +223,12 @@ impl PutRequest {
     #[must_use]
     pub fn sign(key: &SecretKey, envelope: Vec<u8>, ttl_secs: u32) -> Self {
         let pk = key.public();
-        let hash = oplog::tag::envelope_hash(&envelope);
+        let envelope = Sealed::new(envelope);
         Self {
             tag: Tag::of_key(&pk),
             pk: Digest::from_bytes(pk),
-            sig: oplog::tag::sign_put(key, &hash, ttl_secs),
-            envelope: Sealed::new(envelope),
+            sig: oplog::tag::sign_put(key, &envelope.id(), ttl_secs),
+            envelope,
             ttl_secs,
         }
     }
@@ -238,7 +238,7 @@ impl PutRequest {
     /// # Errors
     /// When the tag is not that of the key, or the key did not sign this.
     pub fn verify(&self) -> Result<Digest, PutError> {
-        let hash = oplog::tag::envelope_hash(self.envelope.as_bytes());
+        let hash = self.envelope.id();
         let pk = self.pk.as_bytes();
         oplog::tag::verify_put(&self.tag, pk, &hash, self.ttl_secs, &self.sig)?;
         Ok(hash)

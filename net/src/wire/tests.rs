@@ -206,6 +206,10 @@ proptest! {
         let put = PutRequest::sign(&SecretKey::from_seed(&seed), envelope.as_bytes().to_vec(), ttl);
         let id = oplog::tag::envelope_hash(envelope.as_bytes());
         prop_assert_eq!(put.verify(), Ok(id));
+        // Whether somebody asked for its id makes no difference to what it is.
+        prop_assert_eq!(&put.envelope, &envelope);
+        prop_assert_eq!(envelope.id(), id);
+        prop_assert_ne!(Sealed::new([envelope.as_bytes(), b"x"].concat()).id(), id);
         let other = SecretKey::from_seed(&[9; 32]);
         let changes: [&dyn Fn(&mut PutRequest); 4] = [
             &|p| p.ttl_secs ^= 1,

@@ -51,7 +51,7 @@ impl<S: EnvelopeStore> RelayCore<S> {
         }
         let mailbox = self.store.mailbox_for(send).ok_or(ErrorCode::NotFound)?;
         let shelf = Shelf::Mailbox(mailbox.recv);
-        let id = oplog::tag::envelope_hash(bytes.as_bytes());
+        let id = bytes.id();
         if let Some(there) = self.store.find(&shelf, &id) {
             return Ok(Response::Filed {
                 cursor: there.cursor,

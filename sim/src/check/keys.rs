@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use net::wire::Sealed;
 use oplog::Tag;
 
 use crate::world::World;
@@ -12,11 +13,11 @@ const NONCE_AND_KEY: core::ops::Range<usize> = Tag::LEN..Tag::LEN + 24 + 16;
 
 impl World {
     /// S6: whoever it is, no two different envelopes have one key and one nonce.
-    pub(crate) fn check_nonce(&mut self, node: u16, envelope: &[u8]) {
-        let Some(used) = envelope.get(NONCE_AND_KEY) else {
+    pub(crate) fn check_nonce(&mut self, node: u16, envelope: &Sealed) {
+        let Some(used) = envelope.as_bytes().get(NONCE_AND_KEY) else {
             return;
         };
-        let content = *blake3::hash(envelope).as_bytes();
+        let content = envelope.id();
         let before = self.memory.nonces.insert(used.to_vec(), content);
         if before.is_some_and(|before| before != content) {
             let what = "two envelopes were sealed with one key and nonce".to_owned();

@@ -81,7 +81,7 @@ impl World {
         let filed = FiledAt {
             relay,
             tag: put.tag,
-            id: oplog::tag::envelope_hash(put.envelope.as_bytes()),
+            id: put.envelope.id(),
             until: self.now() + u64::from(put.ttl_secs) * 1_000,
         };
         self.memory.filed.push(filed);

@@ -1,6 +1,8 @@
 //! Frames on their way: requests, answers and pushes, what the line does to them, and their names in a trace.
 
-use net::wire::{Filed, Push, Request, Response};
+use std::collections::{BTreeMap, VecDeque};
+
+use net::wire::{Filed, Push, Request, Response, Sealed};
 use node::{Event, RequestId};
 use relay::ConnId;
 
@@ -72,7 +74,7 @@ impl World {
         if let UpFrame::Request(_, request) = &frame
             && let Request::Put(put) = &**request
         {
-            self.check_nonce(node, put.envelope.as_bytes());
+            self.check_nonce(node, &put.envelope);
             self.check_sealed_for(node, put.envelope.as_bytes());
         }
         let (a, b) = self.carry((node, relay, true), bytes.len(), &bytes, || match &frame {
@@ -133,20 +135,7 @@ impl World {
         for item in items {
             len += FILED_BYTES + item.sealed.len();
             bytes.extend_from_slice(&item.cursor.as_raw().to_be_bytes());
-            let known = self
-                .hashed
-                .as_ref()
-                .filter(|(sealed, _)| core::ptr::eq(sealed.as_bytes(), item.sealed.as_bytes()));
-            let hash = match known {
-                Some((_, hash)) => *hash,
-                None => {
-                    let hash = *blake3::hash(item.sealed.as_bytes()).as_bytes();
-                    // Kept alive: nothing else can come to lie where it lies.
-                    self.hashed = Some((item.sealed.clone(), hash));
-                    hash
-                }
-            };
-            bytes.extend_from_slice(&hash);
+            bytes.extend_from_slice(&self.hashed.of(&item.sealed));
         }
         (len, bytes)
     }
@@ -343,10 +332,44 @@ impl World {
     }
 }
 
+/// Hashes of the last envelopes, by where they lie: each goes to many.
+#[derive(Debug, Default)]
+pub(super) struct Hashed {
+    /// Each is kept alive here: nothing else can come to lie where it lies.
+    known: BTreeMap<usize, (Sealed, [u8; 32])>,
+    /// In the order of coming.
+    order: VecDeque<usize>,
+}
+
+impl Hashed {
+    /// Returns the hash of an envelope.
+    fn of(&mut self, sealed: &Sealed) -> [u8; 32] {
+        let place = sealed.as_bytes().as_ptr().addr();
+        if let Some((_, hash)) = self.known.get(&place) {
+            return *hash;
+        }
+        let hash = *blake3::hash(sealed.as_bytes()).as_bytes();
+        // Those without bytes lie nowhere.
+        if sealed.is_empty() {
+            return hash;
+        }
+        if self.order.len() == HASHED_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        self.order.push_back(place);
+        self.known.insert(place, (sealed.clone(), hash));
+        hash
+    }
+}
+
 fn encoded(bytes: Vec<u8>) -> (usize, Vec<u8>) {
     (bytes.len(), bytes)
 }
 
+/// Envelopes whose hashes are kept.
+const HASHED_MAX: usize = 128;
 /// Bytes of a frame besides its envelopes.
 const FRAME_BYTES: usize = 16;
 /// Bytes of an envelope in a frame besides its own.

@@ -24,6 +24,7 @@ impl World {
             Event::Command { id, .. } => Some(*id),
             _ => None,
         };
+        let begins = matches!(event, Event::Started);
         let device = self.device(node);
         let local = device.clock.read(now);
         let honest = device.is_honest();
@@ -43,8 +44,11 @@ impl World {
             }
             device.dies_after = Some(left - 1);
         }
-        match handled {
-            Err(error) => self.store_failed(node, command, &[], &error),
+        let failed = match handled {
+            Err(error) => {
+                self.store_failed(node, command, &[], &error);
+                true
+            }
             Ok(effects) => {
                 let Some(running) = &mut self.device(node).node else {
                     return;
@@ -55,10 +59,20 @@ impl World {
                     running.sync()
                 };
                 match synced {
-                    Ok(()) => self.run_effects(node, effects),
-                    Err(error) => self.store_failed(node, command, &effects, &error),
+                    Ok(()) => {
+                        self.run_effects(node, effects);
+                        false
+                    }
+                    Err(error) => {
+                        self.store_failed(node, command, &effects, &error);
+                        true
+                    }
                 }
             }
+        };
+        if begins && failed {
+            // The connections that it wished for at its start were not made: it starts once more.
+            self.crash(node, false, Class::Kill);
         }
     }
 
