@@ -58,12 +58,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         let mut findings = Vec::new();
         let mut find = |what: String, care| {
-            findings.push(Finding {
-                part: Part::Ops,
-                space: Some(*space),
-                what,
-                care,
-            });
+            findings.push(Finding::new(Part::Ops, Some(*space), what, care));
         };
         if rewritten > 0 {
             let what = format!("damaged records, written again from memory: {rewritten}");
@@ -117,12 +112,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let (user, device) = (self.me.user(), self.me.device_id());
         let mut findings = Vec::new();
         let mut find = |what: String, care| {
-            findings.push(Finding {
-                part: Part::Keys,
-                space: Some(*space),
-                what,
-                care,
-            });
+            findings.push(Finding::new(Part::Keys, Some(*space), what, care));
         };
         for epoch in self.wrong_roots(s) {
             let what = format!(

@@ -555,6 +555,19 @@ pub struct Finding {
     pub care: Care,
 }
 
+impl Finding {
+    /// Says what was found, and who cares for it.
+    #[must_use]
+    pub const fn new(part: Part, space: Option<SpaceId>, what: String, care: Care) -> Self {
+        Self {
+            part,
+            space,
+            what,
+            care,
+        }
+    }
+}
+
 /// A part of a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {

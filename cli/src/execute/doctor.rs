@@ -31,25 +31,17 @@ pub(super) async fn doctor(handle: &Handle, context: &Context) -> Result<Output,
             ),
         ] {
             if count > 0 {
-                findings.push(Finding {
-                    part: Part::Ops,
-                    space: Some(space),
-                    what: format!("{} {what}", counted(count, "op")),
-                    care,
-                });
+                let what = format!("{} {what}", counted(count, "op"));
+                findings.push(Finding::new(Part::Ops, Some(space), what, care));
             }
         }
     }
     if let Some(dir) = context.dir.as_ref().filter(|dir| is_exposed(dir)) {
-        findings.push(Finding {
-            part: Part::Folder,
-            space: None,
-            what: format!(
-                "others on this machine can look into it: chmod go= {}",
-                dir.display()
-            ),
-            care: Care::Yours,
-        });
+        let what = format!(
+            "others on this machine can look into it: chmod go= {}",
+            dir.display()
+        );
+        findings.push(Finding::new(Part::Folder, None, what, Care::Yours));
     }
     findings.sort_by_key(|finding| core::cmp::Reverse(finding.care));
     let recovered = ask(handle, |node| Ok(node.status()?.recovered)).await?;

@@ -231,12 +231,7 @@ fn lists_line_up() {
 
 #[test]
 fn what_the_doctor_found_says_who_cares_for_it() {
-    let finding = |part, space, what: &str, care| Finding {
-        part,
-        space,
-        what: what.to_owned(),
-        care,
-    };
+    let finding = |part, space, what: &str, care| Finding::new(part, space, what.to_owned(), care);
     let space = samples::space(1);
     let page = |findings, recovered| {
         Output::Doctor(Box::new(DoctorPage {

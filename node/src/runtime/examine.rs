@@ -45,12 +45,8 @@ impl Handle {
                 progress(done, total);
             }
             if bad_bytes > 0 {
-                findings.push(Finding {
-                    part: Part::Log,
-                    space: Some(space.id),
-                    what: format!("bytes that are no record, left out: {bad_bytes}"),
-                    care: Care::Mended,
-                });
+                let what = format!("bytes that are no record, left out: {bad_bytes}");
+                findings.push(Finding::new(Part::Log, Some(space.id), what, Care::Mended));
             }
             findings.extend(of_ops);
             findings.extend(self.ask(move |node| node.examine_keys(&space.id)).await?);
@@ -70,12 +66,8 @@ impl Handle {
             progress(done, total);
         }
         if damaged > 0 {
-            findings.push(Finding {
-                part: Part::Chunks,
-                space: None,
-                what: format!("damaged ones, removed and fetched again when wanted: {damaged}"),
-                care: Care::Mended,
-            });
+            let what = format!("damaged ones, removed and fetched again when wanted: {damaged}");
+            findings.push(Finding::new(Part::Chunks, None, what, Care::Mended));
         }
         let stats = self.query(|node| node.store().stats()).await?;
         Ok(Examination {
