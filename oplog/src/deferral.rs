@@ -1,16 +1,27 @@
 //! Deferral: ops from the future wait until their time comes (B3).
 //!
+//! | table | key | value |
+//! |---|---|---|
+//! | `ahead` | space no ‖ op id | the op as it came |
+//!
 //! A clock decides here *when* an op is looked at, never *whether* it is accepted;
-//! how far a time may jump at all is R2's business. Local and in memory: what is
-//! dropped, or lost in a restart, is fetched again. The arrival bucket of A20 is not
-//! here: only the node knows which ops it asked for, and those must not be slowed.
+//! how far a time may jump at all is R2's business. What waits outlives a restart: relays give an
+//! envelope once, and whoever was removed is not told a second time. What is dropped is fetched
+//! again. The arrival bucket of A20 is not here: only the node knows which ops it asked for, and
+//! those must not be slowed.
 
+use core::ops::ControlFlow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::hlc::{Hlc, Timestamp};
 use crate::ids::{DeviceId, OpId};
 use crate::mutants::{Mutant, on};
-use crate::op::VerifiedOp;
+use crate::op::{SignedOp, VerifiedOp};
+use crate::store::{Direction, Store, StoreError, Table, prefix_end};
+use crate::table::OpTable;
+
+/// Ops that wait for their time.
+const AHEAD: Table = Table("ahead");
 
 /// How far an op may be ahead of the local clock before it waits, in milliseconds: 5 minutes (B3).
 pub const AHEAD_MS_MAX: u64 = 300_000;
@@ -39,12 +50,15 @@ impl Deferral {
             .then(|| Timestamp::from_ms(wall.as_ms().saturating_sub(AHEAD_MS_MAX)))
     }
 
-    /// Puts an op aside. When there are too many, those furthest ahead are dropped.
-    pub fn put(&mut self, op: VerifiedOp) {
+    /// Puts an op aside. When there are too many, those furthest ahead are dropped: returns which,
+    /// perhaps this one.
+    #[must_use]
+    pub fn put(&mut self, op: VerifiedOp) -> Vec<OpId> {
+        let mut dropped = Vec::new();
         let key = (op.header().hlc, op.id());
         let device = op.header().device;
         if self.ops.contains_key(&key) {
-            return;
+            return dropped;
         }
         self.bytes += op.size();
         self.by_device.entry(device).or_default().insert(key);
@@ -59,9 +73,10 @@ impl Deferral {
                 (None, false) => None,
             };
             let Some(key) = victim else {
-                return;
+                return dropped;
             };
             self.remove(&key);
+            dropped.push(key.1);
         }
     }
 
@@ -83,6 +98,12 @@ impl Deferral {
         let (hlc, _) = self.ops.keys().next()?;
         let wall = hlc.to_wall().as_ms();
         Some(Timestamp::from_ms(wall.saturating_sub(AHEAD_MS_MAX)))
+    }
+
+    /// Returns whether this op waits.
+    #[must_use]
+    pub fn contains(&self, hlc: Hlc, id: OpId) -> bool {
+        self.ops.contains_key(&(hlc, id))
     }
 
     /// Returns how many ops wait.
@@ -108,5 +129,29 @@ impl Deferral {
             }
         }
         Some(op)
+    }
+}
+
+impl OpTable {
+    /// Stages that an op waits for its time.
+    pub(crate) fn defer<S: Store>(&self, store: &mut S, op: &SignedOp) {
+        store.put(AHEAD, &self.op_key(&op.id()), &op.encode());
+    }
+
+    /// Stages that an op waits for its time no more.
+    pub(crate) fn end_deferral<S: Store>(&self, store: &mut S, id: &OpId) {
+        store.delete(AHEAD, &self.op_key(id));
+    }
+
+    /// Returns the ops that wait for their time; damaged ones are left out.
+    pub(crate) fn deferred<S: Store>(&self, store: &S) -> Result<Vec<SignedOp>, StoreError> {
+        let prefix = self.no().0.to_be_bytes();
+        let end = prefix_end(&prefix);
+        let mut ops = Vec::new();
+        store.scan(AHEAD, &prefix, &end, Direction::Forward, &mut |_, op| {
+            ops.extend(SignedOp::decode(op));
+            ControlFlow::Continue(())
+        })?;
+        Ok(ops)
     }
 }

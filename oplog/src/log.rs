@@ -153,8 +153,8 @@ impl<V: View> SpaceLog<V> {
 
     /// Takes up the log of a Space from the store, into an authority that knows nothing yet.
     ///
-    /// Reads the control plane, no content. Holdback and deferral start empty. Rows of damaged
-    /// records are staged for removal: commit after it.
+    /// Reads the control plane, no content, and what waits for its time. Holdback starts empty. Rows
+    /// of damaged records are staged for removal: commit after it.
     ///
     /// # Errors
     /// When storage fails. Damage is no error: see [`Resumed::damaged`].
@@ -201,6 +201,7 @@ impl<V: View> SpaceLog<V> {
         }
         resumed.control_ops = log.dag.len();
         log.judge_waiting_again(store, authority, now, &mut resumed)?;
+        log.defer_again(store)?;
         Ok((log, resumed))
     }
 
@@ -280,7 +281,7 @@ impl<V: View> SpaceLog<V> {
         if ahead == Ahead::Waits
             && let Some(until) = Deferral::until(op.header().hlc, now)
         {
-            self.deferral.put(op);
+            self.defer(op, store);
             return Ok(Accept::Deferred { until });
         }
         self.run(op, now, store, authority)
@@ -295,7 +296,10 @@ impl<V: View> SpaceLog<V> {
     ) -> Vec<(OpId, Result<Accept, AcceptError>)> {
         let due = self.deferral.due(now);
         due.into_iter()
-            .map(|op| (op.id(), self.accept(op, now, store, authority)))
+            .map(|op| {
+                self.table.end_deferral(store, &op.id());
+                (op.id(), self.accept(op, now, store, authority))
+            })
             .collect()
     }
 
@@ -948,6 +952,31 @@ impl<V: View> SpaceLog<V> {
             self.note_waiting(op.id(), Waiting { features, bytes });
         }
         Ok(Step::Waits(features))
+    }
+
+    /// Puts an op from the future aside.
+    fn defer<S: Store>(&mut self, op: VerifiedOp, store: &mut S) {
+        let (hlc, id) = (op.header().hlc, op.id());
+        if self.deferral.contains(hlc, id) {
+            return;
+        }
+        self.table.defer(store, &op);
+        for dropped in self.deferral.put(op) {
+            self.table.end_deferral(store, &dropped);
+        }
+    }
+
+    /// What waited for its time before a restart waits on.
+    fn defer_again<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
+        for op in self.table.deferred(store)? {
+            let id = op.id();
+            self.table.end_deferral(store, &id);
+            let here = self.dag.contains(&id) || self.table.contains(store, &id)?;
+            if let Some(op) = op.verify().ok().filter(|_| !here) {
+                self.defer(op, store);
+            }
+        }
+        Ok(())
     }
 
     fn note_waiting(&mut self, id: OpId, waiting: Waiting) {
