@@ -166,12 +166,21 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let me = self.me.device_id();
         let others = s.roster().filter(|device| *device != me);
         let nobodys = s.repair.nobody_has_lost(others);
+        // The keys of our own commit are in use: it cannot be undone here.
+        let in_use = |op: &OpId| s.keys.contains_key(&EpochId::of_commit(op));
+        let waiting = self.waiting_to_send(space)?;
         let mut gone: Vec<Queued> = Vec::new();
-        let mut ids: BTreeSet<OpId> = BTreeSet::new();
-        for (queued, row) in self.waiting_to_send(space)? {
-            // The keys of our own commit are in use: it cannot be undone here.
-            let commit = s.keys.contains_key(&EpochId::of_commit(&queued.op));
-            if !row.taken.is_empty() || (row.again && !nobodys) || commit {
+        for (op, place) in s.log.lost().iter().filter(|_| nobodys) {
+            // The index was made again when the record was damaged already: then no row queues it.
+            let own = place.is_some_and(|(lane, _)| lane.device == me);
+            let queued = waiting.iter().any(|(queued, _)| queued.op == *op);
+            if own && !queued && !in_use(op) && self.taken_by(space, op)? == 0 {
+                gone.push(Queued::unqueued(*op));
+            }
+        }
+        let mut ids: BTreeSet<OpId> = gone.iter().map(|queued| queued.op).collect();
+        for (queued, row) in waiting {
+            if !row.taken.is_empty() || (row.again && !nobodys) || in_use(&queued.op) {
                 continue;
             }
             let lost = s.log.lost().contains_key(&queued.op);

@@ -90,6 +90,14 @@ impl Relay {
 }
 
 impl Queued {
+    /// An own op without a row in the queue, and without a record that would tell its time.
+    pub(crate) const fn unqueued(op: OpId) -> Self {
+        Self {
+            hlc: Hlc::from_raw(0),
+            op,
+        }
+    }
+
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (hlc, op) = bytes.split_first_chunk::<8>()?;
         let op = <[u8; 32]>::try_from(op).ok()?;
