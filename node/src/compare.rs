@@ -167,7 +167,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             } else {
                 first.max(today.saturating_sub(LIGHT_DAYS))
             };
-            for scope in s.scopes() {
+            for scope in s.scopes_heard() {
                 for generation in &s.generations {
                     for day in first..=today {
                         let day = Day::from_number(day);

@@ -13,8 +13,8 @@ use oplog::authority::{Authority, View};
 use oplog::payload::CommitClass;
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
 use oplog::{
-    AcceptedOp, DeviceId, EpochId, Header, Lane, OpId, OpTable, Scope, SpaceId, SpaceLog, SpaceNo,
-    UserId, codec,
+    AcceptedOp, ChannelId, DeviceId, EpochId, Header, Kind, Lane, OpId, OpTable, Scope, SpaceId,
+    SpaceLog, SpaceNo, UserId, codec,
 };
 use rand_core::CryptoRng;
 
@@ -287,6 +287,20 @@ impl Space {
             .channels()
             .map(|channel| Scope::Channel(channel.id));
         std::iter::once(Scope::Control).chain(channels).collect()
+    }
+
+    /// Every scope that members may have written in: also channels that turned out void. Who made one,
+    /// and whoever believed it meanwhile, posted there by all rules of their causal past.
+    pub(crate) fn scopes_heard(&self) -> Vec<Scope> {
+        let dag = self.log.dag();
+        let creates = |op: &OpId| {
+            let header = dag.node(op).map(|node| node.op.header());
+            header.is_some_and(|header| header.kind() == Some(Kind::ChannelCreate))
+        };
+        let void = self.view.void_ops().map(|(op, _)| op);
+        let void = void.filter(|op| creates(op));
+        let void = void.map(|op| Scope::Channel(ChannelId::of_create(op)));
+        self.scopes().into_iter().chain(void).collect()
     }
 
     pub(crate) fn membership(&self, me: &UserId, device: &DeviceId) -> Membership {

@@ -42,7 +42,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         // What is not used any more is let go: the memo is never larger than the book.
         let known = std::mem::take(&mut *memo);
         for space in self.spaces.values() {
-            for scope in space.scopes() {
+            for scope in space.scopes_heard() {
                 for generation in &space.generations {
                     for day in from..=to {
                         let key = (space.id, Some((generation.epoch, scope, day)));
