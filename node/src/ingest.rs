@@ -344,7 +344,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if s.log.dag().is_empty() || s.is_member(&me) {
             return;
         }
-        if let Some(by) = s.removal_of(&me) {
+        if let Some(by) = s.out_by(&me).last().copied() {
             self.notify(Notice::Removed { space: *space, by });
         }
     }

@@ -611,13 +611,12 @@ impl Space {
             };
             let seen = |op: &OpId| *op == record.commit || dag.precedes(op, &record.commit);
             for (device, (user, _)) in record.roster.iter() {
-                let Some(removal) = self.removal_of(user).filter(|removal| !seen(removal)) else {
-                    continue;
-                };
-                if self.letters.told_removed.contains_key(device) {
+                let mut out = self.out_by(user);
+                out.retain(|op| !seen(op));
+                if out.is_empty() || self.letters.told_removed.contains_key(device) {
                     continue;
                 }
-                let led = |op: &OpId| (*op == removal || dag.precedes(op, &removal)) && !seen(op);
+                let led = |op: &OpId| self.led_to(op, &out) && !seen(op);
                 let ops = dag.iter().map(|node| node.op.id()).filter(led).collect();
                 removed.push((*device, end, ops));
             }

@@ -370,8 +370,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 ours: Have::lanes_digest(&told(&ours)),
             }),
         };
-        if let Some(removal) = self.spaces.get(space).and_then(|s| s.removal_of(&user)) {
-            self.owe_removed(space, under, have.device, &removal, owed);
+        let out = self.spaces.get(space).map(|s| s.out_by(&user));
+        if let Some(out) = out.filter(|out| !out.is_empty()) {
+            self.owe_removed(space, under, have.device, &out, owed);
             return Ok(());
         }
         let Some(s) = self.spaces.get_mut(space) else {
@@ -443,17 +444,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         space: &SpaceId,
         under: &EpochId,
         device: DeviceId,
-        removal: &OpId,
+        out: &BTreeSet<OpId>,
         ops: Vec<OpId>,
     ) {
-        let turn = self.turn(space, Some(removal));
+        let turn = self.turn(space, out.first());
         let Some(s) = self.spaces.get_mut(space) else {
             return;
         };
-        let dag = s.log.dag();
-        let led = |op: &OpId| op == removal || dag.precedes(op, removal);
-        let ops: BTreeSet<OpId> = ops.into_iter().filter(led).collect();
-        if ops.contains(removal) {
+        let ops: BTreeSet<OpId> = ops.into_iter().filter(|op| s.led_to(op, out)).collect();
+        if !ops.is_disjoint(out) {
             s.repair.owed_removed.insert(device, (*under, ops));
             self.set_timer(Timer::Give(*space), turn);
         }

@@ -5,12 +5,12 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fold::{AuthorityFold, AuthorityView};
+use fold::{AuthorityFold, AuthorityView, Verdict, VoidReason};
 use minicbor::{Decode, Encode};
 use mls::envelope::SealKeys;
 use mls::{EpochKeys, TopicKey, stored};
 use oplog::authority::{Authority, View};
-use oplog::payload::CommitClass;
+use oplog::payload::{CommitClass, Payload, Weight};
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
 use oplog::{
     AcceptedOp, ChannelId, DeviceId, EpochId, Header, Kind, Lane, OpId, OpTable, Scope, SpaceId,
@@ -311,16 +311,69 @@ impl Space {
         match self.view.weight(me) {
             Some(weight) if self.in_group(device) => Membership::Member(weight),
             Some(weight) => Membership::Waiting(weight),
-            None => Membership::Removed(self.removal_of(me).unwrap_or(OpId::ZERO)),
+            None => Membership::Removed(self.out_by(me).last().copied().unwrap_or(OpId::ZERO)),
         }
     }
 
-    /// The op that took a person out, if they are out.
-    pub(crate) fn removal_of(&self, user: &UserId) -> Option<OpId> {
+    /// What took a person out, if they are out: the last removal, or what made void whatever let them in
+    /// after it.
+    pub(crate) fn out_by(&self, user: &UserId) -> BTreeSet<OpId> {
         if self.view.is_member(user) {
-            return None;
+            return BTreeSet::new();
         }
-        self.view.removals_of(user).last().map(|removal| removal.op)
+        let dag = self.log.dag();
+        let removal = self.view.removals_of(user).last().map(|removal| removal.op);
+        let admits = |op: &OpId| {
+            let node = dag.node(op);
+            let node = node.filter(|node| node.op.header().kind() == Some(Kind::MemberAdd));
+            let payload = node.and_then(|node| node.op.payload().ok()?);
+            matches!(payload, Some(Payload::MemberAdd(add)) if add.members.iter().any(|m| m.cert.user == *user))
+        };
+        let void: BTreeMap<&OpId, &Verdict> = self.view.void_ops().collect();
+        let mut open: Vec<OpId> = void
+            .keys()
+            .filter(|op| removal.is_none_or(|removal| dag.precedes(&removal, op)) && admits(op))
+            .map(|op| **op)
+            .collect();
+        if open.is_empty() {
+            return removal.into_iter().collect();
+        }
+        // An invite decides about those it lets in, and is void itself for a reason.
+        let (mut seen, mut decided) = (BTreeSet::new(), BTreeSet::new());
+        while let Some(op) = open.pop() {
+            match void.get(&op).and_then(|verdict| verdict.reason()) {
+                Some(reason) if seen.insert(op) => {
+                    open.extend(reason.deciding());
+                    open.extend(self.void_grants_of(&op, reason));
+                }
+                Some(_) => {}
+                None => {
+                    decided.insert(op);
+                }
+            }
+        }
+        decided
+    }
+
+    /// The grants whose fall took an op with them, where nothing else decided.
+    fn void_grants_of(&self, op: &OpId, reason: &VoidReason) -> Vec<OpId> {
+        let dag = self.log.dag();
+        let Some(node) = dag.node(op) else {
+            return Vec::new();
+        };
+        if !matches!(reason, VoidReason::NoLiveGrant { taken_by: None }) {
+            return Vec::new();
+        }
+        let author = &node.op.header().user;
+        let any = Weight::MEMBER;
+        let authority = &self.authority;
+        authority.void_grants(dag, op, author, any, &self.view)
+    }
+
+    /// Whether an op is one of these, or in the past of one.
+    pub(crate) fn led_to(&self, op: &OpId, ends: &BTreeSet<OpId>) -> bool {
+        let dag = self.log.dag();
+        ends.iter().any(|end| op == end || dag.precedes(op, end))
     }
 
     fn row(&self) -> SpaceRow {
