@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use net::wire::{Hour, Push, RecvId, RelayError, Request, Response};
+use net::wire::{Hour, Push, RecvId, RelayError, Request, Response, SendId};
 use oplog::store::{Store, StoreError};
 use oplog::{SpaceId, Tag, Timestamp};
 use rand_core::CryptoRng;
@@ -72,7 +72,8 @@ pub(crate) enum Purpose {
     Gossip,
     OpenMailbox(SpaceId),
     ReadMailbox(SpaceId, RecvId),
-    AskToJoin(SpaceId),
+    /// A request to be let in that names this mailbox for the answer.
+    AskToJoin(SpaceId, SendId),
     /// A message in the mail queue.
     Mail(Vec<u8>),
     PutChunk(oplog::BlobId),
@@ -209,7 +210,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             Purpose::ReadMailbox(space, mailbox) => {
                 self.mailbox_read(id, space, mailbox, result)?
             }
-            Purpose::AskToJoin(space) => self.asked_to_join(id, space, result),
+            Purpose::AskToJoin(space, reply_to) => self.asked_to_join(id, space, reply_to, result),
             Purpose::Mail(key) => self.mail_answered(id, &key, result)?,
             Purpose::PutChunk(blob) => self.chunk_put(id, blob, result)?,
             Purpose::GetChunk(blob) => self.chunk_got(id, blob, result)?,

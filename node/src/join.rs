@@ -459,27 +459,25 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         };
         let put = PutRequest::sign(writer.secret(), envelope, ENVELOPE_TTL_SECS);
-        self.request(id, Purpose::AskToJoin(space), Request::Put(put));
+        self.request(id, Purpose::AskToJoin(space, send_id), Request::Put(put));
     }
 
     pub(crate) fn asked_to_join(
         &mut self,
         id: RelayId,
         space: SpaceId,
+        reply_to: SendId,
         result: Result<Response, RelayError>,
     ) {
         let Some(mut join) = self.joins.get(&space).cloned() else {
             return;
         };
         match result {
-            // Only now: a process that ended before the relay had the request must ask again.
+            // Only now: a process that ended before the relay had the request must ask again. And only
+            // for the mailbox it named: that may be gone meanwhile, and another be there.
             Ok(_) => {
-                let key = self.relays.get(&id).map(crate::exchange::Relay::key);
-                for mailbox in join
-                    .mailboxes
-                    .iter_mut()
-                    .filter(|m| key.is_some_and(|key| m.is_at(&key)))
-                {
+                let named = |m: &&mut Mailbox| m.send_id == Some(reply_to) && !m.earlier;
+                for mailbox in join.mailboxes.iter_mut().filter(named) {
                     mailbox.asked = true;
                 }
                 join.put_at = Some(self.now.as_ms());
@@ -521,7 +519,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Whether the request of this Space is on its way to this relay.
     pub(crate) fn asks(&self, id: RelayId, space: &SpaceId) -> bool {
         self.requests.values().any(|(at, purpose)| {
-            *at == id && matches!(purpose, Purpose::AskToJoin(of) if of == space)
+            *at == id && matches!(purpose, Purpose::AskToJoin(of, _) if of == space)
         })
     }
 
@@ -534,7 +532,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     Purpose::Ping
                         | Purpose::OpenMailbox(_)
                         | Purpose::ReadMailbox(..)
-                        | Purpose::AskToJoin(_)
+                        | Purpose::AskToJoin(..)
                 )
             })
     }

@@ -167,9 +167,11 @@ impl PendingJoin {
     /// Whether asking again is of no use yet: an answer may come.
     fn waits(&self, now: u64, every: u64) -> bool {
         // What was asked before the clock was set back is not recent.
-        let patience = match self.failed {
-            Some(_) => ASK_AGAIN_MS,
-            None => every,
+        // Nobody answers a link of somebody who turns out to be a member all the time.
+        let patience = if self.failed.is_some() || self.comes_back.is_none() {
+            ASK_AGAIN_MS
+        } else {
+            every
         };
         let recent = |at: u64| now.checked_sub(at).is_some_and(|since| since < patience);
         let comes = |at: u64| at.saturating_sub(now) < ASK_EVERY_MS;
