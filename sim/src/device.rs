@@ -42,6 +42,8 @@ pub(crate) struct Device {
     pub(crate) cloned: bool,
     /// Its disk was damaged: what it lost it must get back from others.
     pub(crate) damaged: bool,
+    /// When its store was last read again after it failed.
+    pub(crate) mended_at: Option<Millis>,
     /// Starts in a row that failed.
     pub(crate) failed_starts: u32,
     /// Could not be opened again.
@@ -95,6 +97,7 @@ impl Device {
             byzantine: false,
             cloned: false,
             damaged: false,
+            mended_at: None,
             failed_starts: 0,
             broken: None,
             acked: BTreeSet::new(),

@@ -73,6 +73,7 @@ pub(super) fn start(
         outgoing: VecDeque::new(),
         broken: None,
         mended: false,
+        mended_at: None,
         stopping: None,
     };
     let name = "decent-node".to_owned();
@@ -101,6 +102,8 @@ struct Driver {
     broken: Option<Failure>,
     /// Whether nothing has succeeded since the store was mended.
     mended: bool,
+    /// When it was mended last: all is asked of relays anew then, which must not go on without a rest.
+    mended_at: Option<Timestamp>,
     stopping: Option<oneshot::Sender<()>>,
 }
 
@@ -341,8 +344,9 @@ impl Driver {
         }
         let mut kept = !self.node.store().is_poisoned() && self.node.sync().is_ok();
         self.broken = Some(failure.clone());
-        // What fails at once again is tried again later, not without end.
-        if !self.mended {
+        // What fails again soon is tried again later, not without end.
+        let soon = |at: Timestamp| u128::from(now().since(at)) < MEND_EVERY.as_millis();
+        if !self.mended && !self.mended_at.is_some_and(soon) {
             self.mend();
             kept |= self.broken.is_none() && self.node.store().recovery().is_whole();
         }
@@ -390,6 +394,7 @@ impl Driver {
             Ok(ended) => {
                 self.broken = None;
                 self.mended = true;
+                self.mended_at = Some(now());
                 ended.into_iter().for_each(|effect| self.run_effect(effect));
                 self.waiting.extend(disk_free(&self.dir));
                 self.waiting.push(Event::Started);

@@ -10,8 +10,12 @@ use super::connection::relay_index;
 use super::{Heal, Next, PINGS_MS, STARTS_MAX, World};
 use crate::device::Device;
 use crate::fault::Class;
+use crate::queue::Millis;
 use crate::storage::chain;
 use crate::trace::Kind;
+
+/// How long the driver rests when the store fails again, in milliseconds (`node::runtime::driver`).
+const MEND_EVERY_MS: Millis = 5_000;
 
 impl World {
     /// Gives a node an event, as the driver does: handle, sync, then the effects.
@@ -88,7 +92,7 @@ impl World {
             format!("store: {why}")
         });
         self.sometimes.note("the store failed and was read again");
-        let space = self.space;
+        let (space, now) = (self.space, self.now());
         let device = self.device(node);
         for id in effects.iter().filter_map(answered).chain(command) {
             device.pending.remove(&id);
@@ -97,7 +101,12 @@ impl World {
             return;
         }
         device.changed = true;
-        if let Some(effects) = device.read_again() {
+        // The driver rests when the store fails again soon; here the process is down meanwhile.
+        let soon = |at: Millis| now - at < MEND_EVERY_MS;
+        if !device.mended_at.is_some_and(soon)
+            && let Some(effects) = device.read_again()
+        {
+            device.mended_at = Some(now);
             device.reload_accepted(space);
             self.run_effects(node, effects);
             return;
