@@ -12,6 +12,7 @@ use rand_core::CryptoRng;
 use crate::blobs::ChunkStore;
 use crate::message::Sealed;
 use crate::node::Node;
+use crate::space::Space;
 
 /// What is kept of a group's secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,11 +62,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let me = self.me.device_id();
         let waits = s.lacks_keys(&self.me.user(), &me)
             && s.readded_lately(&s.canonical, &me, Hlc::from_wall(self.now));
-        let epochs = s.authority.epochs();
-        let chain = epochs.chain(&s.canonical);
-        let mut records = chain.iter().rev().filter_map(|id| epochs.epoch(id));
-        let adds = |record: &&EpochRecord| record.delta.added.iter().any(|e| e.device == me);
-        Some(records.find(adds).filter(|_| waits)?.device)
+        let record = added_last(s, &s.canonical, &me);
+        Some(record.filter(|_| waits)?.device)
+    }
+
+    /// Returns the epoch that put this device into the group it is in, and the device that made it.
+    pub fn peek_let_in(&self, space: &SpaceId) -> Option<(EpochId, DeviceId)> {
+        let s = self.spaces.get(space)?;
+        let record = added_last(s, &s.tip, &self.me.device_id())?;
+        Some((record.id, record.device))
     }
 
     /// Returns who was in the group of an epoch.
@@ -166,4 +171,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             _ => None,
         }
     }
+}
+
+/// The record of the epoch that added a device last, on the branch to this one.
+fn added_last<'a>(s: &'a Space, tip: &EpochId, device: &DeviceId) -> Option<&'a EpochRecord> {
+    let epochs = s.authority.epochs();
+    let chain = epochs.chain(tip);
+    let mut records = chain.iter().rev().filter_map(|id| epochs.epoch(id));
+    records.find(|record| record.delta.added.iter().any(|e| e.device == *device))
 }
