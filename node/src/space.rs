@@ -13,8 +13,8 @@ use oplog::authority::{Authority, View};
 use oplog::payload::{CommitClass, Payload, Weight};
 use oplog::store::{Direction, Label, Store, StoreError, prefix_end};
 use oplog::{
-    AcceptedOp, ChannelId, DeviceId, EpochId, Header, Kind, Lane, OpId, OpTable, Scope, SpaceId,
-    SpaceLog, SpaceNo, UserId, codec,
+    AcceptedOp, ChannelId, DeviceId, EpochId, Header, Kind, Lane, OpId, OpTable, Scope, Secret,
+    SpaceId, SpaceLog, SpaceNo, UserId, codec,
 };
 use rand_core::CryptoRng;
 
@@ -481,10 +481,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         });
         let generations = generations.collect();
         let mut space = Space::new(no, row.id, log, authority);
-        space.tip = row.tip;
+        let (tip, generation) = self.kept_place(&row.id);
+        // Rows may be older copies, after damage; the vault is not.
+        space.tip = tip.unwrap_or(row.tip);
         space.keys = load_keys(&self.store, &row.id)?;
         // Damage may have taken the rows that tell which epochs this device was in.
-        for id in space.authority.epochs().iter().map(|record| record.id) {
+        let known = space.authority.epochs().iter().map(|record| record.id);
+        for id in known.chain(tip) {
             if let Entry::Vacant(entry) = space.keys.entry(id)
                 && let Some(root) = stored::load_root(&self.store, &row.id, &id)
             {
@@ -492,6 +495,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
         }
         space.generations = generations;
+        if let Some(generation) = generation.filter(|g| space.generation(&g.epoch).is_none()) {
+            space.generations.push(generation);
+        }
         space.unopened = self.count_unopened(no)?;
         space.doubted = self.is_doubted(&row.id)?;
         Ok(space)
@@ -504,7 +510,35 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         let key = [SPACE, &space.no.0.to_be_bytes()].concat();
         let row = codec::encode(&space.row());
+        // Without the record of the epoch its generation is not known: then what is kept stays.
+        let whole = space.authority.epoch(&space.tip).is_some();
+        let generation = whole.then(|| space.generation_of(&space.tip));
+        let tip = (tip_label(id), space.tip);
+        let generation = generation.map(|generation| (generation_label(id), generation));
         self.store.put(NODE_TABLE, &key, &row);
+        for (label, epoch) in [tip].into_iter().chain(generation) {
+            let bytes = *epoch.as_bytes();
+            let same = |kept: &Secret| *kept.as_bytes() == bytes;
+            if !self.store.secret(label).as_ref().is_some_and(same) {
+                self.store.keep_secret(label, &Secret::from_bytes(bytes));
+            }
+        }
+    }
+
+    /// Where this device stood in the group, by the vault: its epoch, if the keys of it are here, and the
+    /// generation of that. With log and index damaged alike nothing else tells which keys are here.
+    fn kept_place(&self, id: &SpaceId) -> (Option<EpochId>, Option<Generation>) {
+        let kept = |label| {
+            let secret = self.store.secret(label)?;
+            Some(EpochId::from_bytes(*secret.as_bytes()))
+        };
+        let tip = kept(tip_label(id));
+        let tip = tip.filter(|tip| stored::load_root(&self.store, id, tip).is_some());
+        let generation = kept(generation_label(id)).and_then(|epoch| {
+            let topic = TopicKey::new(self.store.secret(topic_label(id, &epoch))?);
+            Some(Generation::new(epoch, topic, None))
+        });
+        (tip, generation)
     }
 
     /// Keeps the topic key of a generation: its tags are listened to, as those of an older one until
@@ -607,6 +641,14 @@ pub(crate) fn generation_of(authority: &AuthorityFold, epoch: &EpochId) -> Epoch
         }
     }
     at
+}
+
+fn tip_label(space: &SpaceId) -> Label {
+    Label::new("tip", &[space.as_bytes()])
+}
+
+fn generation_label(space: &SpaceId) -> Label {
+    Label::new("tip-generation", &[space.as_bytes()])
 }
 
 fn topic_label(space: &SpaceId, generation: &EpochId) -> Label {
