@@ -84,9 +84,9 @@ pub enum DraftError {
         /// The ends.
         heads: Vec<OpId>,
     },
-    /// The end of the own lane, or something that it must name, is damaged: it has to come back first,
-    /// or two ops would stand at one place.
-    #[error("{op} is damaged and has to be fetched again first")]
+    /// The end of the own lane, or something that it must name, is damaged or not here: it has to come
+    /// back first, or two ops would stand at one place.
+    #[error("{op} is damaged or gone and has to be fetched again first")]
     Lost {
         /// Which op.
         op: OpId,
@@ -215,16 +215,26 @@ impl<V: View> SpaceLog<V> {
             let heads = ends.iter().map(|(_, id)| *id).collect();
             return Err(DraftError::Forked { heads });
         }
-        let Some(head) = self.table().lane_head(store, lane)? else {
+        let holdback = self.holdback();
+        let head = self.table().lane_head(store, lane)?;
+        // It ends beyond what is here. What is missing is named, not what is here.
+        if let Some(held) = holdback.beyond(lane, head.as_ref().map(|head| head.seq)) {
+            let op = holdback.waits_for(&held);
+            return Err(DraftError::Lost { op });
+        }
+        let Some(head) = head else {
             return Ok(None);
         };
         let [id] = head.ops.as_slice() else {
             return Err(DraftError::Forked { heads: head.ops });
         };
-        // Held, it waits for one that was lost; it is the end all the same.
-        let waits = self.holdback().contains(id) || self.holdback().holds_beyond(lane, head.seq);
-        if waits || self.lost().contains_key(id) {
+        if self.lost().contains_key(id) {
             return Err(DraftError::Lost { op: *id });
+        }
+        // Held, it waits for one that is not here; it is the end all the same.
+        if holdback.contains(id) {
+            let op = holdback.waits_for(id);
+            return Err(DraftError::Lost { op });
         }
         match self.time_of(id, store)? {
             Some(hlc) => Ok(Some(LaneEnd {

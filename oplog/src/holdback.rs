@@ -115,13 +115,27 @@ impl Holdback {
         self.remove(id);
     }
 
-    /// Returns whether an op of a lane is held that stands beyond a position.
+    /// Returns an op of a lane that is held and stands beyond a position, or anywhere.
     #[must_use]
-    pub fn holds_beyond(&self, lane: &Lane, seq: u64) -> bool {
-        let of_device = self.by_device.get(&lane.device).into_iter().flatten();
-        let held = of_device.filter_map(|(_, id)| self.held.get(id));
-        held.map(|held| held.op.header())
-            .any(|h| h.scope == lane.scope && h.seq > seq)
+    pub fn beyond(&self, lane: &Lane, seq: Option<u64>) -> Option<OpId> {
+        let mut of_device = self.by_device.get(&lane.device).into_iter().flatten();
+        let beyond = |id: &OpId| {
+            let header = self.held.get(id).map(|held| held.op.header());
+            header.is_some_and(|h| h.scope == lane.scope && seq.is_none_or(|seq| h.seq > seq))
+        };
+        of_device.find(|(_, id)| beyond(id)).map(|(_, id)| *id)
+    }
+
+    /// Returns what an op waits for in the end: something that it, or what it misses, misses and that is
+    /// not held. The op itself, when it is not held.
+    #[must_use]
+    pub fn waits_for(&self, id: &OpId) -> OpId {
+        let mut at = *id;
+        // Nothing is in its own past, so this ends.
+        while let Some(first) = self.missing_of(&at).and_then(BTreeSet::first) {
+            at = *first;
+        }
+        at
     }
 
     /// Returns whether an op is held.

@@ -134,3 +134,39 @@ fn a_fast_writer_is_told_until_when_to_wait() {
         w.space.now = until;
     }
 }
+
+#[test]
+fn what_is_missing_of_the_own_lane_is_named_and_not_what_is_here() {
+    let mut w = World::new();
+    let member = w.member.clone();
+    let chain: Vec<SignedOp> = (0..4)
+        .map(|n| w.space.post(&member, w.chat, &n.to_string()).sign())
+        .collect();
+    let draft = |w: &World| {
+        let wanted = intent(w, &member, Kind::Post, &[]);
+        w.replica.log.draft(&wanted, &w.replica.store)
+    };
+    let lacks = |w: &World, missing: &SignedOp| {
+        let error = draft(w).expect_err("a second op would stand at one place");
+        assert!(
+            matches!(error, DraftError::Lost { op } if op == missing.id()),
+            "{error}"
+        );
+    };
+    // All that came back of an older copy is the end, then the beginning.
+    assert!(matches!(
+        w.replica.deliver(&chain[3]),
+        Ok(Accept::Held { .. })
+    ));
+    lacks(&w, &chain[2]);
+    w.accepts(&chain[0]);
+    lacks(&w, &chain[2]);
+    assert!(matches!(
+        w.replica.deliver(&chain[2]),
+        Ok(Accept::Held { .. })
+    ));
+    lacks(&w, &chain[1]);
+    assert!(w.replica.has(&chain[0].id()));
+    w.accepts(&chain[1]);
+    assert_eq!(draft(&w).expect("whole").seq, 4);
+}
