@@ -29,28 +29,29 @@ pub(crate) fn flips(workshop: &Workshop, a_file: u64, counters: &mut Counters) {
         .collect();
     files.sort();
     counters.most("files", files.len() as u64);
-    for path in &files {
-        let bytes = fs::read(base.join(path)).unwrap();
-        // Journals and the vault are mostly zeros that nobody has written.
-        let written = bytes
-            .iter()
-            .rposition(|b| *b != 0)
-            .map_or(1, |last| last + 1);
-        for _ in 0..a_file {
+    // A round is one flip in each.
+    for round in 0..a_file {
+        for path in &files {
+            if counters.is_over() {
+                return;
+            }
+            let mut bytes = fs::read(base.join(path)).unwrap();
+            // Journals and the vault are mostly zeros that nobody has written.
+            let written = bytes.iter().rposition(|b| *b != 0);
+            let written = written.map_or(1, |last| last + 1);
             let at = usize::try_from(chance.below(written as u64)).unwrap();
             let bit = chance.below(8);
-            let mut harmed = bytes.clone();
-            harmed[at] ^= 1 << bit;
+            bytes[at] ^= 1 << bit;
             clone(&base, &profile);
             fs::remove_file(profile.join(path)).unwrap();
-            fs::write(profile.join(path), harmed).unwrap();
+            fs::write(profile.join(path), bytes).unwrap();
             counters.one("flips");
             let case = format!("bit {bit} of byte {at} of {}", path.display());
             let told = look(workshop, &profile, path, &texts, counters, &case);
             counters.one(told);
         }
+        counters.most("flips_a_file", round + 1);
     }
-    counters.most("flips_a_file", a_file);
 }
 
 /// Makes a profile with something in every kind of file: sealed tables and a journal that a killed program

@@ -26,6 +26,9 @@ pub(crate) fn full(workshop: &Workshop, points: u64, counters: &mut Counters) {
     let base = workshop.path("full-base");
     template(&base, SPACES);
     for point in 0..points {
+        if counters.is_over() {
+            break;
+        }
         let Some(mut disk) = SmallDisk::mount(workshop, counters) else {
             return;
         };

@@ -127,6 +127,9 @@ pub(crate) fn writer(workshop: &Workshop, kills: u64, counters: &mut Counters) {
     control(workshop, &base, counters);
     for kill in 0..kills {
         if kill % KILLS_A_LIFE == 0 {
+            if counters.is_over() {
+                break;
+            }
             put_back(&base, &profile);
             places = vec![Place::default(); SPACES];
         }
@@ -292,8 +295,13 @@ fn refused(error: &str, counters: &mut Counters) {
 
 // ---- a relay --------------------------------------------------------------
 
-/// Starts a relay; returns it and where it listens.
-fn serve(data: &Path, listen: &str, errors: &Path) -> (Program, Option<String>) {
+/// Starts a relay, with these variables set; returns it and where it listens.
+pub(crate) fn serve(
+    data: &Path,
+    listen: &str,
+    errors: &Path,
+    set: &[(&str, &str)],
+) -> (Program, Option<String>) {
     let mut command: Command = decent();
     command
         .args([
@@ -304,7 +312,8 @@ fn serve(data: &Path, listen: &str, errors: &Path) -> (Program, Option<String>) 
             listen,
         ])
         .arg("--data")
-        .arg(data);
+        .arg(data)
+        .envs(set.iter().copied());
     let program = Program::start(command, errors);
     let address = program.line();
     (program, address)
@@ -408,12 +417,15 @@ async fn relay_lives(workshop: &Workshop, kills: u64, counters: &mut Counters) {
     let mut next = 0;
     for kill in 0..kills {
         if kill % KILLS_A_LIFE == 0 {
+            if counters.is_over() {
+                break;
+            }
             workshop.folder("relay");
             shelf = Shelf::default();
         }
         let case = format!("kill {kill}");
         let key = SecretKey::from_seed(&[7; 32]);
-        let (program, address) = serve(&data, "/ip4/127.0.0.1/tcp/0", &errors);
+        let (program, address) = serve(&data, "/ip4/127.0.0.1/tcp/0", &errors, &[]);
         counters.one("starts");
         let Some(address) = address else {
             counters.bad("failed_starts", format!("{case}: {}", program.said()));
@@ -526,6 +538,7 @@ impl Trio {
             &folder.join("relay"),
             "/ip4/127.0.0.1/tcp/0",
             &folder.join("relay.err"),
+            &[],
         );
         let address = address.expect("a relay tells its address");
         let listen = address
@@ -618,7 +631,7 @@ const READ: &str = "read general --limit 1000";
 pub(crate) fn three(workshop: &Workshop, kills: u64, counters: &mut Counters) {
     let mut chance = workshop.chance("kill-three");
     let mut left = kills;
-    while left > 0 {
+    while left > 0 && !counters.is_over() {
         let mut trio = Trio::new(workshop.folder("trio"));
         for _ in 0..left.min(KILLS_A_TRIO) {
             left -= 1;
@@ -674,7 +687,7 @@ fn kill_one(trio: &mut Trio, chance: &mut Chance, counters: &mut Counters, case:
                 Program::start(Command::new("true"), &errors),
             );
             old.kill(counters);
-            serve(&data, &trio.listen, &errors)
+            serve(&data, &trio.listen, &errors, &[])
         };
         trio.relay = again;
         if address.is_none() {

@@ -26,6 +26,7 @@ mod report;
 mod session;
 mod shim;
 mod stops;
+mod told;
 mod work;
 
 use std::process::ExitCode;
@@ -98,13 +99,19 @@ const LANES: &[Lane] = &[
         amount: ("full", 2, 500),
         run: full::full,
     },
+    Lane {
+        name: "told",
+        does: "what programs log and answer, with every log at its finest level",
+        amount: ("told", 1, 3),
+        run: told::told,
+    },
 ];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let said = |word: &str| words.iter().any(|w| w == word);
     if said("--help") {
-        println!("crash [--long] [--seed=N] [LANE…] [NAME=NUMBER…]");
+        println!("crash [--long] [--seed=N] [--seconds-a-lane=N] [LANE…] [NAME=NUMBER…]");
         for lane in LANES {
             let (amount, short, long) = lane.amount;
             println!(
@@ -135,7 +142,7 @@ fn main() -> ExitCode {
     for lane in LANES.iter().filter(|lane| wanted(lane)) {
         let (name, short, long) = lane.amount;
         let much = if said("--long") { long } else { short };
-        let counters = Counters::during(lane.name, |counters| {
+        let counters = Counters::during(lane.name, amounts.budget(), |counters| {
             (lane.run)(&workshop, amounts.get(name).unwrap_or(much), counters);
         });
         reports.push(counters);

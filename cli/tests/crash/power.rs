@@ -30,7 +30,7 @@ pub(crate) fn cuts(workshop: &Workshop, states: u64, counters: &mut Counters) {
     let acts = session::acts(&attachment);
     let mut sittings = 0;
     let mut syncs = 0;
-    while counters.get("crash_states") < states {
+    while counters.get("crash_states") < states && !counters.is_over() {
         let harm = (sittings % 4 == 3).then(|| (How::Sync, chance.below(syncs)));
         let recorded = record(workshop, &shim, &base, &acts, harm, counters);
         sittings += 1;
@@ -63,7 +63,7 @@ pub(crate) fn cuts(workshop: &Workshop, states: u64, counters: &mut Counters) {
             let reached = recorded.reached(call.end);
             let last = n + 1 == recorded.calls.len();
             for _ in 0..=u64::from(last) * 3 {
-                if counters.get("crash_states") >= states {
+                if counters.get("crash_states") >= states || counters.is_over() {
                     break;
                 }
                 let case = format!("sitting {sittings}, power cut after call {n}");

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
@@ -21,6 +22,8 @@ const TOLD_MAX: usize = 12;
 pub(crate) struct Counters {
     lane: &'static str,
     aloud: bool,
+    begun: Instant,
+    budget: Duration,
     counts: BTreeMap<&'static str, u64>,
     failures: Vec<String>,
     /// What was left out, and why.
@@ -30,36 +33,50 @@ pub(crate) struct Counters {
 
 impl Counters {
     /// Counts what happens meanwhile. A harness that fails has found something too: that it cannot go on.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "how long it took is told and decides nothing"
-    )]
-    pub(crate) fn during(lane: &'static str, work: impl FnOnce(&mut Self)) -> Self {
-        let begun = std::time::Instant::now();
-        let mut counters = Self::new(lane, true);
+    pub(crate) fn during(
+        lane: &'static str,
+        budget: Duration,
+        work: impl FnOnce(&mut Self),
+    ) -> Self {
+        let mut counters = Self::new(lane, true, budget);
         if catch_unwind(AssertUnwindSafe(|| work(&mut counters))).is_err() {
             counters.bad("harness_failures", "the harness panicked; see above");
         }
-        counters.seconds = begun.elapsed().as_secs();
+        counters.seconds = counters.begun.elapsed().as_secs();
         counters
     }
 
     /// Counts what must be found, without a word about it: do the checks see anything at all?
     pub(crate) fn quietly(work: impl FnOnce(&mut Self)) -> Self {
-        let mut counters = Self::new("control", false);
+        let mut counters = Self::new("control", false, Duration::MAX);
         work(&mut counters);
         counters
     }
 
-    fn new(lane: &'static str, aloud: bool) -> Self {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long it took decides how much is tried, and nothing else"
+    )]
+    fn new(lane: &'static str, aloud: bool, budget: Duration) -> Self {
         Self {
             lane,
             aloud,
+            begun: Instant::now(),
+            budget,
             counts: BAD.iter().map(|bad| (*bad, 0)).collect(),
             failures: Vec::new(),
             skipped: Vec::new(),
             seconds: 0,
         }
+    }
+
+    /// Whether the lane has had its time. What it has counted by then is what was tried.
+    pub(crate) fn is_over(&mut self) -> bool {
+        let over = self.begun.elapsed() > self.budget;
+        if over {
+            self.counts.insert("cut_short_by_time", 1);
+        }
+        over
     }
 
     pub(crate) fn add(&mut self, what: &'static str, count: u64) {

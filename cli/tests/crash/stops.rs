@@ -22,6 +22,9 @@ pub(crate) fn stops(workshop: &Workshop, points: u64, counters: &mut Counters) {
     let step = (2 * calls).div_ceil(points.max(1)).max(1);
     // A few more than were counted: the threads of the index do not take the same turns every time.
     for point in (0..2 * (calls + 8)).step_by(usize::try_from(step).unwrap()) {
+        if counters.is_over() {
+            break;
+        }
         let (how, at) = if point % 2 == 0 {
             (How::Stop, point / 2)
         } else {
@@ -55,6 +58,9 @@ fn stops_while_made(workshop: &Workshop, shim: &Shim, points: u64, counters: &mu
     counters.most("calls_of_init", calls);
     let step = calls.div_ceil(points.div_ceil(4).max(1)).max(1);
     for at in (0..calls).step_by(usize::try_from(step).unwrap()) {
+        if counters.is_over() {
+            break;
+        }
         if profile.exists() {
             std::fs::remove_dir_all(&profile).unwrap();
         }
@@ -105,6 +111,9 @@ fn each(
     let step = places.div_ceil(points.max(1)).max(1);
     let mut refusals = 0;
     for at in (0..places).step_by(usize::try_from(step).unwrap()) {
+        if counters.is_over() {
+            break;
+        }
         let reached = stage.harmed(how, at, counters);
         counters.one(counted);
         refusals += reached.refused.len();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::Lane;
 
@@ -31,6 +32,12 @@ impl Amounts {
 
     pub(crate) fn seed(&self) -> u64 {
         self.get("--seed").unwrap_or(1)
+    }
+
+    /// How long a lane may take; what it has not tried by then it does not try.
+    pub(crate) fn budget(&self) -> Duration {
+        self.get("--seconds-a-lane")
+            .map_or(Duration::MAX, Duration::from_secs)
     }
 
     pub(crate) fn names(&self, lane: &Lane) -> bool {
