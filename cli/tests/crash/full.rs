@@ -14,7 +14,8 @@ use crate::work::{Chance, Workshop, copy};
 
 /// Room for a profile, its reserve and what the program wants to see free before it writes.
 const DISK_MIB: u64 = 40;
-const STEP_BYTES: u64 = 4096;
+const STEP_LEN: usize = 4096;
+const STEP_BYTES: u64 = STEP_LEN as u64;
 /// Steps before the edge that are tried; then they come again with other writes.
 const STEPS: u64 = 64;
 const SPACES: usize = 4;
@@ -33,7 +34,7 @@ pub(crate) fn full(workshop: &Workshop, points: u64, counters: &mut Counters) {
             return;
         };
         copy(&base, &disk.profile);
-        let program = disk.to_the_edge(point % STEPS, &mut chance, counters);
+        let program = disk.fill_up(point % STEPS, &mut chance, counters);
         fs::remove_file(&disk.filler).unwrap();
         disk.goes_on(program, counters);
         counters.one("disk_full_points");
@@ -76,7 +77,7 @@ impl SmallDisk {
 
     /// Starts with room, fills the disk up to so many steps before its edge, and writes until it is refused;
     /// then fills what the reserve has given back, and writes on.
-    fn to_the_edge(&mut self, steps: u64, chance: &mut Chance, counters: &mut Counters) -> Program {
+    fn fill_up(&mut self, steps: u64, chance: &mut Chance, counters: &mut Counters) -> Program {
         self.case = format!("{steps} steps before the edge");
         let mut program = Program::start(on(&self.profile, &["shell", "--offline"]), &self.errors);
         counters.one("starts");
@@ -115,7 +116,7 @@ impl SmallDisk {
         let mut len = file.metadata().unwrap().len();
         let free = free_bytes(&self.at);
         let end = len + free.saturating_sub(leave);
-        let page = [1; STEP_BYTES as usize];
+        let page = [1; STEP_LEN];
         while len < end {
             let n = (end - len).min(STEP_BYTES);
             if file
