@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
     unreachable_pub,
     reason = "a test that cannot go on should stop, and nobody else sees it"
 )]

@@ -74,10 +74,10 @@ fn stage() -> Stage {
     world.post(ALICE, space, "before").unwrap();
     let link = world.invite(ALICE, space);
     world.pass(60_000);
-    for who in 0..machines.len() {
+    for (who, machine) in machines.iter().enumerate() {
         world.stop(who);
-        machines[who].disk.kill();
-        machines[who].index.kill();
+        machine.disk.kill();
+        machine.index.kill();
     }
     Stage {
         taken: std::mem::take(&mut world.taken),

@@ -116,8 +116,8 @@ struct Counted {
 /// Fails when a secret lies anywhere in clear.
 fn in_clear(told: &Recorded, scanner: &Scanner, place: &str, bytes: &[u8], counted: &mut Counted) {
     counted.bytes += bytes.len();
-    for secret in scanner.find(bytes) {
-        panic!("{place} holds a secret of: {:?}", told.secrets[&secret]);
+    if let Some(secret) = scanner.find(bytes).first() {
+        panic!("{place} holds a secret of: {:?}", told.secrets[secret]);
     }
 }
 
