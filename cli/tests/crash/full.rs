@@ -12,10 +12,12 @@ use crate::program::{Program, bodies, on, rows};
 use crate::report::Counters;
 use crate::work::{Chance, Workshop, copy};
 
-/// Room for a profile, its reserve and what the program wants to see free before it writes.
-const DISK_MIB: u64 = 40;
-const STEP_LEN: usize = 4096;
-const STEP_BYTES: u64 = STEP_LEN as u64;
+/// Room for a profile, and so much more that the program has no cause to look how full the disk is: it shall
+/// run into the edge, and not stop before it.
+const DISK_MIB: u64 = 300;
+/// The disk is filled in pieces of this, or less.
+const PIECE_BYTES: u64 = 1 << 20;
+const STEP_BYTES: u64 = 4096;
 /// Steps before the edge that are tried; then they come again with other writes.
 const STEPS: u64 = 64;
 const SPACES: usize = 4;
@@ -116,11 +118,11 @@ impl SmallDisk {
         let mut len = file.metadata().unwrap().len();
         let free = free_bytes(&self.at);
         let end = len + free.saturating_sub(leave);
-        let page = [1; STEP_LEN];
+        let piece = vec![1; usize::try_from(PIECE_BYTES).unwrap()];
         while len < end {
-            let n = (end - len).min(STEP_BYTES);
+            let n = (end - len).min(PIECE_BYTES);
             if file
-                .write_at(&page[..usize::try_from(n).unwrap()], len)
+                .write_all_at(&piece[..usize::try_from(n).unwrap()], len)
                 .is_err()
             {
                 break;
