@@ -28,7 +28,7 @@ use openmls_traits::types::{
 };
 use oplog::hash::hkdf;
 use oplog::keys::{self, SecretKey};
-use oplog::{Secret, Signature};
+use oplog::{Secret, Signature, recorder};
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
 use tls_codec::SecretVLBytes;
@@ -283,6 +283,10 @@ fn only_sha256(hash: HashType) -> Result<KdfAlgorithm, CryptoError> {
     }
 }
 
+fn extract(hash: KdfAlgorithm, salt: &[u8], ikm: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    Primitives::kdf_extract(hash, salt, ikm).map_err(|_cause| CryptoError::CryptoLibraryError)
+}
+
 fn only_chacha(aead: AeadType) -> Result<(), CryptoError> {
     match aead {
         AeadType::ChaCha20Poly1305 => Ok(()),
@@ -331,9 +335,11 @@ impl OpenMlsCrypto for Crypto {
         salt: &[u8],
         ikm: &[u8],
     ) -> Result<SecretVLBytes, CryptoError> {
-        let prk = Primitives::kdf_extract(only_sha256(hash)?, salt, ikm);
-        prk.map(Into::into)
-            .map_err(|_cause| CryptoError::CryptoLibraryError)
+        recorder::secret("mls extract, salt", salt);
+        recorder::secret("mls extract, input", ikm);
+        let prk = extract(only_sha256(hash)?, salt, ikm)?;
+        recorder::secret("mls extract", &prk);
+        Ok(prk.into())
     }
 
     /// HMAC is what HKDF-Extract computes (RFC 5869 §2.2), with the key as salt.
@@ -343,7 +349,9 @@ impl OpenMlsCrypto for Crypto {
         key: &[u8],
         message: &[u8],
     ) -> Result<SecretVLBytes, CryptoError> {
-        self.hkdf_extract(hash, key, message)
+        recorder::secret("mls mac", key);
+        // What comes out goes to everybody.
+        Ok(extract(only_sha256(hash)?, key, message)?.into())
     }
 
     fn hkdf_expand(
@@ -353,9 +361,11 @@ impl OpenMlsCrypto for Crypto {
         info: &[u8],
         len: usize,
     ) -> Result<SecretVLBytes, CryptoError> {
+        recorder::secret("mls expand, key", prk);
         let okm = Primitives::kdf_expand(only_sha256(hash)?, prk, info, len);
-        okm.map(Into::into)
-            .map_err(|_cause| CryptoError::HkdfOutputLengthInvalid)
+        let okm = okm.map_err(|_cause| CryptoError::HkdfOutputLengthInvalid)?;
+        recorder::secret("mls expand", &okm);
+        Ok(okm.into())
     }
 
     fn hash(&self, hash: HashType, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
@@ -372,6 +382,7 @@ impl OpenMlsCrypto for Crypto {
         ad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
         only_chacha(alg)?;
+        recorder::secret("mls aead", key);
         self.primitives
             .compute(|| hpke::aead_seal(key, nonce, ad, data))
             .map_err(|_cause| CryptoError::CryptoLibraryError)
@@ -386,6 +397,7 @@ impl OpenMlsCrypto for Crypto {
         ad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
         only_chacha(alg)?;
+        recorder::secret("mls aead", key);
         self.primitives
             .compute(|| hpke::aead_open(key, nonce, ad, sealed))
             .map_err(|_cause| CryptoError::AeadDecryptionError)
@@ -465,6 +477,7 @@ impl OpenMlsCrypto for Crypto {
         ad: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
         only_our_hpke(config)?;
+        recorder::secret("mls hpke", secret);
         self.primitives
             .compute(|| {
                 Context::receiver(input.kem_output.as_slice(), secret, info)?
@@ -490,6 +503,7 @@ impl OpenMlsCrypto for Crypto {
         let secret = context
             .export(exporter_context, len)
             .map_err(|_cause| CryptoError::ExporterError)?;
+        recorder::secret("mls export", &secret);
         Ok((enc, secret.to_vec().into()))
     }
 
@@ -510,6 +524,7 @@ impl OpenMlsCrypto for Crypto {
         let secret = context
             .export(exporter_context, len)
             .map_err(|_cause| CryptoError::ExporterError)?;
+        recorder::secret("mls export", &secret);
         Ok(secret.to_vec().into())
     }
 
@@ -523,6 +538,8 @@ impl OpenMlsCrypto for Crypto {
             .primitives
             .compute(|| hpke::derive_key_pair(ikm))
             .map_err(|_cause| CryptoError::CryptoLibraryError)?;
+        recorder::secret("mls key pair, seed", ikm);
+        recorder::secret("mls key pair", &secret[..]);
         Ok(HpkeKeyPair {
             private: secret.to_vec().into(),
             public,

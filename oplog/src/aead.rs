@@ -5,6 +5,8 @@
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 
+use crate::recorder;
+
 /// Bytes of a nonce.
 pub const NONCE_LEN: usize = 24;
 /// Bytes that sealing adds.
@@ -18,6 +20,7 @@ pub struct OpenError;
 /// Seals bytes.
 #[must_use]
 pub fn seal(key: &[u8; 32], nonce: &[u8; NONCE_LEN], ad: &[u8], plain: &[u8]) -> Vec<u8> {
+    recorder::secret("aead", key);
     #[cfg(feature = "stub-crypto")]
     if crate::stub::is_on() {
         return crate::stub::seal(key, nonce, ad, plain);
@@ -45,6 +48,7 @@ pub fn open(
     ad: &[u8],
     sealed: &[u8],
 ) -> Result<Vec<u8>, OpenError> {
+    recorder::secret("aead", key);
     #[cfg(feature = "stub-crypto")]
     if crate::stub::is_on() {
         return crate::stub::open(key, nonce, ad, sealed);

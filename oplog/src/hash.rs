@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use zeroize::Zeroizing;
 
+use crate::recorder;
+
 /// Most domains whose keys are kept; the protocol has fewer.
 const DOMAINS_MAX: usize = 256;
 
@@ -106,7 +108,10 @@ pub fn hkdf(key: &[u8; 32], label: &str, context: &[&[u8]]) -> Zeroizing<[u8; 32
     for field in context {
         hasher.add(field);
     }
-    Zeroizing::new(hasher.finish())
+    let out = Zeroizing::new(hasher.finish());
+    recorder::secret("hkdf, key", key);
+    recorder::secret("hkdf, derived", &*out);
+    out
 }
 
 #[cfg(test)]

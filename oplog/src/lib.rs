@@ -21,6 +21,7 @@ pub mod holdback;
 pub mod keys;
 pub mod mutants;
 pub mod payload;
+pub mod recorder;
 pub mod store;
 #[cfg(feature = "stub-crypto")]
 pub mod stub;

@@ -10,7 +10,7 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,6 +37,14 @@ const FLUSH_BYTES_MIN: u64 = 1024 * 1024;
 const FLUSH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// This many openings in a row that the process did not survive, and the index is not trusted.
 const OPENINGS_MAX: u8 = 2;
+/// Sections of one byte that fjall expects in a manifest, and what it asserts of them (lsm-tree 3.1.10,
+/// `manifest.rs`): seven levels, and XXH3 under filters.
+const MANIFEST: [(&[u8], Option<u8>); 4] = [
+    (b"format_version", None),
+    (b"tree_type", None),
+    (b"level_count", Some(7)),
+    (b"filter_hash_type", Some(0)),
+];
 /// Lists the tables, so that a lost one is noticed.
 const TABLES: &str = "#tables";
 /// Above every key that a scan can reach (`oplog::store::prefix_end`).
@@ -94,8 +102,35 @@ impl FjallIndex {
         Ok(())
     }
 
+    /// Looks at what fjall asserts of the manifest of each table: it panics there with the database half
+    /// open, and again while it closes that, which ends the process. One flipped bit is enough.
+    fn check_manifests(&self) -> Result<(), StoreError> {
+        for keyspace in folders(&self.dir.join("keyspaces"))? {
+            for manifest in manifests(&keyspace)? {
+                let sections = sfa::Reader::new(&manifest)
+                    .map_err(|_cause| damaged("the manifest of a table"))?;
+                for (name, wanted) in MANIFEST {
+                    let mut value = Vec::new();
+                    if let Some(section) = sections.toc().section(name) {
+                        let mut reader = section
+                            .reader(&manifest)
+                            .map_err(|e| io("read a manifest", e))?;
+                        reader
+                            .read_to_end(&mut value)
+                            .map_err(|e| io("read a manifest", e))?;
+                    }
+                    if value.len() != 1 || wanted.is_some_and(|wanted| value != [wanted]) {
+                        return Err(damaged("the manifest of a table"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn open_checked(&self) -> Result<FjallRows, StoreError> {
         self.check_names()?;
+        self.check_manifests()?;
         let database = Database::builder(&self.dir)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
@@ -372,6 +407,20 @@ fn folders(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     for entry in entries {
         let entry = entry.map_err(|e| io("list the index", e))?;
         if entry.file_type().is_ok_and(|of| of.is_dir()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the manifests of a table: `v` and a number.
+fn manifests(keyspace: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(keyspace).map_err(|e| io("list the index", e))? {
+        let entry = entry.map_err(|e| io("list the index", e))?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix('v'));
+        if number.is_some_and(|number| number.parse::<u64>().is_ok()) {
             found.push(entry.path());
         }
     }

@@ -87,6 +87,17 @@ impl MemDisk {
         inner.capacity = None;
     }
 
+    /// Keeps whatever is written from now on, also what is overwritten or removed later.
+    pub fn remember(&self) {
+        self.lock().history.get_or_insert_default();
+    }
+
+    /// Returns every stretch that was written since [`MemDisk::remember`], with what stood around it.
+    #[must_use]
+    pub fn history(&self) -> Vec<Vec<u8>> {
+        self.lock().history.clone().unwrap_or_default()
+    }
+
     /// Puts back what a [`MemDisk::copy`] kept, as when somebody restores an old backup or image of
     /// the machine. Open files are closed; faults that were asked for stay.
     pub fn roll_back(&self, to: &Self) {
@@ -389,6 +400,7 @@ impl DiskFile for MemFile {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let fitting = bytes.get(..fits).unwrap_or_default();
         file.write(Pending::Write(start, fitting.to_vec()));
+        inner.remember(self.node, start, fitting.len());
         let written = start.div_ceil(SECTOR)..(start + fitting.len()) / SECTOR;
         let node = self.node;
         inner

@@ -249,6 +249,50 @@ fn known_by(child: Child) -> Option<usize> {
     line.map(|n| n.parse().unwrap())
 }
 
+/// fjall asserts what stands there and ends the process: that must be seen before it looks.
+#[test]
+fn a_flipped_bit_at_the_beginning_of_a_manifest_ends_no_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = DiskStore::create(dir.path(), &RootKey::InsecurePlaintext, options()).unwrap();
+    for n in 0..400 {
+        append(&mut store, n);
+    }
+    store.commit().unwrap();
+    store.flush_last().unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let keyspaces = dir.path().join("index/keyspaces");
+    let mut files = Vec::new();
+    list_files(&keyspaces, &mut files);
+    files.retain(|file| file.file_name().unwrap().to_str().unwrap().starts_with('v'));
+    assert!(files.len() > 1, "{files:?}");
+    // Format, version of the crate, kind of tree, levels, hash of filters.
+    let cases = files
+        .iter()
+        .flat_map(|file| (0..10_usize).map(move |at| (file, at)));
+    let cases: Vec<_> = cases.collect();
+    let mut failed = Vec::new();
+    for cases in cases.chunks(8) {
+        let running = cases.iter().map(|(file, at)| {
+            let copy = tempfile::tempdir().unwrap();
+            copy_dir(dir.path(), copy.path());
+            let harmed = copy.path().join(file.strip_prefix(dir.path()).unwrap());
+            let mut bytes = fs::read(&harmed).unwrap();
+            bytes[*at] ^= 1 << (at % 8);
+            fs::write(&harmed, bytes).unwrap();
+            let child = spawn(copy.path(), "child_opens_and_reads");
+            (format!("byte {at} of {}", file.display()), copy, child)
+        });
+        for (case, _copy, child) in running.collect::<Vec<_>>() {
+            let found = known_by(child);
+            if found != Some(400) {
+                failed.push(format!("{case}: {found:?}"));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
 #[test]
 fn an_index_that_is_gone_empty_or_of_another_schema_is_built_anew() {
     let dir = tempfile::tempdir().unwrap();

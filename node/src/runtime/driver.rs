@@ -15,6 +15,7 @@ use super::{LiveNode, now};
 use crate::command::{Answer, Command, CommandId};
 use crate::error::CommandError;
 use crate::event::{Effect, Event, RelayId, RequestId, Timer};
+use crate::room::Room;
 use crate::view::Notice;
 
 /// Events handled before one sync.
@@ -234,6 +235,10 @@ impl Driver {
                     // Whoever asked may be gone.
                     drop(reply.send(Err(failure.told())));
                     return;
+                }
+                if self.node.room() < Room::Plenty {
+                    // Whoever has just made room need not wait until it is looked at anyway.
+                    self.waiting.extend(disk_free(&self.dir));
                 }
                 self.next_command += 1;
                 let id = CommandId(self.next_command);

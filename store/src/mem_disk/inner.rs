@@ -26,6 +26,8 @@ pub(super) struct Inner {
     /// Sectors of files that cannot be read.
     pub(super) rotten: BTreeSet<(u64, usize)>,
     pub(super) capacity: Option<u64>,
+    /// Every stretch that was ever written, with its surroundings, if somebody wants to know.
+    pub(super) history: Option<Vec<Vec<u8>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +114,22 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// Keeps what stands around a write, so that what lies across two of them is seen too.
+    pub(super) fn remember(&mut self, node: u64, start: usize, len: usize) {
+        let Some(history) = &mut self.history else {
+            return;
+        };
+        let Some(file) = self.files.get(&node) else {
+            return;
+        };
+        let from = start.saturating_sub(SECTOR);
+        let to = (start + len + SECTOR).min(file.now.len());
+        let mut bytes = vec![0; to.saturating_sub(from)];
+        if file.now.read(from, &mut bytes) {
+            history.push(bytes);
+        }
     }
 
     pub(super) fn used(&self) -> u64 {

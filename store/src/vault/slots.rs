@@ -12,6 +12,7 @@
 
 use oplog::aead;
 use oplog::keys::Secret;
+use oplog::recorder;
 use oplog::store::{Label, StoreError};
 use zeroize::Zeroizing;
 
@@ -212,6 +213,11 @@ impl<F: DiskFile> SlotFile<F> {
             &slot_ad(at),
             &plain,
         ));
+        if let Content::Secret(slot) = content {
+            recorder::secret("vault", slot.secret.as_bytes());
+            let sealed = out.get(aead::NONCE_LEN..).unwrap_or_default();
+            recorder::sealed(slot.secret.as_bytes(), sealed);
+        }
         out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
         out.resize(SLOT_BYTES, 0);
         out
