@@ -23,6 +23,8 @@ pub(crate) const NODE_TABLE: Table = Table("node");
 pub(crate) const QUEUE_TABLE: Table = Table("queue");
 
 const ME_KEY: &[u8] = b"me";
+/// Bytes of what the vault keeps of a certificate: its time, the length of the name, the name.
+const KEPT_LEN: usize = 8 + 1 + NAME_BYTES_MAX;
 
 /// 24 words that bring a person back. `Debug` shows none of them.
 #[derive(Clone)]
@@ -109,17 +111,8 @@ impl Identity {
         let device = SecretKey::generate(rng);
         let mls_key = SecretKey::generate(rng);
         let hpke = Secret::generate(rng);
-        let hpke_public = *BoxKey::from_seed(&hpke).public();
-        let mut cert = DeviceCert {
-            user: UserId::from_bytes(identity.public()),
-            device: DeviceId::from_bytes(device.public()),
-            mls_key: Digest::from_bytes(mls_key.public()),
-            hpke_key: hpke_public,
-            created: Hlc::from_wall(now),
-            name: clamp_name(name),
-            sig: Signature::ZERO,
-        };
-        cert.sig = identity.sign(&cert.message());
+        let (created, name) = (Hlc::from_wall(now), clamp_name(name));
+        let cert = certified(&identity, &device, &mls_key, &hpke, created, name);
         Self {
             identity,
             device,
@@ -140,6 +133,20 @@ impl Identity {
         for (purpose, secret) in &secrets {
             store.keep_secret(Label::new(purpose, &[]), secret);
         }
+        let mut kept = [0; KEPT_LEN];
+        let name = self.cert.name.as_bytes();
+        let len = u8::try_from(name.len()).unwrap_or(u8::MAX);
+        let fields = self.cert.created.as_raw().to_be_bytes().into_iter();
+        let bytes = fields.chain([len]).chain(name.iter().copied());
+        kept.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+        for (at, part) in kept.chunks(32).enumerate() {
+            let mut secret = [0; 32];
+            secret
+                .iter_mut()
+                .zip(part)
+                .for_each(|(to, byte)| *to = *byte);
+            store.keep_secret(kept_label(at), &Secret::from_bytes(secret));
+        }
         store.put(
             NODE_TABLE,
             ME_KEY,
@@ -154,25 +161,42 @@ impl Identity {
     /// # Errors
     /// When storage fails, or holds only a part of it.
     pub fn load(store: &impl Store) -> Result<Option<Self>, StoreError> {
-        let Some(row) = store.get(NODE_TABLE, ME_KEY)? else {
-            return Ok(None);
-        };
         let damaged = |what: &str| StoreError::Damaged {
             what: what.to_owned(),
         };
-        let row: MeRow = codec::decode("identity", &row)
-            .map_err(|_cause| damaged("the identity's certificate"))?;
+        let row = match store.get(NODE_TABLE, ME_KEY) {
+            Ok(row) => row,
+            Err(StoreError::Damaged { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let row = row.and_then(|row| codec::decode::<MeRow>("identity", &row).ok());
+        let kept = kept(store);
+        if row.is_none() && kept.is_none() {
+            return Ok(None);
+        }
         let secret = |purpose| {
             store
                 .secret(Label::new(purpose, &[]))
                 .ok_or_else(|| damaged("the vault lacks a key of this device"))
         };
+        let (identity, device) = (secret("identity")?, secret("device")?);
+        let (mls, hpke) = (secret("mls")?, secret("hpke")?);
+        let (identity, device) = (seeded(&identity), seeded(&device));
+        let (mls, cert) = (seeded(&mls), row.map(|row| row.cert));
+        // Damage may have taken the row: what it held follows from the vault, to the last bit.
+        let cert = match (cert, kept) {
+            (Some(cert), _) => cert,
+            (None, Some((created, name))) => {
+                certified(&identity, &device, &mls, &hpke, created, name)
+            }
+            (None, None) => return Err(damaged("the identity's certificate")),
+        };
         Ok(Some(Self {
-            identity: SecretKey::from_seed(secret("identity")?.as_bytes()),
-            device: SecretKey::from_seed(secret("device")?.as_bytes()),
-            mls: SecretKey::from_seed(secret("mls")?.as_bytes()),
-            hpke: secret("hpke")?,
-            cert: row.cert,
+            identity,
+            device,
+            mls,
+            hpke,
+            cert,
         }))
     }
 
@@ -208,6 +232,49 @@ impl Identity {
     }
 }
 
+/// Certifies a device's keys. The same keys, time and name give the same certificate.
+fn certified(
+    identity: &SecretKey,
+    device: &SecretKey,
+    mls: &SecretKey,
+    hpke: &Secret,
+    created: Hlc,
+    name: String,
+) -> DeviceCert {
+    let mut cert = DeviceCert {
+        user: UserId::from_bytes(identity.public()),
+        device: DeviceId::from_bytes(device.public()),
+        mls_key: Digest::from_bytes(mls.public()),
+        hpke_key: *BoxKey::from_seed(hpke).public(),
+        created,
+        name,
+        sig: Signature::ZERO,
+    };
+    cert.sig = identity.sign(&cert.message());
+    cert
+}
+
+fn seeded(secret: &Secret) -> SecretKey {
+    SecretKey::from_seed(secret.as_bytes())
+}
+
+/// Returns what the vault keeps of this device's certificate: its time and the name.
+fn kept(store: &impl Store) -> Option<(Hlc, String)> {
+    let mut bytes = Vec::with_capacity(KEPT_LEN);
+    for at in 0..KEPT_LEN.div_ceil(32) {
+        bytes.extend_from_slice(store.secret(kept_label(at))?.as_bytes());
+    }
+    let (created, rest) = bytes.split_first_chunk::<8>()?;
+    let (len, rest) = rest.split_first()?;
+    let name = String::from_utf8(rest.get(..usize::from(*len))?.to_vec()).ok()?;
+    Some((Hlc::from_raw(u64::from_be_bytes(*created)), name))
+}
+
+fn kept_label(part: usize) -> Label {
+    let part = u8::try_from(part).unwrap_or(u8::MAX);
+    Label::new("certificate", &[&[part]])
+}
+
 /// Shortens a name to what a certificate may hold, at a character boundary.
 fn clamp_name(name: &str) -> String {
     let mut out = String::new();
@@ -221,5 +288,31 @@ fn clamp_name(name: &str) -> String {
         "somebody".to_owned()
     } else {
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oplog::store::MemStore;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng as _;
+
+    use super::*;
+
+    #[test]
+    fn the_vault_alone_gives_the_identity_back() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        for name in ["Ann", &"é".repeat(NAME_BYTES_MAX), ""] {
+            let mut store = MemStore::new();
+            assert!(Identity::load(&store).unwrap().is_none());
+            let me = Identity::generate(name, Timestamp::from_ms(1_700_000_000_123), &mut rng);
+            me.save(&mut store);
+            store.delete(NODE_TABLE, ME_KEY);
+            store.commit().unwrap();
+            let back = Identity::load(&store).unwrap().unwrap();
+            assert_eq!(back.cert, me.cert, "{name}");
+            assert!(back.cert.is_signed());
+            assert_eq!(back.device.to_seed(), me.device.to_seed());
+        }
     }
 }
