@@ -54,7 +54,7 @@ pub(crate) fn home(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
     }
     let page = Frame::new().fill(t.page);
     egui::CentralPanel::default().frame(page).show(ui, |ui| {
-        ui.spacing_mut().item_spacing = vec2(gap::S, gap::S);
+        ui.spacing_mut().item_spacing = vec2(gap::S, 0.0);
         match state.page {
             Page::Talk if view.model.home.is_none() => widgets::loading(ui),
             Page::Talk if spaces == 0 => no_space(ui, view, state),
@@ -101,17 +101,18 @@ pub(crate) fn page<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> R {
         .auto_shrink([false, false])
         .show(ui, |ui| {
             let width = ui.available_width();
-            let margin = ((width - size::MEASURE) / 2.0).clamp(gap::L, 200.0);
-            #[expect(clippy::cast_possible_truncation, reason = "at most 200 points")]
-            let margin = Margin::symmetric(margin as i8, 28);
-            Frame::new()
-                .inner_margin(margin)
-                .show(ui, |ui| {
-                    ui.set_max_width(size::MEASURE);
+            let measure = size::MEASURE.min(width - 2.0 * gap::XL);
+            ui.add_space(28.0);
+            ui.horizontal_top(|ui| {
+                ui.add_space((width - measure) / 2.0 - gap::S);
+                ui.vertical(|ui| {
+                    ui.set_width(measure);
                     ui.spacing_mut().item_spacing.y = gap::M;
                     content(ui)
                 })
                 .inner
+            })
+            .inner
         })
         .inner
 }

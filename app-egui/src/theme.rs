@@ -266,6 +266,11 @@ fn style(theme: Theme, t: &Tokens) -> Style {
     };
     style.visuals = visuals(theme, t);
     style.animation_time = 0.09;
+    #[cfg(debug_assertions)]
+    {
+        // Lines that come and go move what is below them; nobody wants to see that in red.
+        style.debug.warn_if_rect_changes_id = false;
+    }
     style
 }
 
@@ -282,6 +287,8 @@ fn visuals(theme: Theme, t: &Tokens) -> Visuals {
     };
     v.widgets.noninteractive = look(t.page, t.line, t.text);
     v.widgets.inactive = look(t.raised, t.line, t.text);
+    // Boxes to tick and rails of sliders, on raised ground.
+    v.widgets.inactive.bg_fill = t.chosen;
     v.widgets.hovered = look(t.hover, t.faint, t.text);
     v.widgets.active = look(t.chosen, t.accent, t.text);
     v.widgets.open = look(t.chosen, t.line, t.text);

@@ -417,8 +417,11 @@ impl UiState {
                 let Some(data) = view.model.space(space) else {
                     return;
                 };
-                let open = data.channels.iter().find(|c| !c.view.archived);
-                (space, open.map(|c| c.view.id))
+                // Where people talk, else whatever there is.
+                let open = || data.channels.iter().filter(|c| !c.view.archived);
+                let chat = open().find(|c| c.view.kind == ChannelKind::Chat);
+                let first = chat.or_else(|| open().next());
+                (space, first.map(|c| c.view.id))
             }
             None => {
                 let spaces = view.model.home.as_deref().map(|home| &home.spaces);

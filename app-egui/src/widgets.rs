@@ -8,9 +8,21 @@ use egui::{
 use crate::avatar;
 use crate::theme::{self, ROUND, Tokens, gap, icon, size, type_size};
 
+/// Width of a menu, in points.
+const MENU: f32 = 220.0;
+
 /// Gives a control its name.
 pub(crate) fn name(response: &Response, kind: WidgetType, name: &str) {
     response.widget_info(|| WidgetInfo::labeled(kind, true, name));
+}
+
+/// Gives a text field its name.
+pub(crate) fn field_name(response: &Response, value: &str, name: &str) {
+    response.widget_info(|| {
+        let mut info = WidgetInfo::text_edit(true, value, value, "");
+        info.label = Some(name.to_owned());
+        info
+    });
 }
 
 /// A square with an icon.
@@ -349,10 +361,13 @@ pub(crate) fn small(ui: &mut Ui, text: &str) -> Response {
 pub(crate) fn menu_item(ui: &mut Ui, icon: &str, label: &str, dangerous: bool) -> bool {
     let t = Tokens::of(ui);
     let colour = if dangerous { t.danger } else { t.text };
-    let (rect, response) = ui.allocate_exact_size(
-        vec2(ui.available_width().max(210.0), size::ROW),
-        Sense::click(),
-    );
+    // While a menu finds its size there is no width yet, only room without end.
+    let width = if ui.is_sizing_pass() {
+        MENU
+    } else {
+        ui.available_width().clamp(MENU, 2.0 * MENU)
+    };
+    let (rect, response) = ui.allocate_exact_size(vec2(width, size::ROW), Sense::click());
     if response.hovered() || response.has_focus() {
         let fill = if dangerous { t.danger_tint } else { t.hover };
         ui.painter().rect_filled(rect, CornerRadius::same(6), fill);

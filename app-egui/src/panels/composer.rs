@@ -173,6 +173,7 @@ fn text_field(
     let scroll = egui::ScrollArea::vertical()
         .id_salt("composer-text")
         .max_height(190.0)
+        .min_scrolled_height(0.0)
         .max_width(room);
     let response = scroll
         .show(ui, |ui| {
@@ -187,8 +188,7 @@ fn text_field(
             ui.add(edit)
         })
         .inner;
-    response
-        .widget_info(|| egui::WidgetInfo::text_edit(true, "", draft.text.as_str(), label.as_str()));
+    widgets::field_name(&response, &draft.text, &label);
     response
 }
 

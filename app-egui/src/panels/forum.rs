@@ -119,9 +119,7 @@ fn filters(ui: &mut Ui, forum: &mut ForumUi, tags: &[&str]) {
                     .margin(Margin::symmetric(10, 6))
                     .desired_width(room);
                 let response = ui.add(edit);
-                response.widget_info(|| {
-                    egui::WidgetInfo::text_edit(true, "", filter.as_str(), hint.as_str())
-                });
+                widgets::field_name(&response, &filter, &hint);
                 widgets::choice(
                     ui,
                     "",

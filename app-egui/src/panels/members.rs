@@ -156,11 +156,13 @@ fn one(ui: &mut Ui, view: &View<'_>, state: &mut UiState, space: SpaceId, member
     widgets::name(&response, WidgetType::Button, &label);
     let keys = text::count("member-devices", member.devices.len());
     let about = format!("{}\n{}\n{keys}", member.name, member.user.short());
-    if response.clicked() {
-        egui::Popup::open_id(ui.ctx(), egui::Popup::default_response_id(&response));
-    }
     let response = response.on_hover_text(about);
-    egui::Popup::context_menu(&response)
+    let menu = egui::Popup::default_response_id(&response);
+    let mut popup = egui::Popup::context_menu(&response);
+    if egui::Popup::position_of_id(ui.ctx(), menu).is_none() && !response.secondary_clicked() {
+        popup = popup.at_position(rect.left_bottom());
+    }
+    popup
         .open_memory(
             (response.clicked() || response.secondary_clicked())
                 .then_some(egui::SetOpenCommand::Bool(true)),

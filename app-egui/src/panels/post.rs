@@ -120,8 +120,12 @@ pub(crate) fn show(
     if over && !keyboard {
         toolbar(ui, view, state, post, rect, menu);
     }
-    egui::Popup::context_menu(&response)
-        .id(menu)
+    let mut popup = egui::Popup::context_menu(&response).id(menu);
+    // Opened by a key or from the tools: there is no pointer that it could stand at.
+    if egui::Popup::position_of_id(ui.ctx(), menu).is_none() && !response.secondary_clicked() {
+        popup = popup.at_position(pos2(rect.right() - 260.0, rect.top() + 22.0));
+    }
+    popup
         .open_memory(
             (response.secondary_clicked() || keyboard).then_some(egui::SetOpenCommand::Bool(true)),
         )

@@ -99,7 +99,9 @@ fn guess_height(post: &Post, width: f32) -> f32 {
     } else {
         32.0
     };
-    words + reactions + 12.0
+    let title = if post.view.title.is_some() { 64.0 } else { 0.0 };
+    let quote = if post.quote.is_some() { 42.0 } else { 0.0 };
+    words + reactions + title + quote + 12.0
 }
 
 fn list(ui: &mut Ui, view: &View<'_>, state: &mut UiState, line: &Arc<Line>, rows: &mut LineUi) {
@@ -134,8 +136,9 @@ fn list(ui: &mut Ui, view: &View<'_>, state: &mut UiState, line: &Arc<Line>, row
         let top = ui.max_rect().top();
         let left = ui.max_rect().left();
         let width = ui.available_width();
-        // Few posts stand at the foot, where one writes.
-        let slack = (visible - rows.list.height()).max(0.0);
+        // Few posts stand at the foot, where one writes; a topic begins at the top.
+        let room = (visible - rows.list.height()).max(0.0);
+        let slack = if line.id.thread.is_some() { 0.0 } else { room };
         ui.set_height(rows.list.height() + slack);
         let mut at = rows.list.row_at((viewport.min.y - slack).max(0.0));
         let mut y = rows.list.top(at) + slack;

@@ -96,7 +96,7 @@ fn field(ui: &mut Ui, switcher: &mut Switcher) {
         .margin(Margin::symmetric(12, 10))
         .desired_width(f32::INFINITY);
     let response = ui.add(edit);
-    response.widget_info(|| egui::WidgetInfo::text_edit(true, "", value.as_str(), hint.as_str()));
+    widgets::field_name(&response, &value, &hint);
     if response.changed() {
         switcher.chosen = 0;
     }

@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 /// How long to wait for news before the window is looked at once more.
 const NEWS: Duration = Duration::from_millis(50);
 /// Looks at a window before it is given up.
-const LOOKS_MAX: u32 = 1_800;
+const LOOKS_MAX: u32 = 800;
 
 /// A person at a window.
 pub struct Desk {
