@@ -129,7 +129,7 @@ fn an_invite_brings_somebody_in_who_talks_is_muted_and_removed() {
     });
     ann.click("Space menu");
     ann.click("Audit");
-    ann.wait_for_text("Kick: effective");
+    ann.wait_for_text("Ann · kick: effective");
 }
 
 #[test]
