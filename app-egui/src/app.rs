@@ -243,17 +243,13 @@ impl DesktopApp {
             let summary = self.model.summary(space);
             summary.map_or_else(String::new, |summary| summary.name.clone())
         };
-        match notice {
-            Notice::Removed { space, .. } => {
-                let words = text::named("said-removed", &name(*space));
-                self.state.say(words, true);
-            }
-            Notice::JoinRequest { request, .. } => {
-                self.state
-                    .say(text::named("said-request", &request.name), false);
-            }
-            // What else happens is seen where it happened.
-            _ => {}
+        // What else happens is seen where it happened.
+        if let Notice::Removed { space, .. } = notice {
+            let words = text::named("said-removed", &name(*space));
+            self.state.say(words, true);
+        } else if let Notice::JoinRequest { request, .. } = notice {
+            let words = text::named("said-request", &request.name);
+            self.state.say(words, false);
         }
     }
 }

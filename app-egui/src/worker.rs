@@ -499,18 +499,16 @@ impl Desk {
     }
 
     async fn hear(&mut self, notice: Notice) {
-        match &notice {
-            Notice::Ops { space, .. }
-            | Notice::Gone { space, .. }
-            | Notice::Refused { space, .. }
-            | Notice::Epoch { space, .. }
-            | Notice::Fork { space, .. }
-            | Notice::Joined { space }
-            | Notice::Removed { space, .. }
-            | Notice::JoinRequest { space, .. } => {
-                self.stale.insert(*space);
-            }
-            _ => {}
+        if let Notice::Ops { space, .. }
+        | Notice::Gone { space, .. }
+        | Notice::Refused { space, .. }
+        | Notice::Epoch { space, .. }
+        | Notice::Fork { space, .. }
+        | Notice::Joined { space }
+        | Notice::Removed { space, .. }
+        | Notice::JoinRequest { space, .. } = &notice
+        {
+            self.stale.insert(*space);
         }
         self.soon();
         self.voice.tell(Tell::Happened(notice)).await;
