@@ -57,7 +57,6 @@ pub(crate) fn space(painter: &Painter, rect: Rect, key: &[u8; 32], name: &str, r
     let mut strip = rect.shrink2(egui::vec2(9.0, 0.0));
     strip.set_top(rect.bottom() - 8.0);
     strip.set_bottom(rect.bottom() - 5.0);
-    #[expect(clippy::cast_precision_loss, reason = "eight parts")]
     let width = strip.width() / 8.0;
     for part in 0..8u8 {
         if bit(key, usize::from(part)) {

@@ -45,7 +45,7 @@ impl Room {
         let texts: Vec<(String, Vec<markdown::Block>)> = (0..97_usize)
             .map(|n| {
                 let text = "Some words about **beds** and `seeds`. ".repeat(1 + n % 9);
-                let text = if n % 11 == 0 {
+                let text = if n.is_multiple_of(11) {
                     format!("{text}\n\n> quoted\n\n- one\n- two")
                 } else {
                     text
@@ -137,7 +137,7 @@ fn post(n: u32, line: LineId, texts: &[(String, Vec<markdown::Block>)]) -> Post 
         body: text,
         history: Vec::new(),
         attachments: Vec::new(),
-        reactions: if n % 7 == 0 {
+        reactions: if n.is_multiple_of(7) {
             vec![("👍".to_owned(), vec![UserId::from_bytes(author)])]
         } else {
             Vec::new()
@@ -147,7 +147,7 @@ fn post(n: u32, line: LineId, texts: &[(String, Vec<markdown::Block>)]) -> Post 
         state: PostState::Normal,
         delivery: None,
     };
-    let quote = (n % 13 == 0).then(|| {
+    let quote = n.is_multiple_of(13).then(|| {
         let key = UserId::from_bytes(bytes(7));
         (
             "Person 7".to_owned(),

@@ -197,7 +197,7 @@ fn post(node: &LiveNode, space: SpaceId, view: crate::api::PostView) -> Post {
 /// What was decided in a Space.
 pub(crate) fn audit(node: &LiveNode, space: SpaceId) -> Result<Audit, CommandError> {
     let mut outcomes = node.audit_log(space, AUDIT_MAX)?;
-    outcomes.sort_by(|a, b| (b.hlc, b.op).cmp(&(a.hlc, a.op)));
+    outcomes.sort_by_key(|outcome| core::cmp::Reverse((outcome.hlc, outcome.op)));
     Ok(Audit { space, outcomes })
 }
 

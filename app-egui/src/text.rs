@@ -132,11 +132,13 @@ mod tests {
         let mut used = 0;
         for call in ["t(\"", "count(\"", "named(\"", "with(\""] {
             for (at, _) in source.match_indices(call) {
-                let before = source[..at].chars().next_back();
+                let before = source.split_at(at).0.chars().next_back();
                 if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '.') {
                     continue;
                 }
-                let name: String = source[at + call.len()..]
+                let name: String = source
+                    .split_at(at + call.len())
+                    .1
                     .chars()
                     .take_while(|c| *c != '"')
                     .collect();

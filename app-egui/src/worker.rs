@@ -761,10 +761,6 @@ impl Desk {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how often the screen is read again is no rule"
-)]
 fn from_now(after: Duration) -> Instant {
     Instant::now() + after
 }

@@ -75,8 +75,8 @@ pub(crate) fn step(view: &View<'_>, state: &mut UiState, step: isize) {
         return;
     };
     let order: Vec<_> = by_category(&space.channels)
-        .into_iter()
-        .flat_map(|(_, channels)| channels)
+        .into_values()
+        .flatten()
         .map(|item| item.view.id)
         .collect();
     let here = state.spot.channel;

@@ -1,5 +1,7 @@
 //! A forum: its topics as a list, sorted and filtered.
 
+use core::cmp::Reverse;
+
 use egui::{
     Align2, CornerRadius, Frame, Margin, Rect, RichText, Sense, Stroke, TextEdit, Ui, Vec2,
     WidgetType, pos2, vec2,
@@ -173,8 +175,8 @@ fn chosen<'a>(topics: &'a [Topic], forum: &ForumUi) -> Vec<&'a Topic> {
     match forum.sort {
         // As the node gives them.
         Sort::Active => {}
-        Sort::New => shown.sort_by(|a, b| b.summary.created.cmp(&a.summary.created)),
-        Sort::Replies => shown.sort_by(|a, b| b.summary.replies.cmp(&a.summary.replies)),
+        Sort::New => shown.sort_by_key(|topic| Reverse(topic.summary.created)),
+        Sort::Replies => shown.sort_by_key(|topic| Reverse(topic.summary.replies)),
     }
     shown
 }

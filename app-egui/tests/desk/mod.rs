@@ -200,7 +200,7 @@ impl Desk {
             .harness
             .query_all_by_label(label)
             .filter(is_field)
-            .last();
+            .next_back();
         found.unwrap_or_else(|| panic!("no field is called {label}: {}", self.screen()))
     }
 
