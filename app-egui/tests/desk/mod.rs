@@ -196,11 +196,7 @@ impl Desk {
                 Role::TextInput | Role::MultilineTextInput | Role::PasswordInput
             )
         };
-        let found = self
-            .harness
-            .query_all_by_label(label)
-            .filter(is_field)
-            .next_back();
+        let found = self.harness.query_all_by_label(label).rfind(is_field);
         found.unwrap_or_else(|| panic!("no field is called {label}: {}", self.screen()))
     }
 
