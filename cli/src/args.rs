@@ -28,8 +28,8 @@ pub(crate) use place::{
     SpaceCmd, SpaceUpdateArgs,
 };
 pub(crate) use profile::{
-    BackupArgs, CompletionsArgs, DemoArgs, ExportArgs, ImportArgs, InitArgs, RelayArgs, RelaysCmd,
-    RestoreArgs, ShellArgs, StatusArgs,
+    BackupArgs, CompletionsArgs, DemoArgs, DesktopArgs, ExportArgs, ImportArgs, InitArgs,
+    RelayArgs, RelaysCmd, RestoreArgs, ShellArgs, StatusArgs,
 };
 pub(crate) use talk::{
     DeleteArgs, EditArgs, PostArgs, ReactArgs, ReadArgs, SaveArgs, TargetArgs, ThreadCmd,
@@ -133,6 +133,8 @@ pub(crate) enum LineCmd {
 pub(crate) enum Top {
     /// Play the story of Alice, Bob and John with a relay and three profiles on this machine.
     Demo(DemoArgs),
+    /// Open the app in a window.
+    Desktop(DesktopArgs),
     /// Make an identity: a new profile with its recovery phrase.
     Init(InitArgs),
     /// Make a profile again from a backup and the recovery phrase.

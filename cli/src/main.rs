@@ -4,7 +4,7 @@
 //! came back. No rule of a Space lives here.
 //!
 //! - `args`: what can be said; `execute`: doing it; `output`, `render`: printing it.
-//! - `shell`, `follow`: staying open; `relay`, `demo`: other programs in the same file.
+//! - `shell`, `follow`: staying open; `relay`, `demo`: other programs in the same file; `desktop`: one beside it.
 //! - `api`: every name of `node` that is used, in one place.
 
 mod api;
@@ -12,6 +12,7 @@ mod args;
 mod audit;
 mod completions;
 mod demo;
+mod desktop;
 mod duration;
 mod error;
 mod execute;
@@ -91,6 +92,10 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<ExitCode, CliError> {
         Top::Completions(args) => completions::print(&args, printer)?,
         Top::Relay(args) => relay::run(&args, printer).await?,
         Top::Demo(args) => demo::run(&args, printer).await?,
+        Top::Desktop(args) => {
+            let ran = tokio::task::block_in_place(|| desktop::run(globals, &args));
+            return ran;
+        }
         Top::Shell(args) => {
             let handle = profile::open(globals).await?;
             let context = Context::shell(globals, printer);

@@ -26,6 +26,7 @@ const ARCHITECTURE: &[(&str, &[&str])] = &[
         "node",
         &["blobstore", "fold", "mls", "net", "oplog", "store"],
     ),
+    ("app-egui", &["node"]),
     ("cli", &["node", "relay"]),
     (
         "sim",

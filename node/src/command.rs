@@ -360,6 +360,14 @@ pub enum Command {
         /// The chunks and the manifest.
         chunks: Vec<BlobId>,
     },
+    /// Keeps something of a shell's own, such as a draft, under a name, for
+    /// [`Node::keepsakes`](crate::Node::keepsakes); an empty value is forgotten. Answer: [`Answer::Done`].
+    Keep {
+        /// Under which name.
+        name: String,
+        /// What.
+        value: Vec<u8>,
+    },
     /// Uses one more relay for every Space.
     AddRelay {
         /// Its address, ending in `/p2p/…`.

@@ -120,6 +120,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .govern(&space, Payload::InviteRevoke(InviteRevoke { invite }))
                 .map(done),
             Command::Join { link } => self.join(id, &link),
+            Command::Keep { name, value } => self
+                .keep_for_shell(&name, &value)
+                .map(|()| Some(Answer::Done)),
             Command::CancelJoin { space } => self.cancel_join(space).map(|()| Some(Answer::Done)),
             Command::Approve { space, user } => {
                 self.approve(&space, &user).map(|()| Some(Answer::Done))

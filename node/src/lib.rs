@@ -45,6 +45,7 @@ mod heads;
 mod import;
 mod ingest;
 mod join;
+mod keepsakes;
 mod landing;
 mod letters;
 mod linktext;
@@ -80,6 +81,7 @@ pub use event::{Effect, Event, RelayId, RequestId, Timer};
 pub use identity::{Identity, RecoveryPhrase};
 pub use import::export_of;
 pub use invite::InviteLink;
+pub use keepsakes::{KEEPSAKE_BYTES_MAX, KEEPSAKE_NAME_BYTES_MAX};
 pub use motions::KEPT_MAX as MOTIONS_KEPT_MAX;
 pub use node::Node;
 pub use oplog::payload::{

@@ -16,8 +16,8 @@ use crate::node::Node;
 use crate::space::Space;
 use crate::standing::{SpaceBodies, SpaceStanding};
 use crate::view::{
-    Branch, ChannelView, DamagedOp, Delivery, InviteView, MemberView, OwnOp, PostState, PostView,
-    Rooms, SpaceStatus, SpaceSummary, Status, ThreadSummary,
+    Branch, ChannelView, DamagedOp, Delivery, InviteView, MemberView, OwnOp, PageFrom, Place,
+    PostPage, PostState, PostView, Rooms, SpaceStatus, SpaceSummary, Status, ThreadSummary, Unread,
 };
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -142,6 +142,73 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .into_iter()
             .map(|post| self.post_view(space, post))
             .collect()
+    }
+
+    /// Returns a page of a thread, or of a channel's main line.
+    ///
+    /// # Errors
+    /// When Space or channel are not here.
+    pub fn page(
+        &self,
+        space: SpaceId,
+        channel: ChannelId,
+        thread: Option<OpId>,
+        from: PageFrom,
+        limit: usize,
+    ) -> Result<PostPage, CommandError> {
+        let (space, channel) = (&space, &channel);
+        self.known_channel(space, channel)?;
+        let line = Line {
+            channel: *channel,
+            thread,
+        };
+        let cursor = match from {
+            PageFrom::Newest => Cursor::Newest,
+            PageFrom::Before(place) => Cursor::Before(place.0),
+            PageFrom::After(place) => Cursor::After(place.0),
+        };
+        let page = self.with_content(space, |content| {
+            content.page(&line, cursor, Include::Everything, limit)
+        })?;
+        let posts = page.posts.into_iter();
+        Ok(PostPage {
+            posts: posts
+                .map(|post| self.post_view(space, post))
+                .collect::<Result<_, _>>()?,
+            more: page.next.is_some(),
+        })
+    }
+
+    /// Returns what others wrote in a thread, or a channel's main line, behind a place; all of it if
+    /// none is given. Looks at so many posts at most.
+    ///
+    /// # Errors
+    /// When Space or channel are not here.
+    pub fn unread(
+        &self,
+        space: SpaceId,
+        channel: ChannelId,
+        thread: Option<OpId>,
+        behind: Option<Place>,
+        limit: usize,
+    ) -> Result<Unread, CommandError> {
+        let (space, channel) = (&space, &channel);
+        self.known_channel(space, channel)?;
+        let line = Line {
+            channel: *channel,
+            thread,
+        };
+        let cursor = behind.map_or(Cursor::Oldest, |place| Cursor::After(place.0));
+        let page = self.with_content(space, |content| {
+            content.page(&line, cursor, Include::Shown, limit)
+        })?;
+        let me = self.me.user();
+        let others = page.posts.iter().filter(|post| post.author != me);
+        Ok(Unread {
+            posts: others.clone().count(),
+            mentions: others.filter(|post| post.mentions.contains(&me)).count(),
+            more: page.next.is_some(),
+        })
     }
 
     /// Returns one post or thread opening, refused or not.

@@ -278,6 +278,25 @@ pub async fn open(dir: &Path, key: &KeySource, options: Options) -> Result<Handl
     Ok(Handle { jobs, notices })
 }
 
+/// What lies in a folder that is to hold a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Nothing, or a profile that was never finished: one can be made there.
+    Nothing,
+    /// A profile with a passphrase.
+    Locked,
+    /// A profile whose key lies beside it.
+    Open,
+    /// Something else.
+    Occupied,
+}
+
+/// Says what lies in a folder, without opening or changing anything.
+#[must_use]
+pub fn look(dir: &Path) -> Look {
+    making::look(dir)
+}
+
 /// Says whether a text is the address of a relay, without connecting.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use fold::content::OrderKey;
 use oplog::payload::{Attachment, ChannelKind, LatePolicy, Weight};
 use oplog::{ChannelId, DeviceId, Digest, EpochId, Hlc, OpId, Scope, SpaceId, Timestamp, UserId};
 
@@ -149,6 +150,66 @@ pub struct PostView {
     pub state: PostState,
     /// For own posts: how far it got.
     pub delivery: Option<Delivery>,
+}
+
+/// Where a post stands among those of its thread or channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(pub(crate) OrderKey);
+
+impl Place {
+    /// Returns where a post stands.
+    #[must_use]
+    pub const fn of(post: &PostView) -> Self {
+        Self(OrderKey {
+            hlc: post.hlc,
+            wall: post.wall,
+            device: post.device,
+            id: post.id,
+        })
+    }
+
+    /// Returns it as bytes, to be kept.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.0.to_bytes().to_vec()
+    }
+
+    /// Reads [`Place::to_bytes`] back; `None` when it is something else.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        OrderKey::from_bytes(bytes).map(Self)
+    }
+}
+
+/// Which posts a page has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageFrom {
+    /// The last ones.
+    Newest,
+    /// The last before a place.
+    Before(Place),
+    /// The first behind a place.
+    After(Place),
+}
+
+/// Some posts of a thread or a channel's main line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostPage {
+    /// Oldest first.
+    pub posts: Vec<PostView>,
+    /// Whether there are more in that direction.
+    pub more: bool,
+}
+
+/// What others wrote behind a place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// How many posts.
+    pub posts: usize,
+    /// How many of them mention this person.
+    pub mentions: usize,
+    /// Whether there are more than were looked at.
+    pub more: bool,
 }
 
 /// What became of a post, with the rule and the op that decided where there is one.

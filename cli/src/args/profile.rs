@@ -49,6 +49,17 @@ pub(crate) struct ShellArgs {
     pub(crate) notices: bool,
 }
 
+/// The app in a window.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Examples:\n  decent desktop\n  decent desktop --profile ./demo/alice\n  decent desktop decent://join/…"
+)]
+pub(crate) struct DesktopArgs {
+    /// An invite to look at first.
+    #[arg(value_name = "LINK")]
+    pub(crate) link: Option<String>,
+}
+
 /// The demo.
 #[derive(Clone, Debug, Args)]
 #[command(

@@ -9,7 +9,7 @@ use std::path::Path;
 use oplog::store::StoreError;
 use store::{Disk, OpenError, ProfileLock, RealDisk};
 
-use super::{PROFILE_FILES, StartError, lost_vault, start_error};
+use super::{Look, PROFILE_FILES, StartError, lost_vault, start_error};
 
 /// The file that says that a profile is not finished.
 pub(super) const MARK: &str = "unfinished";
@@ -43,6 +43,22 @@ pub(super) fn begin(dir: &Path) -> Result<(), StartError> {
     disk.create(MARK)?;
     disk.sync_dir("")?;
     Ok(())
+}
+
+/// Says what lies in a folder.
+pub(super) fn look(dir: &Path) -> Look {
+    if is_unfinished(dir) {
+        return Look::Nothing;
+    }
+    // A vault that was lost is told by opening.
+    if dir.join("vault.bin").exists() || lost_vault(dir) {
+        let key_beside = dir.join("insecure-plaintext-key").exists();
+        return if key_beside { Look::Open } else { Look::Locked };
+    }
+    match no_strangers(dir) {
+        Ok(()) => Look::Nothing,
+        Err(_) => Look::Occupied,
+    }
 }
 
 /// Removes the mark: the profile is somebody's.

@@ -1,0 +1,21 @@
+//! The names of `node` that this shell uses, in one place.
+//!
+//! The shell knows nothing below `node`.
+
+pub use node::audit::{Explanation, Outcome, Snapshot, Until};
+pub use node::command::{Answer, Command};
+pub use node::error::CommandError;
+pub use node::invite::{InviteLink, LinkError};
+pub use node::runtime::{
+    Created, Handle, KeySource, LiveNode, Look, Options, StartError, check_relay, create, look,
+    open, restore,
+};
+pub use node::view::{
+    ChannelView, Delivery, DeviceView, InviteView, JoinRequestView, JoinStatus, Me, MemberView,
+    Membership, Notice, PageFrom, Place, PostState, PostView, RelayStatus, SpaceStatus,
+    SpaceSummary, Status, ThreadSummary, Unread, VoidedOp,
+};
+pub use node::{
+    ChannelId, ChannelKind, DeviceId, History, Hlc, LatePolicy, OpId, SpaceId, Timestamp, UserId,
+    Weight,
+};

@@ -1,0 +1,166 @@
+//! People at their windows: the real app over real nodes, a relay between them, no screen.
+//!
+//! Everything is found by its name for those who do not see, so these tests show too that it has one.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test that cannot go on should stop"
+)]
+
+mod desk;
+
+use desk::{Desk, Relay};
+use egui::Key;
+use egui::accesskit::Role;
+
+#[test]
+fn somebody_new_makes_an_identity_a_space_and_says_hello() {
+    let mut ann = Desk::new("Ann", &[]);
+    ann.click("Get started");
+    ann.write("Your name", "Ann");
+    ann.click("Create my identity");
+    ann.wait_for("Your recovery phrase");
+    let words = ann.words();
+    assert_eq!(words.len(), 24);
+    ann.click("I have written them down");
+    // A wrong word leads back to the words.
+    for at in ann.asked() {
+        ann.write(&format!("Word {at}"), "wrong");
+    }
+    ann.click("Finish");
+    ann.wait_for("That was another word. Look at them once more, then try again.");
+    ann.click("I have written them down");
+    for at in ann.asked() {
+        ann.write(&format!("Word {at}"), &words[at - 1]);
+    }
+    ann.click("Finish");
+    ann.wait_for("Nothing here yet");
+    ann.make_space("Allotment");
+    ann.wait_for("Channel general");
+    ann.click("Channel general");
+    ann.say("general", "Good **morning**");
+    ann.wait_for_text("morning");
+    // A banner says that nobody else hears it.
+    assert!(ann.sees("You use no relay. What you write stays on this device until you add one."));
+    ann.wait_for("Saved on this device. No relay has it yet.");
+}
+
+#[test]
+fn a_topic_is_opened_answered_and_found_again_with_the_keyboard() {
+    let mut ann = Desk::ready("Ann", &[]);
+    ann.make_space("Allotment");
+    ann.wait_for("Channel forum");
+    ann.click("Channel forum");
+    ann.click("Write the first topic");
+    ann.write("Title", "Which tomatoes?");
+    ann.write("Text", "For *shade*, please");
+    ann.write("Tags", "beds");
+    ann.click("Post topic");
+    ann.wait_for_text("shade");
+    ann.say_in("Reply in this topic", "Black ones");
+    ann.wait_for_text("Black ones");
+    ann.click("Channel general");
+    ann.wait_for_label("Message general");
+    ann.press_command(Key::K);
+    ann.write("Where to?", "forum");
+    ann.press(Key::Enter);
+    ann.wait_for_text("Topic Which tomatoes? by Ann, 1 reply");
+}
+
+#[test]
+fn what_is_half_written_and_how_things_look_stay_over_a_restart() {
+    let mut ann = Desk::ready("Ann", &[]);
+    ann.make_space("Allotment");
+    ann.wait_for("Channel general");
+    ann.click("Channel general");
+    ann.wait_for_label("Message general");
+    ann.write("Message general", "half a th");
+    ann.click("Settings");
+    ann.click("Appearance");
+    ann.click("Light");
+    ann.restart();
+    ann.wait_for("Channel general");
+    ann.click("Channel general");
+    ann.wait_for_label("Message general");
+    assert_eq!(ann.value("Message general"), "half a th");
+    assert!(!ann.dark(), "the theme is kept");
+}
+
+#[test]
+fn an_invite_brings_somebody_in_who_talks_is_muted_and_removed() {
+    let relay = Relay::start();
+    let addresses = [relay.address()];
+    let mut ann = Desk::ready("Ann", &addresses);
+    let mut bob = Desk::ready("Bob", &addresses);
+    ann.make_space("Allotment");
+    ann.wait_for("Channel general");
+    ann.click("Channel general");
+    ann.say("general", "before Bob came");
+    ann.wait_for_text("before Bob came");
+    ann.click("Invite people");
+    ann.click("Make the link");
+    ann.wait_for("Copy link");
+    let link = ann.value("Invite link");
+    ann.click("Close");
+
+    bob.click("Join with an invite");
+    bob.write("Invite link", &link);
+    // What the link says is shown before anything connects.
+    assert!(bob.sees("Allotment"));
+    bob.click("Ask to join");
+    Desk::both(&mut ann, &mut bob, |_, bob| bob.has("Channel general"));
+    bob.click("Channel general");
+    bob.say("general", "thanks for having me");
+    Desk::both(&mut ann, &mut bob, |ann, _| ann.has("thanks for having me"));
+    ann.say("general", "welcome Bob");
+    Desk::both(&mut ann, &mut bob, |_, bob| bob.has("welcome Bob"));
+
+    // Ann sees beforehand what comes of a kick; Bob is told.
+    ann.click("Member Bob");
+    ann.click("Kick");
+    assert!(ann.sees("They may come back by an invite."));
+    ann.write("Reason", "just a test");
+    ann.click_role(Role::Button, "Kick");
+    Desk::both(&mut ann, &mut bob, |_, bob| {
+        bob.has("You are not a member of this Space any more. What is here stays readable.")
+    });
+    ann.click("Space menu");
+    ann.click("Audit");
+    ann.wait_for_text("Ann · kick: effective");
+}
+
+#[test]
+fn a_message_is_changed_answered_reacted_to_and_deleted() {
+    let mut ann = Desk::ready("Ann", &[]);
+    ann.make_space("Allotment");
+    ann.wait_for("Channel general");
+    ann.click("Channel general");
+    ann.say("general", "helo");
+    ann.wait_for_text("helo");
+    // The arrow up in an empty field changes the last message.
+    ann.focus("Message general");
+    ann.press(Key::ArrowUp);
+    ann.wait_for("You are editing a message");
+    assert_eq!(ann.value("Message general"), "helo");
+    ann.press_command(Key::A);
+    ann.write("Message general", "hello");
+    ann.press(Key::Enter);
+    ann.wait_for("hello");
+    ann.wait_for("edited");
+    ann.open_menu_of_message("Ann");
+    ann.click("👍");
+    ann.wait_for("👍 1");
+    ann.open_menu_of_message("Ann");
+    ann.click("Reply");
+    ann.wait_for("Reply to Ann");
+    ann.say("general", "to myself");
+    ann.wait_for_text("to myself");
+    ann.open_menu_of_message("Ann");
+    ann.click("Delete");
+    ann.wait_for("Delete this message?");
+    ann.click("Delete");
+    ann.wait_for_text("Deleted by its author");
+}
