@@ -18,6 +18,7 @@
 
 mod cast;
 mod cbor;
+mod files;
 mod floods;
 mod forms;
 mod memory;
@@ -51,6 +52,14 @@ fn every_op_meets_its_rule_at_every_way_in() {
         assert_ne!(table.has_error(&shown), never, "{shown}");
         assert!(table.has_rule(&rule), "{rule}");
     }
+}
+
+#[test]
+fn every_text_file_and_message_meets_its_error() {
+    let mut table = Table::default();
+    files::run(&mut table);
+    table.finish("hostile texts, files and messages");
+    assert!(table.cases() >= 200, "{} cases", table.cases());
 }
 
 /// The table is not asked to believe: what it expects wrongly is told, on every way.

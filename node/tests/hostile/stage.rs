@@ -30,8 +30,6 @@ type TestNode = Node<MemStore, MemChunks, ChaCha20Rng>;
 pub enum Content {
     #[n(0)]
     Ops(#[n(0)] Vec<ByteVec>),
-    #[n(1)]
-    Gossip(#[n(0)] ByteVec),
 }
 
 #[derive(Clone, Encode, Decode)]
