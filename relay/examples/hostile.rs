@@ -10,12 +10,13 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     clippy::wildcard_enum_match_arm,
-    reason = "a tool for developers may stop where it cannot go on"
+    reason = "a tool for developers that measures, and may stop where it cannot go on"
 )]
 
 #[path = "../tests/common/attack.rs"]

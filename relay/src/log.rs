@@ -165,7 +165,10 @@ impl LogStore {
                         // Of what is filed only that counts which is there in the end.
                         match record {
                             Record::Filed { .. } => *filed.entry(*number).or_default() += 1,
-                            _ => segment.live += u64::from(place.len),
+                            Record::Removed { .. }
+                            | Record::Token { .. }
+                            | Record::TokenDropped { .. }
+                            | Record::Mailbox { .. } => segment.live += u64::from(place.len),
                         }
                         let until = replay(&mut index, record, place);
                         segment.until = segment.until.max(until);

@@ -308,8 +308,10 @@ fn payloads(cast: &mut Cast) -> Vec<Case> {
     let a = cast.space.post(&cast.member, cast.chat, "a").forge();
     let b = cast.space.post(&cast.member, cast.chat, "b").forge();
     let cuts = vec![cut(Scope::Channel(cast.chat), vec![])];
-    let mut policies = oplog::payload::PolicySet::default();
-    policies.name = Some("another".into());
+    let policies = oplog::payload::PolicySet {
+        name: Some("another".into()),
+        ..oplog::payload::PolicySet::default()
+    };
     let samples: Vec<Payload> = vec![
         Cast::new_channel(),
         Payload::ChannelUpdate(update(cast.chat)),

@@ -22,6 +22,7 @@ mod files;
 mod floods;
 mod forms;
 mod memory;
+mod names;
 mod rules;
 mod signatures;
 mod stage;
@@ -60,6 +61,14 @@ fn every_text_file_and_message_meets_its_error() {
     files::run(&mut table);
     table.finish("hostile texts, files and messages");
     assert!(table.cases() >= 200, "{} cases", table.cases());
+}
+
+#[test]
+fn names_neither_turn_nor_pass_for_another() {
+    let mut table = Table::default();
+    names::turned(&mut table);
+    names::alike(&mut table);
+    table.finish("hostile names");
 }
 
 /// The table is not asked to believe: what it expects wrongly is told, on every way.

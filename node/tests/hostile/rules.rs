@@ -382,7 +382,7 @@ fn authors(c: &mut Cast, all: &mut Breaks) {
     }
     let op = c.space.op(&c.owner, kick(&c.member)).epoch(NOWHERE).forge();
     all.op(Rule::R5, "UnseenEpoch", "a kick in an epoch of nobody", &op);
-    let early = c.space.ops().iter().take(2).last().unwrap().id();
+    let early = c.space.ops()[1].id();
     let op = c.space.post(&c.two, chat, "early").ctl(&[early]).forge();
     all.op(
         Rule::R5,

@@ -54,6 +54,9 @@ fn plus(a: &[u8], b: &[u8]) -> [u8; 32] {
     })
 }
 
+/// What is made of a good signature.
+type Spoil = fn([u8; 64]) -> [u8; 64];
+
 pub fn cases(cast: &mut Cast) -> Vec<Case> {
     let by = cast.member.clone();
     let (second, owner, stranger) = (
@@ -118,13 +121,13 @@ pub fn cases(cast: &mut Cast) -> Vec<Case> {
                 .sign(&[sentence.as_bytes(), op.id().as_bytes()].concat())
         });
     }
-    let parts: [(&str, &dyn Fn([u8; 64]) -> [u8; 64]); 9] = [
-        ("S plus the group's order", &|mut sig| {
+    let parts: [(&str, Spoil); 9] = [
+        ("S plus the group's order", |mut sig| {
             let s = plus(&sig[32..], &ORDER);
             sig[32..].copy_from_slice(&s);
             sig
         }),
-        ("S plus eight times the order", &|mut sig| {
+        ("S plus eight times the order", |mut sig| {
             let mut s: [u8; 32] = sig[32..].try_into().unwrap();
             for _ in 0..8 {
                 s = plus(&s, &ORDER);
@@ -132,33 +135,33 @@ pub fn cases(cast: &mut Cast) -> Vec<Case> {
             sig[32..].copy_from_slice(&s);
             sig
         }),
-        ("S with its highest bit", &|mut sig| {
+        ("S with its highest bit", |mut sig| {
             sig[63] |= 0x80;
             sig
         }),
-        ("S zero", &|mut sig| {
+        ("S zero", |mut sig| {
             sig[32..].fill(0);
             sig
         }),
-        ("S plus one", &|mut sig| {
+        ("S plus one", |mut sig| {
             let s = plus(&sig[32..], &[&[1][..], &[0; 31]].concat());
             sig[32..].copy_from_slice(&s);
             sig
         }),
-        ("R with the other sign", &|mut sig| {
+        ("R with the other sign", |mut sig| {
             sig[31] ^= 0x80;
             sig
         }),
-        ("R the neutral point", &|mut sig| {
+        ("R the neutral point", |mut sig| {
             sig[..32].fill(0);
             sig[0] = 1;
             sig
         }),
-        ("R and S in each other's place", &|mut sig| {
+        ("R and S in each other's place", |mut sig| {
             sig.rotate_left(32);
             sig
         }),
-        ("the first bit", &|mut sig| {
+        ("the first bit", |mut sig| {
             sig[0] ^= 1;
             sig
         }),

@@ -170,7 +170,7 @@ fn message(kind: Kind, n: u64) -> Rough {
             let bytes = framed(crate::common::put(&key, 7));
             Rough { bytes, keep: false }
         }
-        Kind::Token if n % 2 == 0 => {
+        Kind::Token if n.is_multiple_of(2) => {
             let id = BlobId::from_bytes([3; 32]);
             let token = Digest::from_bytes([(n % 251) as u8; 32]);
             let bytes = framed(Request::DeleteChunk { id, token });
