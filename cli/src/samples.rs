@@ -141,6 +141,7 @@ pub(crate) fn members() -> Vec<MemberView> {
     let member = |n, weight| MemberView {
         user: user(n),
         name: name(n).to_owned(),
+        namesakes: Vec::new(),
         weight,
         devices: vec![node::DeviceId::from_bytes([0xd0 + n; 32])],
         joined: node::Hlc::from_wall(at(u64::from(n))),

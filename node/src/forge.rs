@@ -4,11 +4,12 @@
 //! as honest ops are, so that others open it and judge it.
 
 use minicbor::bytes::{ByteArray, ByteVec};
-use mls::{Change, commit_aad};
+use mls::{Change, EpochKeys, EpochRoot, commit_aad, stored};
 use oplog::payload::Commit;
 use oplog::store::{Store, StoreError};
 use oplog::{
-    DeviceId, Digest, Header, Kind, OpId, Payload, Scope, SecretKey, SignedOp, SpaceId, codec,
+    DeviceId, Digest, EpochId, Header, Kind, OpId, Payload, Scope, SecretKey, SignedOp, SpaceId,
+    codec,
 };
 use rand_core::CryptoRng;
 
@@ -119,6 +120,33 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let op = self.take_own_commit(space, header, parent, made)?.op;
         self.store.commit()?;
         Ok(op)
+    }
+
+    /// Gives this device the keys of an epoch as a Welcome would, and nothing of the group's state: it
+    /// opens what is sealed there, and can follow no commit.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn danger_enter(
+        &mut self,
+        space: &SpaceId,
+        epoch: EpochId,
+        root: &EpochRoot,
+    ) -> Result<(), StoreError> {
+        self.store
+            .keep_secret(stored::root_label(space, &epoch), root.secret());
+        self.note_entered(space, &epoch);
+        let keys = EpochKeys::new(root);
+        let topic = keys.topic();
+        if let Some(s) = self.spaces.get_mut(space) {
+            s.keys.insert(epoch, keys);
+            s.tip = epoch;
+            let generation = s.generation_of(&epoch);
+            self.keep_topic(space, generation, topic);
+        }
+        self.use_generation(space, &epoch);
+        self.save_space(space);
+        self.store.commit()
     }
 
     /// Claims to have seen `seq` ops of every lane there is.

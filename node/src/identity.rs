@@ -23,8 +23,8 @@ pub(crate) const NODE_TABLE: Table = Table("node");
 pub(crate) const QUEUE_TABLE: Table = Table("queue");
 
 const ME_KEY: &[u8] = b"me";
-/// Bytes of what the vault keeps of a certificate: its time, the length of the name, the name.
-const KEPT_LEN: usize = 8 + 1 + NAME_BYTES_MAX;
+/// Before the name in what the vault keeps of a certificate: its time, and the length of the name.
+const KEPT_HEAD_LEN: usize = 8 + 1;
 
 /// 24 words that bring a person back. `Debug` shows none of them.
 #[derive(Clone)]
@@ -133,12 +133,10 @@ impl Identity {
         for (purpose, secret) in &secrets {
             store.keep_secret(Label::new(purpose, &[]), secret);
         }
-        let mut kept = [0; KEPT_LEN];
         let name = self.cert.name.as_bytes();
         let len = u8::try_from(name.len()).unwrap_or(u8::MAX);
-        let fields = self.cert.created.as_raw().to_be_bytes().into_iter();
-        let bytes = fields.chain([len]).chain(name.iter().copied());
-        kept.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+        let created = self.cert.created.as_raw().to_be_bytes();
+        let kept = [created.as_slice(), &[len], name].concat();
         for (at, part) in kept.chunks(32).enumerate() {
             let mut secret = [0; 32];
             secret
@@ -260,14 +258,15 @@ fn seeded(secret: &Secret) -> SecretKey {
 
 /// Returns what the vault keeps of this device's certificate: its time and the name.
 fn kept(store: &impl Store) -> Option<(Hlc, String)> {
-    let mut bytes = Vec::with_capacity(KEPT_LEN);
-    for at in 0..KEPT_LEN.div_ceil(32) {
-        bytes.extend_from_slice(store.secret(kept_label(at))?.as_bytes());
+    let part = |at| store.secret(kept_label(at));
+    let mut bytes = part(0)?.as_bytes().to_vec();
+    let len = KEPT_HEAD_LEN + usize::from(*bytes.get(KEPT_HEAD_LEN - 1)?);
+    for at in 1..len.div_ceil(32) {
+        bytes.extend_from_slice(part(at)?.as_bytes());
     }
-    let (created, rest) = bytes.split_first_chunk::<8>()?;
-    let (len, rest) = rest.split_first()?;
-    let name = String::from_utf8(rest.get(..usize::from(*len))?.to_vec()).ok()?;
-    Some((Hlc::from_raw(u64::from_be_bytes(*created)), name))
+    let created = u64::from_be_bytes(*bytes.first_chunk::<8>()?);
+    let name = bytes.get(KEPT_HEAD_LEN..len)?.to_vec();
+    Some((Hlc::from_raw(created), String::from_utf8(name).ok()?))
 }
 
 fn kept_label(part: usize) -> Label {

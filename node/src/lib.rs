@@ -55,6 +55,7 @@ mod mailbox;
 mod mend;
 mod message;
 mod motions;
+mod namesakes;
 mod node;
 mod outbox;
 #[cfg(feature = "test-utils")]

@@ -12,6 +12,7 @@ use rand_core::CryptoRng;
 
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
+use crate::namesakes::namesakes;
 use crate::node::Node;
 use crate::space::Space;
 use crate::standing::{SpaceBodies, SpaceStanding};
@@ -453,6 +454,7 @@ impl Space {
             .map(|m| MemberView {
                 user: m.user,
                 name: display_name(&m.name),
+                namesakes: Vec::new(),
                 weight: Some(m.weight),
                 devices: m.devices,
                 joined: m.joined,
@@ -467,6 +469,7 @@ impl Space {
         list.extend(self.view.former_members().map(|m| MemberView {
             user: m.user,
             name: display_name(&m.name),
+            namesakes: Vec::new(),
             weight: None,
             devices: Vec::new(),
             joined: Hlc::ZERO,
@@ -474,6 +477,11 @@ impl Space {
             muted: None,
             removed: Some(m.by),
         }));
+        let names: Vec<_> = list.iter().map(|m| (m.user, m.name.as_str())).collect();
+        let mut alike = namesakes(&names);
+        for member in &mut list {
+            member.namesakes = alike.remove(&member.user).unwrap_or_default();
+        }
         list
     }
 

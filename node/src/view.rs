@@ -291,6 +291,8 @@ pub struct MemberView {
     pub user: UserId,
     /// The name they go by.
     pub name: String,
+    /// Others here whose names look the same: who is who, their keys tell.
+    pub namesakes: Vec<UserId>,
     /// What they may do; `None` for former members.
     pub weight: Option<Weight>,
     /// Their live devices.

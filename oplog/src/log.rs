@@ -592,9 +592,12 @@ impl<V: View> SpaceLog<V> {
         let h = op.header();
         let frontier = frontier(&op);
         let needs_no_feature = h.kind().is_some_and(|k| k.feature() == Features::NONE);
-        if frontier.is_empty() || (needs_no_feature && self.records.is_stranger(&op)) {
+        if frontier.is_empty() {
             // Nothing it has seen makes its author a member.
             return Err(AcceptError::NotMember { user: h.user });
+        }
+        if needs_no_feature && let Some(error) = self.records.stranger(&op) {
+            return Err(error);
         }
         let (past, view) = self.fold(&frontier, h.is_control(), authority);
         let kind = match gate(h.kind(), view.features()) {

@@ -282,6 +282,9 @@ fn r4_the_author_is_a_member_with_this_device() {
     let borrowed = w.second_member.user();
     let op = w.space.post(&w.member, w.chat, "hi").user(borrowed).forge();
     w.refuses(Rule::R4, "NotTheirDevice", &op);
+    // Nor does it say that a member is none when a device of nobody here takes the name.
+    let op = w.space.post(&stranger, w.chat, "hi").user(borrowed).forge();
+    w.refuses(Rule::R4, "NotTheirDevice", &op);
 
     let before = w.space.heads();
     w.space.op(&w.moderator.clone(), kick(&w.member)).sign();

@@ -22,6 +22,14 @@ pub(crate) struct Index<P> {
     last: Cursor,
     entries: usize,
     bytes: u64,
+    /// Of the chunks among them.
+    chunk_bytes: u64,
+}
+
+/// What has ended: chunks that went, and where entries lay, with the time that was theirs.
+pub(crate) struct Ended<P> {
+    pub(crate) chunks: Vec<BlobId>,
+    pub(crate) places: Vec<(P, Timestamp)>,
 }
 
 #[derive(Debug)]
@@ -64,6 +72,7 @@ impl<P> Default for Index<P> {
             last: Cursor::START,
             entries: 0,
             bytes: 0,
+            chunk_bytes: 0,
         }
     }
 }
@@ -101,10 +110,13 @@ impl<P> Index<P> {
         self.bytes += u64::from(entry.len);
     }
 
-    pub(crate) fn remove_upto(&mut self, shelf: &Shelf, upto: Cursor) {
+    /// Forgets what is filed up to a cursor, and returns where it lay.
+    pub(crate) fn remove_upto(&mut self, shelf: &Shelf, upto: Cursor) -> Vec<P> {
+        let mut freed = Vec::new();
         while let Some(first) = self.first(shelf).filter(|first| *first <= upto) {
-            self.remove(shelf, first);
+            freed.extend(self.remove(shelf, first));
         }
+        freed
     }
 
     pub(crate) fn put_mailbox(&mut self, mailbox: &Mailbox) {
@@ -126,9 +138,10 @@ impl<P> Index<P> {
         expires: Timestamp,
         place: P,
     ) {
-        let bytes = &mut self.bytes;
+        let (bytes, of_chunks) = (&mut self.bytes, &mut self.chunk_bytes);
         let chunk = self.chunks.entry(*id).or_insert_with(|| {
             *bytes += u64::from(len);
+            *of_chunks += u64::from(len);
             Chunk {
                 tokens: BTreeMap::new(),
                 len,
@@ -157,20 +170,27 @@ impl<P> Index<P> {
         let gone = self.chunks.remove(id);
         if let Some(gone) = &gone {
             self.bytes -= u64::from(gone.len);
+            self.chunk_bytes -= u64::from(gone.len);
         }
         (true, gone.map(|chunk| chunk.place))
     }
 
-    /// Forgets what has ended and returns the chunks that went.
-    pub(crate) fn expire(&mut self, now: Timestamp) -> Vec<BlobId> {
-        let mut gone = Vec::new();
+    /// Forgets what has ended.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> Ended<P> {
+        let mut ended = Ended {
+            chunks: Vec::new(),
+            places: Vec::new(),
+        };
         let due = |at: &Timestamp| *at <= now && !on(Mutant::KeptTooLong);
         while self.ends.first().is_some_and(|(at, _)| due(at)) {
-            let Some((_, end)) = self.ends.pop_first() else {
+            let Some((at, end)) = self.ends.pop_first() else {
                 break;
             };
             match end {
-                End::Entry(shelf, cursor) => self.remove(&shelf, cursor),
+                End::Entry(shelf, cursor) => {
+                    let place = self.remove(&shelf, cursor);
+                    ended.places.extend(place.map(|place| (place, at)));
+                }
                 End::Day(shelf) => self.sweep(&shelf, now),
                 End::Mailbox(recv) => {
                     if let Some(mailbox) = self.mailboxes.remove(&recv) {
@@ -178,17 +198,36 @@ impl<P> Index<P> {
                     }
                     let shelf = Shelf::Mailbox(recv);
                     while let Some(first) = self.first(&shelf) {
-                        self.remove(&shelf, first);
+                        let place = self.remove(&shelf, first);
+                        ended.places.extend(place.map(|place| (place, at)));
                     }
                 }
                 End::Token(id, token) => {
                     if self.drop_token(&id, &token).1.is_some() {
-                        gone.push(id);
+                        ended.chunks.push(id);
                     }
                 }
             }
         }
-        gone
+        ended
+    }
+
+    /// Notes that an entry lies elsewhere now.
+    #[cfg(feature = "server")]
+    pub(crate) fn moved(&mut self, shelf: &Shelf, cursor: Cursor, to: P) {
+        let filing = self.shelves.get_mut(shelf);
+        if let Some((_, place)) = filing.and_then(|f| f.entries.get_mut(&cursor)) {
+            *place = to;
+        }
+    }
+
+    /// Where each entry lies.
+    #[cfg(feature = "server")]
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Shelf, Cursor, &P)> {
+        self.shelves.iter().flat_map(|(shelf, filing)| {
+            let entries = filing.entries.iter();
+            entries.map(move |(cursor, (_, place))| (shelf, *cursor, place))
+        })
     }
 
     pub(crate) fn list(&self, shelf: &Shelf, after: Cursor, max: usize) -> Vec<Entry> {
@@ -266,6 +305,7 @@ impl<P> Index<P> {
     pub(crate) fn lose_chunk(&mut self, id: &BlobId) {
         if let Some(chunk) = self.chunks.remove(id) {
             self.bytes -= u64::from(chunk.len);
+            self.chunk_bytes -= u64::from(chunk.len);
             for (token, expires) in chunk.tokens {
                 self.ends.remove(&(expires, End::Token(*id, token)));
             }
@@ -288,7 +328,14 @@ impl<P> Index<P> {
             chunks: self.chunks.len(),
             mailboxes: self.mailboxes.len(),
             bytes: self.bytes,
+            disk: self.bytes,
         }
+    }
+
+    /// Bytes of chunks alone.
+    #[cfg(feature = "server")]
+    pub(crate) const fn chunk_bytes(&self) -> u64 {
+        self.chunk_bytes
     }
 
     fn first(&self, shelf: &Shelf) -> Option<Cursor> {
@@ -296,13 +343,10 @@ impl<P> Index<P> {
         filing.entries.first_key_value().map(|(cursor, _)| *cursor)
     }
 
-    fn remove(&mut self, shelf: &Shelf, cursor: Cursor) {
-        let Some(filing) = self.shelves.get_mut(shelf) else {
-            return;
-        };
-        let Some((entry, _)) = filing.entries.remove(&cursor) else {
-            return;
-        };
+    /// Forgets an entry, and returns where it lay.
+    pub(crate) fn remove(&mut self, shelf: &Shelf, cursor: Cursor) -> Option<P> {
+        let filing = self.shelves.get_mut(shelf)?;
+        let (entry, place) = filing.entries.remove(&cursor)?;
         filing.bytes -= u64::from(entry.len);
         filing.ids.remove(&entry.id);
         self.ends
@@ -313,6 +357,7 @@ impl<P> Index<P> {
         if filing.entries.is_empty() && !counts {
             self.shelves.remove(shelf);
         }
+        Some(place)
     }
 
     /// Stops counting a day that is over, and forgets a shelf that holds nothing.

@@ -6,9 +6,11 @@
 //! chunks/ab/ab12…           sealed chunks by id
 //! ```
 //!
-//! Nothing is overwritten. What expires is forgotten at once and leaves the disk with its whole
-//! segment, at most [`SEGMENT_AGE_MS`] after the last record in it has expired. Sealed bytes are
-//! stored as they came: they are ciphertext, and the tags beside them are all a relay knows.
+//! Nothing is overwritten. What expires or is removed is forgotten at once and leaves the disk with its
+//! whole segment, at most [`STALE_MS`] later: what else lies in the segment is copied to the end
+//! first. So nobody keeps another's bytes on the disk by filing beside them what lasts longer, nor
+//! makes it hold more than twice what counts. Sealed bytes are stored as they came: they are
+//! ciphertext, and the tags beside them are all a relay knows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -29,6 +31,13 @@ use crate::store::{Entry, EnvelopeStore, Mailbox, Shelf, Usage};
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 /// A segment is closed at this age, so that things with one time to live leave the disk together.
 const SEGMENT_AGE_MS: u64 = 3_600_000;
+/// How long bytes that nobody may have any more lie on the disk, at most and a tick.
+const STALE_MS: u64 = 3_600_000;
+/// A segment of which more than half is nobody's leaves earlier, once it is this large.
+const WORN_BYTES_MIN: u64 = 1 << 20;
+/// How often segments are looked through for one that must leave. Each time one does at most, so that
+/// requests in between do not wait for more than one.
+const LOOK_MS: u64 = 1_000;
 /// A removal is remembered as long as anything it removed could be on disk (30 days).
 const REMOVAL_KEPT_MS: u64 = net::wire::TTL_SECS_MAX as u64 * 1000;
 /// The mailbox file is rewritten when renewals have made it this much longer than its content.
@@ -44,14 +53,37 @@ pub struct LogStore {
     active: Appender,
     /// When the active segment got its first record.
     active_since: Timestamp,
-    /// Until when each segment holds something.
-    needed: BTreeMap<u32, Timestamp>,
+    segments: BTreeMap<u32, Segment>,
+    /// When they were last looked through.
+    looked: Timestamp,
     mailboxes: Appender,
     /// Chunk files not yet synced, and their folders.
     fresh_chunks: Vec<File>,
     fresh_dirs: BTreeSet<PathBuf>,
     /// The latest time anyone told.
     now: Timestamp,
+}
+
+/// What is known of a segment beside its file.
+#[derive(Clone, Copy, Debug, Default)]
+struct Segment {
+    /// Until when it holds something.
+    until: Timestamp,
+    /// How long it is.
+    len: u64,
+    /// Bytes of records that count.
+    live: u64,
+    /// Since when it holds bytes that nobody may have.
+    stale: Option<Timestamp>,
+}
+
+impl Segment {
+    /// Whether what counts in it moves elsewhere.
+    fn is_worn(&self, now: Timestamp) -> bool {
+        let stale = self.stale.is_some_and(|at| now.since(at) >= STALE_MS);
+        let dead = self.len.saturating_sub(self.live);
+        stale || (self.stale.is_some() && self.len >= WORN_BYTES_MIN && dead > self.len / 2)
+    }
 }
 
 #[derive(Encode, Decode)]
@@ -119,38 +151,65 @@ impl LogStore {
         }
         let mut index = Index::default();
         read_mailboxes(dir, &mut index)?;
-        let mut needed = BTreeMap::new();
+        let mut kept: BTreeMap<u32, Segment> = BTreeMap::new();
+        // Things filed in each segment, less those that are there in the end.
+        let mut filed: BTreeMap<u32, usize> = BTreeMap::new();
         let numbers = segment::numbers(&segments)?;
         let mut end = 0;
         for number in &numbers {
             let path = segment::path_of(&segments, *number);
-            let mut until = Timestamp::default();
+            let mut segment = Segment::default();
             end = segment::scan(&path, *number, |place, body| {
                 match codec::decode("relay record", body) {
-                    Ok(record) => until = until.max(replay(&mut index, record, place)),
+                    Ok(record) => {
+                        // Of what is filed only that counts which is there in the end.
+                        match record {
+                            Record::Filed { .. } => *filed.entry(*number).or_default() += 1,
+                            Record::Removed { .. }
+                            | Record::Token { .. }
+                            | Record::TokenDropped { .. }
+                            | Record::Mailbox { .. } => segment.live += u64::from(place.len),
+                        }
+                        let until = replay(&mut index, record, place);
+                        segment.until = segment.until.max(until);
+                    }
                     Err(error) => warn!(segment = number, %error, "record skipped"),
                 }
             })?;
+            segment.len = end;
             let len = fs::metadata(&path)
                 .map_err(io_error("read a segment"))?
                 .len();
             if end < len {
                 warn!(segment = number, at = end, len, "torn or damaged end");
             }
-            needed.insert(*number, until);
+            kept.insert(*number, segment);
         }
         let active = match numbers.last() {
             Some(last) => Appender::resume(&segment::path_of(&segments, *last), *last, end)?,
             None => Appender::create(&segment::path_of(&segments, 1), 1)?,
         };
         index.expire(now);
+        for (.., place) in index.places() {
+            if let Some(segment) = kept.get_mut(&place.file) {
+                segment.live += u64::from(place.len);
+            }
+            if let Some(filed) = filed.get_mut(&place.file) {
+                *filed = filed.saturating_sub(1);
+            }
+        }
+        for (number, segment) in &mut kept {
+            let dead = filed.get(number).is_some_and(|filed| *filed > 0);
+            segment.stale = dead.then_some(now);
+        }
         let mut this = Self {
             dir: dir.to_owned(),
             mailboxes: rewrite_mailboxes(dir, &index)?,
             index,
             active,
             active_since: now,
-            needed,
+            segments: kept,
+            looked: Timestamp::default(),
             fresh_chunks: Vec::new(),
             fresh_dirs: BTreeSet::new(),
             now,
@@ -170,9 +229,119 @@ impl LogStore {
             self.active_since = self.now;
         }
         let place = self.active.append(&codec::encode(record))?;
-        let needed = self.needed.entry(self.active.number()).or_default();
-        *needed = (*needed).max(until);
+        let segment = self.segments.entry(self.active.number()).or_default();
+        segment.until = segment.until.max(until);
+        segment.live += u64::from(place.len);
+        segment.len = self.active.len();
         Ok(place)
+    }
+
+    /// Notes that bytes count no more from a time on.
+    fn free(&mut self, place: Place, at: Timestamp) {
+        if let Some(segment) = self.segments.get_mut(&place.file) {
+            segment.live = segment.live.saturating_sub(u64::from(place.len));
+            segment.stale = Some(segment.stale.map_or(at, |since| since.min(at)));
+        }
+    }
+
+    /// Lets one segment leave whose bytes nobody may have, or most of them.
+    fn tidy(&mut self) -> Result<(), StoreError> {
+        if self.now.since(self.looked) < LOOK_MS {
+            return Ok(());
+        }
+        self.looked = self.now;
+        let worn =
+            |(number, segment): (&u32, &Segment)| segment.is_worn(self.now).then_some(*number);
+        let Some(number) = self.segments.iter().find_map(worn) else {
+            return Ok(());
+        };
+        match self.rewrite(number) {
+            // Once there is room again.
+            Err(StoreError::Full) => {
+                if let Some(segment) = self.segments.get_mut(&number) {
+                    segment.stale = Some(self.now);
+                }
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// Copies what counts in a segment to the end, and removes its file.
+    fn rewrite(&mut self, number: u32) -> Result<(), StoreError> {
+        if number == self.active.number() {
+            self.roll()?;
+        }
+        let Some(old) = self.segments.get(&number).copied() else {
+            return Ok(());
+        };
+        let path = segment::path_of(&self.dir.join("segments"), number);
+        let mut failed = None;
+        segment::scan(&path, number, |place, body| {
+            if failed.is_none()
+                && let Ok(record) = codec::decode("relay record", body)
+            {
+                failed = self.copy(&record, place, old.until).err();
+            }
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.active.sync()?;
+        // What the disk has damaged since it was read cannot be copied.
+        let left = self
+            .index
+            .places()
+            .filter(|(.., place)| place.file == number);
+        let lost: Vec<(Shelf, Cursor)> = left.map(|(shelf, at, _)| (*shelf, at)).collect();
+        for (shelf, cursor) in lost {
+            warn!(segment = number, "a damaged record was lost");
+            self.index.remove(&shelf, cursor);
+        }
+        remove_file(&path)?;
+        self.segments.remove(&number);
+        Ok(())
+    }
+
+    /// Copies a record to the end, if it counts.
+    fn copy(&mut self, record: &Record, place: Place, until: Timestamp) -> Result<(), StoreError> {
+        match record {
+            Record::Filed {
+                shelf,
+                cursor,
+                expires,
+                ..
+            } => {
+                if self.index.place(shelf, *cursor) == Some(&place) {
+                    let to = self.append_record(record, *expires)?;
+                    self.index.moved(shelf, *cursor, to);
+                }
+            }
+            Record::Token {
+                id,
+                token_hash,
+                expires,
+                ..
+            } => {
+                if self.index.has_token(id, token_hash) {
+                    self.append_record(record, *expires)?;
+                }
+            }
+            // What was filed before it may lie in an older segment.
+            Record::Removed { .. } => {
+                if until > self.now {
+                    self.append_record(record, until)?;
+                }
+            }
+            // Not behind a token that came again.
+            Record::TokenDropped { id, token_hash } => {
+                if until > self.now && !self.index.has_token(id, token_hash) {
+                    self.append_record(record, until)?;
+                }
+            }
+            Record::Mailbox { .. } => {}
+        }
+        Ok(())
     }
 
     fn roll(&mut self) -> Result<(), StoreError> {
@@ -186,23 +355,19 @@ impl LogStore {
 
     /// Removes the segments that hold nothing any more.
     fn drop_segments(&mut self) -> Result<(), StoreError> {
-        let done = |needed: &BTreeMap<u32, Timestamp>, number: u32, now: Timestamp| {
-            needed.get(&number).is_some_and(|until| *until <= now)
-        };
-        if !self.active.is_empty() && done(&self.needed, self.active.number(), self.now) {
+        let now = self.now;
+        let done = |segment: &Segment| segment.until <= now;
+        let active = self.segments.get(&self.active.number());
+        if !self.active.is_empty() && active.is_some_and(done) {
             self.roll()?;
         }
         let active = self.active.number();
-        let over: Vec<u32> = self
-            .needed
-            .keys()
-            .copied()
-            .filter(|n| *n != active && done(&self.needed, *n, self.now))
-            .collect();
+        let over = self.segments.iter().filter(|(_, segment)| done(segment));
+        let over: Vec<u32> = over.map(|(n, _)| *n).filter(|n| *n != active).collect();
         for number in over {
             let path = segment::path_of(&self.dir.join("segments"), number);
             remove_file(&path)?;
-            self.needed.remove(&number);
+            self.segments.remove(&number);
         }
         Ok(())
     }
@@ -286,7 +451,9 @@ impl EnvelopeStore for LogStore {
             upto,
         };
         self.append_record(&record, now.plus_ms(REMOVAL_KEPT_MS))?;
-        self.index.remove_upto(shelf, upto);
+        for place in self.index.remove_upto(shelf, upto) {
+            self.free(place, now);
+        }
         Ok(())
     }
 
@@ -346,13 +513,17 @@ impl EnvelopeStore for LogStore {
 
     fn expire(&mut self, now: Timestamp) -> Result<(), StoreError> {
         self.now = self.now.max(now);
-        for id in self.index.expire(now) {
+        let ended = self.index.expire(now);
+        for id in ended.chunks {
             remove_file(&chunk_path(&self.dir, &id))?;
         }
-        if self.needed.values().any(|until| *until <= now) {
+        for (place, at) in ended.places {
+            self.free(place, at);
+        }
+        if self.segments.values().any(|segment| segment.until <= now) {
             self.drop_segments()?;
         }
-        Ok(())
+        self.tidy()
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
@@ -439,7 +610,11 @@ impl EnvelopeStore for LogStore {
     }
 
     fn usage(&self) -> Usage {
-        self.index.usage()
+        let segments: u64 = self.segments.values().map(|segment| segment.len).sum();
+        Usage {
+            disk: segments + self.index.chunk_bytes(),
+            ..self.index.usage()
+        }
     }
 }
 
@@ -463,7 +638,7 @@ fn replay(index: &mut Index<Place>, record: Record, place: Place) -> Timestamp {
             expires
         }
         Record::Removed { shelf, upto } => {
-            index.remove_upto(&shelf, upto);
+            let _ = index.remove_upto(&shelf, upto);
             upto.arrived().plus_ms(REMOVAL_KEPT_MS)
         }
         Record::Token {

@@ -53,6 +53,8 @@ pub struct Usage {
     pub mailboxes: usize,
     /// Bytes of envelopes, messages and chunks that have not expired.
     pub bytes: u64,
+    /// Bytes that all this takes, with what has expired and has not left yet.
+    pub disk: u64,
 }
 
 /// Envelopes, messages and chunks of one relay.

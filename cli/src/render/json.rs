@@ -211,8 +211,10 @@ pub(crate) fn channel(channel: &ChannelView) -> Value {
 pub(crate) fn member(member: &MemberView) -> Value {
     let devices: Vec<_> = member.devices.iter().map(ToString::to_string).collect();
     let until = member.muted.and_then(|(_, until)| until);
+    let namesakes: Vec<_> = member.namesakes.iter().map(ToString::to_string).collect();
     json!({
         "type": "member", "user": member.user.to_string(), "name": member.name,
+        "namesakes": namesakes,
         "weight": member.weight.map(|w| w.get()),
         "role": member.weight.and_then(|w| w.role_name()),
         "devices": devices, "joined_ms": Some(member.joined.to_wall().as_ms()).filter(|ms| *ms > 0),

@@ -214,9 +214,9 @@ fn lists_line_up() {
     03030303  John   former               since 2025-11-22 18:03  banned (09090909)
     ");
     insta::assert_snapshot!(json(&Output::Members(samples::members())), @r#"
-    {"banned":null,"devices":["d1…"],"joined_ms":1763834460000,"muted":null,"muted_until_ms":null,"name":"Alice","removed":null,"role":"owner","type":"member","user":"01…","weight":100}
-    {"banned":null,"devices":["d2…"],"joined_ms":1763834520000,"muted":"07…","muted_until_ms":1763836200000,"name":"Bob","removed":null,"role":"moderator","type":"member","user":"02…","weight":20}
-    {"banned":"09…","devices":[],"joined_ms":1763834580000,"muted":null,"muted_until_ms":null,"name":"John","removed":"09…","role":null,"type":"member","user":"03…","weight":null}
+    {"banned":null,"devices":["d1…"],"joined_ms":1763834460000,"muted":null,"muted_until_ms":null,"name":"Alice","namesakes":[],"removed":null,"role":"owner","type":"member","user":"01…","weight":100}
+    {"banned":null,"devices":["d2…"],"joined_ms":1763834520000,"muted":"07…","muted_until_ms":1763836200000,"name":"Bob","namesakes":[],"removed":null,"role":"moderator","type":"member","user":"02…","weight":20}
+    {"banned":"09…","devices":[],"joined_ms":1763834580000,"muted":null,"muted_until_ms":null,"name":"John","namesakes":[],"removed":"09…","role":null,"type":"member","user":"03…","weight":null}
     "#);
     insta::assert_snapshot!(plain(&forum(samples::threads())), @"
     #forum

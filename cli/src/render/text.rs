@@ -275,6 +275,9 @@ fn members(members: &[MemberView], indent: &str, look: Look) -> String {
                     None => format!("muted ({})", op.short()),
                 });
             }
+            for other in &member.namesakes {
+                notes.push(format!("looks like {}", other.short()));
+            }
             vec![
                 Cell::new(Tone::Faint, member.user.short()),
                 Cell::new(Tone::Strong, clean::line(&member.name)),

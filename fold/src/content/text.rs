@@ -2,8 +2,8 @@
 //!
 //! What could reorder, hide or break out of the text around it is replaced by
 //! U+FFFD, not removed: with the character gone, `admin` with a hidden mark would
-//! read as `admin`. Nothing is refused here and nothing stored changes. Not done:
-//! Unicode normalisation and look-alike letters, which need tables this crate does not carry.
+//! read as `admin`. Nothing is refused here and nothing stored changes. Look-alike letters need
+//! tables that this crate does not carry: `node` tells which names look the same.
 
 /// What stands for a character that was made harmless.
 const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::AcceptError;
 use crate::hlc::Hlc;
 use crate::ids::{DeviceId, Digest, EpochId, OpId, UserId};
 use crate::kind::Kind;
@@ -80,14 +81,18 @@ impl ControlRecords {
         }
     }
 
-    /// Returns whether no op at all lets the author in: then R4 fails without a view. Anyone can sign
-    /// ops with keys of their own, and views are what costs.
-    pub(crate) fn is_stranger(&self, op: &SignedOp) -> bool {
+    /// Returns how R4 fails without a view: no op at all lets the author or the device in. Anyone can
+    /// sign ops with keys of their own, in anybody's name, and views are what costs.
+    pub(crate) fn stranger(&self, op: &SignedOp) -> Option<AcceptError> {
         let h = op.header();
+        let (user, device) = (h.user, h.device);
+        if !self.users.contains(&user) {
+            return Some(AcceptError::NotMember { user });
+        }
         // These may come from a device that nothing certified yet (A1).
         let self_vouching = matches!(h.kind(), Some(Kind::DeviceAdd | Kind::DeviceRevoke));
-        let device = self.devices.contains(&h.device) || self_vouching;
-        !device || !self.users.contains(&h.user)
+        let known = self.devices.contains(&device) || self_vouching;
+        (!known).then_some(AcceptError::NotTheirDevice { user, device })
     }
 
     /// Returns the time of the op at `seq` on the branch of the lane that ends in `from`.

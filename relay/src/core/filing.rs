@@ -8,6 +8,9 @@ use oplog::{BlobId, Digest, Timestamp};
 
 use super::{ConnId, Entry, EnvelopeStore, Pushed, Refusal, RelayCore, Shelf};
 
+/// How much more than twice what is at rest the disk may hold: what has expired and waits to be removed.
+const DISK_SLACK_BYTES: u64 = 256 << 20;
+
 impl<S: EnvelopeStore> RelayCore<S> {
     pub(super) fn put(
         &mut self,
@@ -122,7 +125,12 @@ impl<S: EnvelopeStore> RelayCore<S> {
     }
 
     pub(super) fn reserve(&self, len: usize) -> Result<(), Refusal> {
-        if self.store.usage().bytes.saturating_add(len as u64) > self.limits.total_bytes_max {
+        let (usage, len) = (self.store.usage(), len as u64);
+        let disk_max = self.limits.total_bytes_max.saturating_mul(2);
+        let disk_max = disk_max.saturating_add(DISK_SLACK_BYTES);
+        if usage.bytes.saturating_add(len) > self.limits.total_bytes_max
+            || usage.disk.saturating_add(len) > disk_max
+        {
             return Err(ErrorCode::Full.into());
         }
         Ok(())

@@ -164,6 +164,11 @@ impl Client {
 
     pub async fn try_ask(&mut self, request: Request) -> Result<Response, LinkError> {
         let id = self.send(request).await;
+        self.answer(id).await
+    }
+
+    /// Waits for the answer to a request that was sent.
+    pub async fn answer(&mut self, id: RequestId) -> Result<Response, LinkError> {
         loop {
             if let Some(at) = self.answers.iter().position(|(i, _)| *i == id) {
                 return self.answers.swap_remove(at).1;
