@@ -31,6 +31,8 @@ const RUNNING_MAX: usize = 64;
 const GATHER: Duration = Duration::from_millis(30);
 /// How often the states of own posts are looked at, which nobody announces.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How long closing waits for what was wished for last: saving takes milliseconds.
+const CLOSE_WAIT: Duration = Duration::from_secs(2);
 /// Posts of a line that are read at first, and then as many more at a time.
 pub const PAGE_POSTS: usize = 100;
 
@@ -437,6 +439,9 @@ impl Desk {
                 Some(_ended) = self.running.join_next() => {}
             }
         }
+        // What was wished for last is still done: a message, a draft. What waits for others is not.
+        let all = async { while self.running.join_next().await.is_some() {} };
+        let _late = tokio::time::timeout(CLOSE_WAIT, all).await;
         self.running.shutdown().await;
         self.handle.shutdown().await;
     }
