@@ -38,6 +38,8 @@ pub(crate) struct Relay {
     pub(crate) tags: BTreeMap<Tag, TagSync>,
     /// Nothing left to get.
     pub(crate) caught_up: bool,
+    /// Whether it was never caught up with on this connection.
+    pub(crate) new: bool,
     /// Whether it was ever caught up or failed since the start: `sync` waits for that.
     pub(crate) tried: bool,
     pub(crate) fetching: usize,
@@ -90,6 +92,7 @@ impl Relay {
             challenge: None,
             tags: BTreeMap::new(),
             caught_up: false,
+            new: true,
             tried: false,
             fetching: 0,
             subscribing: false,
@@ -267,13 +270,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     }
 
     fn on_caught_up(&mut self, id: RelayId) -> Result<(), StoreError> {
+        // A relay whose answers get lost is fetched from at every tick, and heads would make heads: what
+        // is new tells of itself.
+        let relay = self.relays.get_mut(&id);
+        let new = relay.is_some_and(|relay| std::mem::take(&mut relay.new));
         let spaces: Vec<SpaceId> = self.spaces.keys().copied().collect();
         for space in spaces {
             self.consider_reconcile(&space)?;
-            if let Some(s) = self.spaces.get_mut(&space) {
-                s.repair.caught_up();
+            if new {
+                if let Some(s) = self.spaces.get_mut(&space) {
+                    s.repair.caught_up();
+                }
+                self.consider_repair(&space);
             }
-            self.consider_repair(&space);
             self.letters_again(&space);
         }
         self.consider_applicants()?;
