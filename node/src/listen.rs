@@ -203,10 +203,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             } else {
                 sync.fruitless.saturating_add(1)
             };
-            sync.phase = if more && progressed {
-                Phase::Unknown
-            } else {
-                Phase::Fetched
+            sync.phase = match (more, progressed) {
+                (true, true) => Phase::Unknown,
+                // It does not give what it says is there.
+                (true, false) => Phase::Unsubscribed,
+                (false, _) => Phase::Fetched,
             };
         }
         Ok(())
