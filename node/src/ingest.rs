@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use minicbor::bytes::ByteVec;
+use net::wire::Hour;
 use oplog::store::{Direction, Store, StoreError, Table, prefix_end};
 use oplog::{
     Accept, AcceptError, AcceptedOp, EpochId, Kind, OpId, Rule, Scope, SignedOp, SpaceId, SpaceNo,
@@ -111,7 +112,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         }
                         None => {
                             self.note_arrival(&space, &tag, &id, hour, &[])?;
-                            self.keep_unopened(&space, tag, &scope, &sealed)?;
+                            self.keep_unopened(&space, tag, &scope, &sealed, hour)?;
                         }
                     }
                 }
@@ -355,11 +356,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         tag: Tag,
         scope: &Scope,
         envelope: &net::wire::Sealed,
+        hour: Hour,
     ) -> Result<(), StoreError> {
-        let day = self.now.day();
+        let (day, now) = (self.now.day(), Hour::of(self.now));
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
+        // A relay's clock may be ahead.
+        let put_at = hour.min(now).start().as_ms();
+        s.unopened_last = s.unopened_last.max(put_at);
         if s.unopened >= UNOPENED_MAX {
             return Ok(());
         }

@@ -29,6 +29,9 @@ const PATIENCE_MS: u64 = 15_000;
 const LOST_TOUCH_MS: u64 = 25 * 86_400_000;
 /// How long such a device listens before it asks, in milliseconds.
 const SILENCE_MS: u64 = 600_000;
+/// How long others are silent towards a device, that is given what no key of its opens, before it takes it
+/// that they have gone on without it, and how long it listens then, in milliseconds: an hour.
+const SHUT_OUT_MS: u64 = 3_600_000;
 /// How long an answer is waited for then: perhaps nobody else is there any more.
 const ASK_IN_SILENCE_MS: u64 = 7 * 86_400_000;
 /// How long an answer is waited for before asking anew, in milliseconds: a device is re-added at
@@ -52,16 +55,16 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get_mut(&space) else {
                 continue;
             };
-            let (lacks, lost) = (s.lacks_keys(&user, &device), s.lost_touch(&device, now));
-            let (patience, every) = if lacks {
+            let (patience, every) = if s.lacks_keys(&user, &device) {
                 (PATIENCE_MS, ASK_EVERY_MS)
-            } else {
+            } else if online && s.lost_touch(&device, now) {
                 (SILENCE_MS, ASK_IN_SILENCE_MS)
-            };
-            if !(lacks || lost && online) {
+            } else if online && s.shut_out(&device) {
+                (SHUT_OUT_MS, ASK_IN_SILENCE_MS)
+            } else {
                 s.behind_since = None;
                 continue;
-            }
+            };
             let since = *s.behind_since.get_or_insert(now);
             let readded = s.readded_lately(&s.canonical, &device, Hlc::from_wall(self.now));
             let join = self.joins.get(&space);
@@ -194,6 +197,24 @@ impl Space {
     /// Whether nothing was heard of the others for so long that what would show newer keys is gone from
     /// the relays.
     pub(crate) fn lost_touch(&self, device: &DeviceId, now: u64) -> bool {
+        let last = self.last_sign(device).unwrap_or(now);
+        self.has_others(device) && now.saturating_sub(last) > LOST_TOUCH_MS
+    }
+
+    /// Whether relays were given what no key here opens, long after the last that was heard of the others:
+    /// the commit that made its key is lost, and whoever has it speaks under it alone.
+    pub(crate) fn shut_out(&self, device: &DeviceId) -> bool {
+        let since = self.last_sign(device).unwrap_or(u64::MAX);
+        self.has_others(device) && self.unopened_last > since.saturating_add(SHUT_OUT_MS)
+    }
+
+    /// Whether this device shares the group with another.
+    fn has_others(&self, device: &DeviceId) -> bool {
+        self.in_group(device) && self.roster().any(|other| other != *device)
+    }
+
+    /// When the others gave a sign last, heads or a commit, in milliseconds; `None` where nothing at all is known.
+    fn last_sign(&self, device: &DeviceId) -> Option<u64> {
         let epochs = self.authority.epochs();
         let mut at = epochs.epoch(&self.tip);
         while let Some(record) = at.filter(|record| record.device == *device) {
@@ -202,11 +223,8 @@ impl Space {
         let node = at.and_then(|record| self.log.dag().node(&record.commit));
         // Where no other has made a commit yet, the founding is the last that is known of them.
         let first = || self.log.dag().iter().next();
-        let changed = node.or_else(first);
-        let changed = changed.map_or(now, |node| node.op.header().hlc.to_wall().as_ms());
-        let last = self.repair.last_heard().unwrap_or(0).max(changed);
-        let others = self.roster().any(|other| other != *device);
-        others && self.in_group(device) && now.saturating_sub(last) > LOST_TOUCH_MS
+        let changed = node.or_else(first)?.op.header().hlc.to_wall().as_ms();
+        Some(self.repair.last_heard().unwrap_or(0).max(changed))
     }
 
     /// The key package with which a device that is in the group asks to be put in again, if the

@@ -48,7 +48,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 continue;
             };
             // Who has lost touch would renew keys that nobody else goes on with.
-            let alone = s.lost_touch(&device, now);
+            let alone = s.lost_touch(&device, now) || s.shut_out(&device);
             if alone || !self.can_commit(s) || s.keys_due(&device).is_none_or(|due| due > now) {
                 continue;
             }

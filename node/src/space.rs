@@ -81,6 +81,8 @@ pub(crate) struct Space {
     pub(crate) doubted: bool,
     /// How many envelopes wait for a key.
     pub(crate) unopened: usize,
+    /// When the newest of those that came since the start was put at its relay, in milliseconds, to the hour.
+    pub(crate) unopened_last: u64,
     /// How many envelopes are remembered, once counted.
     pub(crate) arrivals: Option<usize>,
     pub(crate) flood: Flood,
@@ -166,6 +168,7 @@ impl Space {
             mended: 0,
             doubted: false,
             unopened: 0,
+            unopened_last: 0,
             arrivals: None,
             flood: Flood::default(),
         };

@@ -96,6 +96,12 @@ impl Hour {
             Self(hours as u32)
         }
     }
+
+    /// Returns the time at which the hour begins.
+    #[must_use]
+    pub const fn start(self) -> Timestamp {
+        Timestamp::from_ms(self.0 as u64 * HOUR_MS)
+    }
 }
 
 macro_rules! number {
