@@ -281,6 +281,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 .map(|op| EpochId::of_commit(&op.id()));
             self.follow_commits(space, commits.collect())?;
             self.note_own_standing(space);
+            self.note_witnessed(space, ops)?;
         }
         self.notify(Notice::Ops {
             space: *space,

@@ -47,7 +47,7 @@ const LOOK_MS: u64 = HOUR_MS;
 /// When it tries again after the rules refused its Seal, in milliseconds.
 const REFUSED_MS: u64 = 6 * HOUR_MS;
 /// Most late ops of one lane that are looked at: twice the quota of a person in a scope (D3).
-const LATE_LOOKED_AT: usize = 1_024;
+pub(crate) const LATE_LOOKED_AT: usize = 1_024;
 /// Most heads and scopes that one Seal names, as its format allows.
 const HEADS_MAX: usize = 4_000;
 
@@ -427,7 +427,7 @@ impl Space {
 }
 
 /// Whether an op may be a removal with a cut, which a Seal can close.
-fn removes(header: &Header) -> bool {
+pub(crate) fn removes(header: &Header) -> bool {
     matches!(
         header.kind(),
         Some(

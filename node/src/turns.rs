@@ -4,6 +4,7 @@
 //! its turn, and the others find it done. Nobody knows who is online, so the order goes on: where the
 //! turns of many ended together, all of them would act at once.
 
+use oplog::authority::View;
 use oplog::hash::H;
 use oplog::tuning::{Knob, tuned};
 use oplog::{DeviceId, EpochId, Hlc, OpId};
@@ -27,7 +28,7 @@ impl Space {
             let order = H::new("elect").field(self.tip.as_bytes());
             order.field(device.as_bytes()).finish()
         };
-        self.place(device, draw)
+        self.place(device, draw, |_| true)
     }
 
     /// The place of a device in the order drawn for who answers about this op, from 0.
@@ -36,12 +37,31 @@ impl Space {
             let order = H::new("turn").field(op.as_bytes());
             order.field(device.as_bytes()).finish()
         };
-        self.place(device, draw)
+        self.place(device, draw, |_| true)
     }
 
-    fn place(&self, device: &DeviceId, draw: impl Fn(&DeviceId) -> [u8; 32]) -> u64 {
+    /// The place of a device in the order drawn for who attests what they had when this removal came.
+    pub(crate) fn place_to_attest(&self, removal: &OpId, device: &DeviceId) -> u64 {
+        let draw = |device: &DeviceId| {
+            let order = H::new("attest-turn").field(removal.as_bytes());
+            order.field(device.as_bytes()).finish()
+        };
+        let devices = self.view.authorised_devices();
+        let may = |device: &DeviceId| devices.get(device).is_some_and(|u| self.may_attest(u));
+        self.place(device, draw, may)
+    }
+
+    fn place(
+        &self,
+        device: &DeviceId,
+        draw: impl Fn(&DeviceId) -> [u8; 32],
+        may: impl Fn(&DeviceId) -> bool,
+    ) -> u64 {
         let own = draw(device);
-        let before = self.roster().filter(|device| draw(device) < own).count();
+        let before = self
+            .roster()
+            .filter(|device| may(device) && draw(device) < own)
+            .count();
         slot(u64::try_from(before).unwrap_or(u64::MAX), own)
     }
 

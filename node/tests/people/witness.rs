@@ -92,6 +92,46 @@ fn what_a_moderator_attests_counts_like_any_other_post() {
     }
 }
 
+/// Alice was in touch when the ban came, so she knows by herself what she had before it.
+#[test]
+fn who_was_in_touch_when_a_removal_came_attests_by_themselves() {
+    for (policy, attested) in [
+        (LatePolicy::Accept, true),
+        (LatePolicy::Quarantine, true),
+        (LatePolicy::Reject, false),
+    ] {
+        let mut scene = scene();
+        scene.post(JOHN, "before");
+        scene.world.pass(5_000);
+        scene.world.disconnect(BOB);
+        let posts = ["one", "two"].map(|text| scene.post(JOHN, text));
+        scene.world.pass(5_000);
+        scene.world.disconnect(JOHN);
+        let after = scene.post(JOHN, "not seen by anybody");
+        ban(&mut scene, BOB, JOHN, policy);
+        scene.world.connect(BOB);
+        scene.world.pass(600_000);
+        for who in [ALICE, BOB] {
+            for post in posts {
+                let normal = state(&scene, who, post) == PostState::Normal;
+                assert_eq!(normal, attested, "{policy:?} {who}");
+            }
+        }
+        // What comes only now nobody had.
+        scene.world.connect(JOHN);
+        scene.world.pass(600_000);
+        for who in [ALICE, BOB] {
+            let node = &scene.world.people[who].node;
+            let late = node.post(scene.space, after).map(|post| post.state);
+            assert_ne!(late.ok(), Some(PostState::Normal), "{policy:?} {who}");
+            let said = node.audit_log(scene.space, 100).unwrap();
+            let said = said.iter().filter(|op| op.kind == "cut-attest").count();
+            assert_eq!(said, usize::from(attested), "{policy:?}");
+        }
+        scene.assert_converged(&[ALICE, BOB]);
+    }
+}
+
 #[test]
 fn only_who_may_hide_posts_attests_and_only_what_is_late() {
     let (mut scene, [one, _], _) = late(LatePolicy::Quarantine);
