@@ -10,13 +10,14 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use oplog::store::{Direction, StoreError, Visit};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::disk::{damaged, failed};
 use crate::real_disk::{io, is_full};
@@ -37,14 +38,8 @@ const FLUSH_BYTES_MIN: u64 = 1024 * 1024;
 const FLUSH_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// This many openings in a row that the process did not survive, and the index is not trusted.
 const OPENINGS_MAX: u8 = 2;
-/// Sections of one byte that fjall expects in a manifest, and what it asserts of them (lsm-tree 3.1.10,
-/// `manifest.rs`): seven levels, and XXH3 under filters.
-const MANIFEST: [(&[u8], Option<u8>); 4] = [
-    (b"format_version", None),
-    (b"tree_type", None),
-    (b"level_count", Some(7)),
-    (b"filter_hash_type", Some(0)),
-];
+/// How fjall names the one checksum that it has (lsm-tree 3.1.10, `version/persist.rs`).
+const XXH3: u8 = 0;
 /// Lists the tables, so that a lost one is noticed.
 const TABLES: &str = "#tables";
 /// Above every key that a scan can reach (`oplog::store::prefix_end`).
@@ -102,27 +97,24 @@ impl FjallIndex {
         Ok(())
     }
 
-    /// Looks at what fjall asserts of the manifest of each table: it panics there with the database half
-    /// open, and again while it closes that, which ends the process. One flipped bit is enough.
+    /// Compares the manifest of each table with the checksum that fjall keeps beside it and does not look at:
+    /// it asserts what stands in a manifest, and makes room for as many entries as that claims, which ends the
+    /// process. One flipped bit is enough.
     fn check_manifests(&self) -> Result<(), StoreError> {
         for keyspace in folders(&self.dir.join("keyspaces"))? {
-            for manifest in manifests(&keyspace)? {
-                let sections = sfa::Reader::new(&manifest)
-                    .map_err(|_cause| damaged("the manifest of a table"))?;
-                for (name, wanted) in MANIFEST {
-                    let mut value = Vec::new();
-                    if let Some(section) = sections.toc().section(name) {
-                        let mut reader = section
-                            .reader(&manifest)
-                            .map_err(|e| io("read a manifest", e))?;
-                        reader
-                            .read_to_end(&mut value)
-                            .map_err(|e| io("read a manifest", e))?;
-                    }
-                    if value.len() != 1 || wanted.is_some_and(|wanted| value != [wanted]) {
-                        return Err(damaged("the manifest of a table"));
-                    }
-                }
+            let wrong = || damaged("the manifest of a table");
+            let current = match fs::read(keyspace.join("current")) {
+                Ok(current) => current,
+                // The table was never written.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(_cause) => return Err(wrong()),
+            };
+            let (id, rest) = current.split_first_chunk().ok_or_else(wrong)?;
+            let (checksum, kind) = rest.split_first_chunk().ok_or_else(wrong)?;
+            let id = u64::from_le_bytes(*id);
+            let manifest = fs::read(keyspace.join(format!("v{id}"))).map_err(|_cause| wrong())?;
+            if kind != [XXH3] || xxh3_128(&manifest) != u128::from_le_bytes(*checksum) {
+                return Err(wrong());
             }
         }
         Ok(())
@@ -413,20 +405,6 @@ fn folders(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(found)
 }
 
-/// Returns the manifests of a table: `v` and a number.
-fn manifests(keyspace: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(keyspace).map_err(|e| io("list the index", e))? {
-        let entry = entry.map_err(|e| io("list the index", e))?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix('v'));
-        if number.is_some_and(|number| number.parse::<u64>().is_ok()) {
-            found.push(entry.path());
-        }
-    }
-    Ok(found)
-}
-
 /// Removes a folder, or whatever has its name.
 fn remove_all(path: &Path) -> std::io::Result<()> {
     match fs::symlink_metadata(path) {
@@ -440,5 +418,48 @@ fn gone(result: std::io::Result<()>, doing: &'static str) -> Result<(), StoreErr
     match result {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(io(doing, e)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_flipped_bit_of_a_manifest_comes_to_fjall() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = FjallIndex::new(dir.path());
+        let mut rows = index.open().unwrap();
+        let change = |n: u8| RowChange {
+            table: "things".into(),
+            key: vec![n],
+            value: Some(vec![n; 100]),
+        };
+        let changes: Vec<_> = (0..200).map(change).collect();
+        rows.apply(&changes).unwrap();
+        rows.flush_last().unwrap();
+        rows.sync().unwrap();
+        drop(rows);
+        index.check_manifests().unwrap();
+        let mut tried = 0;
+        for keyspace in folders(&dir.path().join("index/keyspaces")).unwrap() {
+            let current = keyspace.join("current");
+            let id = fs::read(&current).unwrap();
+            let id = u64::from_le_bytes(*id.first_chunk().unwrap());
+            for path in [current, keyspace.join(format!("v{id}"))] {
+                let whole = fs::read(&path).unwrap();
+                for bit in (0..whole.len() * 8).step_by(3) {
+                    let mut bytes = whole.clone();
+                    *bytes.get_mut(bit / 8).unwrap() ^= 1 << (bit % 8);
+                    fs::write(&path, bytes).unwrap();
+                    let found = index.check_manifests();
+                    assert!(found.is_err(), "bit {bit} of {}", path.display());
+                    tried += 1;
+                }
+                fs::write(&path, whole).unwrap();
+            }
+        }
+        assert!(tried > 500, "{tried} bits");
+        index.check_manifests().unwrap();
     }
 }
