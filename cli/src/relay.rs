@@ -39,6 +39,9 @@ pub(crate) async fn run(args: &RelayArgs, printer: Printer) -> Result<(), CliErr
     Ok(serve(config, stop(args.until_eof), ready).await?)
 }
 
+/// Less would leave no room for a few of the longest messages.
+const MESSAGE_MEMORY_MIN: usize = 16 << 20;
+
 /// Returns the relay's own limits, with those that the command line names in their place.
 fn limits(args: &RelayArgs) -> Limits {
     let own = Limits::default();
@@ -50,6 +53,14 @@ fn limits(args: &RelayArgs) -> Limits {
         connections_max: args
             .connections
             .map_or(own.connections_max, std::num::NonZeroUsize::get),
+        address_connections_max: args
+            .connections_per_address
+            .map_or(own.address_connections_max, std::num::NonZeroUsize::get),
+        message_bytes_max: args.message_memory.map_or(own.message_bytes_max, |bytes| {
+            usize::try_from(bytes)
+                .unwrap_or(usize::MAX)
+                .max(MESSAGE_MEMORY_MIN)
+        }),
         ..own
     }
 }
@@ -110,6 +121,10 @@ mod tests {
             "7d",
             "--connections",
             "100",
+            "--connections-per-address",
+            "9",
+            "--message-memory",
+            "64M",
         ];
         assert_eq!(
             limits_of(&words),
@@ -117,8 +132,12 @@ mod tests {
                 total_bytes_max: 50 << 30,
                 retention_secs: 7 * 86_400,
                 connections_max: 100,
+                address_connections_max: 9,
+                message_bytes_max: 64 << 20,
                 ..Limits::default()
             }
         );
+        let small = limits_of(&["--message-memory", "1"]);
+        assert_eq!(small.message_bytes_max, MESSAGE_MEMORY_MIN);
     }
 }

@@ -7,9 +7,11 @@
 //! - Every queue is bounded; a full one slows its writer or is answered with an error.
 
 mod addr;
+mod budget;
 mod codec;
 mod link;
 
 pub use addr::{AddrError, RelayAddr, peer_id, relay_id};
+pub use budget::{Budget, Carried, Held};
 pub use codec::{Calls, RELAY_PROTOCOL, RelayCodec, calls};
 pub use link::{Link, LinkCommand, LinkError, LinkEvent, RequestId, SpawnError, spawn};

@@ -5,6 +5,12 @@
 pub struct Limits {
     /// Most connections at once. A connection costs some 40 KB with its streams.
     pub connections_max: usize,
+    /// Most connections of one address (of an IPv6 address, its first 64 bits), handshakes included. This machine's
+    /// own are not counted.
+    pub address_connections_max: usize,
+    /// Most bytes of messages on their way at once, in and out, over all connections; three quarters of them for
+    /// what comes in, an eighth for what goes to one connection.
+    pub message_bytes_max: usize,
     /// Most bytes of envelopes, messages and chunks at rest.
     pub total_bytes_max: u64,
     /// Longest an envelope or chunk is kept, in seconds (B16: 30 days).
@@ -52,6 +58,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 4_096,
+            // Guess: a school or a provider behind one address.
+            address_connections_max: 256,
+            message_bytes_max: 256 << 20,
             total_bytes_max: 10 << 30,
             retention_secs: 30 * 24 * 3600,
             tag_bytes_max: 20_000_000,

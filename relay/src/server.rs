@@ -13,6 +13,7 @@
 //! - A peer id has one connection: a new one replaces the old.
 //! - No addresses and no peer ids are written to disk or to the log.
 
+mod addresses;
 mod identity;
 mod swarm;
 mod worker;

@@ -72,6 +72,8 @@ fn in_code() -> BTreeMap<String, u64> {
     }
     let Limits {
         connections_max,
+        address_connections_max,
+        message_bytes_max,
         total_bytes_max,
         retention_secs,
         tag_bytes_max,
@@ -93,6 +95,8 @@ fn in_code() -> BTreeMap<String, u64> {
         all.insert(name.to_owned(), value);
     };
     limit("connections_max", connections_max as u64);
+    limit("address_connections_max", address_connections_max as u64);
+    limit("message_bytes_max", message_bytes_max as u64);
     limit("total_bytes_max", total_bytes_max);
     limit("retention_secs", retention_secs.into());
     limit("tag_bytes_max", tag_bytes_max);

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use attack::{KINDS, Kind};
 use common::{Client, Server, any_port, envelope, put, tag_key, within};
-use net::wire::{Cursor, ErrorCode, Request, Response, Sealed};
+use net::wire::{Cursor, ErrorCode, PutRequest, Request, Response, Sealed};
 use oplog::{Digest, SecretKey, Tag};
 use relay::Limits;
 use tokio::sync::{mpsc, watch};
@@ -201,6 +201,46 @@ async fn quotas_are_exact_under_64_writers_at_once() -> Test {
         filed += within(writer).await?;
     }
     assert_eq!(filed, of_tag);
+    server.stop().await;
+    Ok(())
+}
+
+/// A relay of 256 KiB: 192 for what comes in, 32 for what goes to one client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_on_their_way_have_room_for_so_many_bytes_and_it_comes_back() -> Test {
+    let dir = tempfile::tempdir()?;
+    let limits = Limits {
+        message_bytes_max: 256 << 10,
+        ..Limits::default()
+    };
+    let server = Server::start(dir.path(), &any_port(), limits).await;
+    let mut client = Client::connect(server.tcp()).await;
+    let key = tag_key(3);
+    let sized = |n: u8, len: usize| Request::Put(PutRequest::sign(&key, vec![n; len], 3_600));
+    // More than fit at once, one after the other.
+    for n in 0..24 {
+        let answer = client.ask(sized(n, 16 << 10)).await;
+        assert!(matches!(answer, Response::Filed { .. }), "{answer:?}");
+    }
+    client.try_ask(sized(99, 256 << 10)).await.unwrap_err();
+    let fetch = |limit| Request::Fetch {
+        tag: Tag::of_key(&key.public()),
+        after: Cursor::START,
+        limit,
+    };
+    for _ in 0..8 {
+        match client.ask(fetch(3)).await {
+            Response::Error(error) => {
+                assert_eq!(error.code, ErrorCode::RateLimited);
+                assert!(error.retry_after_ms > 0);
+            }
+            other => panic!("{other:?}"),
+        }
+        match client.ask(fetch(1)).await {
+            Response::Page { items, .. } => assert_eq!(items.len(), 1),
+            other => panic!("{other:?}"),
+        }
+    }
     server.stop().await;
     Ok(())
 }

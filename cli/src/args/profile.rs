@@ -92,6 +92,12 @@ pub(crate) struct RelayArgs {
     /// Most connections at once [default: 4096].
     #[arg(long, value_name = "N")]
     pub(crate) connections: Option<NonZeroUsize>,
+    /// Most connections of one address; those of this machine are not counted [default: 256].
+    #[arg(long, value_name = "N")]
+    pub(crate) connections_per_address: Option<NonZeroUsize>,
+    /// Most bytes of messages on their way, in and out, at least 16M [default: 256M].
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) message_memory: Option<u64>,
     /// Print nothing but its addresses, one a line.
     #[arg(long)]
     pub(crate) print_address: bool,

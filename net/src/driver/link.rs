@@ -21,6 +21,7 @@ use tracing::debug;
 
 use crate::RelayId;
 use crate::driver::addr::RelayAddr;
+use crate::driver::budget::{Budget, Carried};
 use crate::driver::codec::{Calls, calls};
 use crate::wire::{Call, Push, Reply, Request, Response};
 
@@ -181,7 +182,7 @@ struct Driver {
     /// Requests in flight, at most [`IN_FLIGHT_MAX`] a relay.
     asked: BTreeMap<OutboundRequestId, (RelayId, RequestId)>,
     /// Events the owner has not taken, each push with the channel of its ack.
-    held: VecDeque<(LinkEvent, Option<ResponseChannel<Reply>>)>,
+    held: VecDeque<(LinkEvent, Option<ResponseChannel<Carried<Reply>>>)>,
 }
 
 struct Relay {
@@ -211,7 +212,7 @@ impl Driver {
                         permit.send(event);
                         if let Some(channel) = channel {
                             // Fails only when the connection is gone, and the ack with it.
-                            let _ = self.swarm.behaviour_mut().calls.send_response(channel, Reply::Ack);
+                            let _ = self.swarm.behaviour_mut().calls.send_response(channel, Reply::Ack.into());
                         }
                     }
                 }
@@ -274,7 +275,7 @@ impl Driver {
             Some(relay) if relay.connected && relay.in_flight < IN_FLIGHT_MAX => {
                 relay.in_flight += 1;
                 let calls = &mut self.swarm.behaviour_mut().calls;
-                let sent = calls.send_request(&relay.peer, Call::Request(request));
+                let sent = calls.send_request(&relay.peer, Call::Request(request).into());
                 self.asked.insert(sent, (id, request_id));
                 return;
             }
@@ -369,13 +370,17 @@ impl Driver {
         }
     }
 
-    fn call_event(&mut self, event: CallEvent<Call, Reply>) {
+    fn call_event(&mut self, event: CallEvent<Carried<Call>, Carried<Reply>>) {
         match event {
             CallEvent::Message {
                 peer,
                 message:
                     Message::Request {
-                        request: Call::Push(push),
+                        request:
+                            Carried {
+                                message: Call::Push(push),
+                                ..
+                            },
                         channel,
                         ..
                     },
@@ -399,7 +404,7 @@ impl Driver {
                     },
                 ..
             } => {
-                let result = match response {
+                let result = match response.message {
                     Reply::Response(response) => Ok(response),
                     Reply::Ack => Err(LinkError::Protocol("an ack to a request".to_owned())),
                 };
@@ -502,7 +507,7 @@ fn swarm(dns: bool) -> Result<Swarm<Behaviour>, SpawnError> {
         .map_err(|e| failed(&e))?
         .with_quic();
     let behaviour = |_: &Keypair| Behaviour {
-        calls: calls(REQUEST_TIMEOUT, EXCHANGES_MAX),
+        calls: calls(REQUEST_TIMEOUT, EXCHANGES_MAX, Budget::unlimited()),
         ping: ping::Behaviour::new(
             ping::Config::new()
                 .with_interval(PING_INTERVAL)

@@ -83,6 +83,24 @@ pub enum Response {
     },
 }
 
+impl Response {
+    /// Returns how many bytes of others are in it; all else is small.
+    #[must_use]
+    pub fn sealed_len(&self) -> usize {
+        match self {
+            Self::Page { items, .. } => items.iter().map(|item| item.sealed.len()).sum(),
+            Self::Neg { frame } => frame.len(),
+            Self::Chunk { bytes } => bytes.len(),
+            Self::Ok
+            | Self::Error(_)
+            | Self::Pong { .. }
+            | Self::Filed { .. }
+            | Self::Has { .. }
+            | Self::Mailbox { .. } => 0,
+        }
+    }
+}
+
 /// Why a relay refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Encode, Decode)]
 #[error("the relay refused: {code}")]

@@ -17,8 +17,8 @@ use libp2p::request_response::{
 use libp2p::swarm::{ConnectionId, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise, ping, tcp, yamux};
 use net::RelayId;
-use net::driver::{Calls, RelayAddr, calls, relay_id};
-use net::wire::{Call, ErrorCode, Reply, Response};
+use net::driver::{Budget, Calls, Carried, RelayAddr, calls, relay_id};
+use net::wire::{Call, ErrorCode, RelayError, Reply, Response};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
@@ -26,6 +26,7 @@ use tracing::debug;
 use crate::conn::{ConnId, PushId};
 use crate::limits::Limits;
 use crate::server::ServeError;
+use crate::server::addresses::Addresses;
 use crate::server::worker::{Job, Outcome, Ticket};
 
 /// Most jobs held for a busy worker; then nothing is read from the network.
@@ -39,6 +40,10 @@ const TICKETS_MAX: usize = 8_192;
 const EXCHANGES_MAX: usize = 512;
 /// Streams of one connection at once: exchanges, and those that are just closing.
 const STREAMS_MAX: usize = 1_024;
+/// One connection may have this part of all bytes on their way out to it, as a divisor.
+const OUTGOING_SHARE: usize = 8;
+/// When a client for which there is no room tries again, in milliseconds.
+const FULL_RETRY_MS: u32 = 1_000;
 /// Longest an exchange may take, with the transfer of a full page on a slow line.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest a handshake may take.
@@ -57,6 +62,7 @@ struct Behaviour {
     calls: Calls,
     ping: ping::Behaviour,
     limits: connection_limits::Behaviour,
+    addresses: Addresses,
 }
 
 /// The swarm and what it remembers; all of it bounded by connections, tickets and pushes.
@@ -64,21 +70,30 @@ pub(super) struct Front {
     swarm: Swarm<Behaviour>,
     /// The one connection that counts of each peer.
     peers: BTreeMap<PeerId, (ConnId, ConnectionId)>,
-    names: BTreeMap<ConnId, PeerId>,
+    names: BTreeMap<ConnId, Name>,
     last_conn: u64,
     last_ticket: u64,
-    tickets: BTreeMap<Ticket, ResponseChannel<Reply>>,
+    tickets: BTreeMap<Ticket, (ConnId, ResponseChannel<Carried<Reply>>)>,
     /// Which ticket an exchange belongs to, so that one that failed gives its ticket back.
     exchanges: BTreeMap<InboundRequestId, Ticket>,
     pushes: BTreeMap<OutboundRequestId, (ConnId, PushId)>,
     jobs: VecDeque<Job>,
     bytes_held: usize,
+    /// What all messages on their way may take, in and out.
+    messages: Budget,
+}
+
+/// Who a connection is with, and what may be on its way there.
+struct Name {
+    peer: PeerId,
+    outgoing: Budget,
 }
 
 impl Front {
     pub(super) fn new(keypair: Keypair, limits: &Limits) -> Result<Self, ServeError> {
+        let messages = Budget::new(limits.message_bytes_max);
         Ok(Self {
-            swarm: build_swarm(keypair, limits)?,
+            swarm: build_swarm(keypair, limits, &messages)?,
             peers: BTreeMap::new(),
             names: BTreeMap::new(),
             last_conn: 0,
@@ -88,6 +103,7 @@ impl Front {
             pushes: BTreeMap::new(),
             jobs: VecDeque::new(),
             bytes_held: 0,
+            messages,
         })
     }
 
@@ -216,11 +232,12 @@ impl Front {
             self.names.remove(&old);
             self.hold(Job::Disconnected(old));
         }
-        self.names.insert(conn, peer);
+        let outgoing = self.messages.share(self.messages.max() / OUTGOING_SHARE);
+        self.names.insert(conn, Name { peer, outgoing });
         self.hold(Job::Connected(conn));
     }
 
-    fn call(&mut self, event: CallEvent<Call, Reply>) {
+    fn call(&mut self, event: CallEvent<Carried<Call>, Carried<Reply>>) {
         match event {
             CallEvent::Message {
                 peer,
@@ -228,7 +245,11 @@ impl Front {
                 message:
                     Message::Request {
                         request_id,
-                        request: Call::Request(request),
+                        request:
+                            Carried {
+                                message: Call::Request(request),
+                                held,
+                            },
                         channel,
                     },
             } => {
@@ -237,24 +258,28 @@ impl Front {
                     return;
                 };
                 if self.tickets.len() >= TICKETS_MAX {
-                    self.respond(channel, ErrorCode::RateLimited.into());
+                    self.respond(
+                        channel,
+                        Reply::Response(ErrorCode::RateLimited.into()).into(),
+                    );
                     return;
                 }
                 self.last_ticket += 1;
                 let ticket = Ticket(self.last_ticket);
-                self.tickets.insert(ticket, channel);
+                self.tickets.insert(ticket, (conn, channel));
                 self.exchanges.insert(request_id, ticket);
                 self.hold(Job::Request {
                     conn,
                     ticket,
                     request,
+                    held,
                 });
             }
             // Only relays push.
             CallEvent::Message {
                 message: Message::Request { channel, .. },
                 ..
-            } => self.respond(channel, ErrorCode::Malformed.into()),
+            } => self.respond(channel, Reply::Response(ErrorCode::Malformed.into()).into()),
             CallEvent::Message {
                 message:
                     Message::Response {
@@ -262,7 +287,7 @@ impl Front {
                         response,
                     },
                 ..
-            } => self.pushed(request_id, response == Reply::Ack),
+            } => self.pushed(request_id, response.message == Reply::Ack),
             CallEvent::OutboundFailure { request_id, .. } => self.pushed(request_id, false),
             CallEvent::InboundFailure { request_id, .. }
             | CallEvent::ResponseSent { request_id, .. } => {
@@ -276,20 +301,35 @@ impl Front {
     fn outcome(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Respond { ticket, response } => {
-                if let Some(channel) = self.tickets.remove(&ticket) {
-                    self.respond(channel, response);
+                if let Some((conn, channel)) = self.tickets.remove(&ticket) {
+                    let name = self.names.get(&conn);
+                    let outgoing = name.map_or(&self.messages, |name| &name.outgoing);
+                    let reply = carried(response, outgoing);
+                    self.respond(channel, reply);
                 }
             }
-            Outcome::Push { conn, id, push } => match self.names.get(&conn).copied() {
-                Some(peer) => {
+            Outcome::Push { conn, id, push } => match self.names.get(&conn) {
+                Some(Name { peer, outgoing }) => {
+                    let held = outgoing.hold(push.sealed_len());
+                    if held.is_none() {
+                        // As one that got lost: the client is told to fetch.
+                        self.hold(Job::PushDone {
+                            conn,
+                            id,
+                            acked: false,
+                        });
+                        return;
+                    }
+                    let message = Call::Push(push);
                     let calls = &mut self.swarm.behaviour_mut().calls;
-                    let sent = calls.send_request(&peer, Call::Push(push));
+                    let sent = calls.send_request(peer, Carried { message, held });
                     self.pushes.insert(sent, (conn, id));
                 }
                 None => debug!("push to a closed connection"),
             },
             Outcome::Close(conn) => {
-                let peer = self.names.get(&conn).and_then(|peer| self.peers.get(peer));
+                let name = self.names.get(&conn);
+                let peer = name.and_then(|name| self.peers.get(&name.peer));
                 if let Some((_, connection)) = peer.copied() {
                     self.swarm.close_connection(connection);
                 }
@@ -303,15 +343,30 @@ impl Front {
         }
     }
 
-    fn respond(&mut self, channel: ResponseChannel<Reply>, response: Response) {
+    fn respond(&mut self, channel: ResponseChannel<Carried<Reply>>, reply: Carried<Reply>) {
         let calls = &mut self.swarm.behaviour_mut().calls;
         // Fails only when the client is gone.
-        let _ = calls.send_response(channel, Reply::Response(response));
+        let _ = calls.send_response(channel, reply);
     }
 
     fn hold(&mut self, job: Job) {
         self.bytes_held += job_bytes(&job);
         self.jobs.push_back(job);
+    }
+}
+
+/// The answer, as far as more may be on its way to this client: one that reads nothing is told to wait.
+fn carried(response: Response, outgoing: &Budget) -> Carried<Reply> {
+    match outgoing.hold(response.sealed_len()) {
+        Some(held) => Carried {
+            message: Reply::Response(response),
+            held: Some(held),
+        },
+        None => Reply::Response(Response::Error(RelayError {
+            code: ErrorCode::RateLimited,
+            retry_after_ms: FULL_RETRY_MS,
+        }))
+        .into(),
     }
 }
 
@@ -322,7 +377,13 @@ fn job_bytes(job: &Job) -> usize {
     }
 }
 
-fn build_swarm(keypair: Keypair, limits: &Limits) -> Result<Swarm<Behaviour>, ServeError> {
+fn build_swarm(
+    keypair: Keypair,
+    limits: &Limits,
+    messages: &Budget,
+) -> Result<Swarm<Behaviour>, ServeError> {
+    // So that answers find room however much comes in.
+    let incoming = messages.share(limits.message_bytes_max / 4 * 3);
     let connections = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
     let connection_limits = ConnectionLimits::default()
         .with_max_pending_incoming(Some(HANDSHAKES_MAX))
@@ -352,13 +413,14 @@ fn build_swarm(keypair: Keypair, limits: &Limits) -> Result<Swarm<Behaviour>, Se
             quic
         })
         .with_behaviour(|_| Behaviour {
-            calls: calls(EXCHANGE_TIMEOUT, EXCHANGES_MAX),
+            calls: calls(EXCHANGE_TIMEOUT, EXCHANGES_MAX, incoming),
             ping: ping::Behaviour::new(
                 ping::Config::new()
                     .with_interval(PING_INTERVAL)
                     .with_timeout(PING_TIMEOUT),
             ),
             limits: connection_limits::Behaviour::new(connection_limits),
+            addresses: Addresses::new(limits.address_connections_max),
         })
         .map_err(|e| failed(&e))?
         .with_swarm_config(|c| {

@@ -1,5 +1,6 @@
 //! The thread that owns core and disk.
 
+use net::driver::Held;
 use net::wire::{Push, Request, Response};
 use oplog::store::StoreError;
 use rand_chacha::ChaCha20Rng;
@@ -27,6 +28,8 @@ pub(super) enum Job {
         conn: ConnId,
         ticket: Ticket,
         request: Request,
+        /// What it takes of the bytes on their way, until it is answered.
+        held: Option<Held>,
     },
     PushDone {
         conn: ConnId,
@@ -77,8 +80,10 @@ pub(super) fn run(
                     conn,
                     ticket,
                     request,
+                    held,
                 } => {
                     let answer = core.handle(conn, request, now, &mut rng)?;
+                    drop(held);
                     collect(answer, Some(ticket), &mut out);
                 }
                 Job::PushDone { conn, id, acked } => {
