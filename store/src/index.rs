@@ -7,7 +7,7 @@
 //! file that outlives the process, and both end in a new index.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -132,10 +132,12 @@ impl FjallIndex {
         let rows = FjallRows {
             database,
             keyspaces: Mutex::default(),
+            listed: BTreeSet::new(),
             unflushed: 0,
         };
         rows.check_tables()?;
-        Ok(rows)
+        let listed = rows.tables()?.into_iter().collect();
+        Ok(FjallRows { listed, ..rows })
     }
 }
 
@@ -172,6 +174,8 @@ impl Index for FjallIndex {
 pub struct FjallRows {
     database: Database,
     keyspaces: Mutex<BTreeMap<String, Keyspace>>,
+    /// Tables whose loss would be noticed.
+    listed: BTreeSet<String>,
     /// Bytes of keys and values applied since tables were last asked to leave memory.
     unflushed: u64,
 }
@@ -201,16 +205,16 @@ impl FjallRows {
 
     /// Returns the keyspace of a table; `None` when it never had a row.
     fn keyspace(&self, table: &str) -> Result<Option<Keyspace>, StoreError> {
-        if let Some(found) = self.open_keyspaces().get(table) {
-            return Ok(Some(found.clone()));
+        if self.open_keyspaces().contains_key(table) || self.database.keyspace_exists(table) {
+            return self.open_keyspace(table).map(Some);
         }
-        if !self.database.keyspace_exists(table) {
-            return Ok(None);
-        }
-        self.create_keyspace(table).map(Some)
+        Ok(None)
     }
 
-    fn create_keyspace(&self, table: &str) -> Result<Keyspace, StoreError> {
+    fn open_keyspace(&self, table: &str) -> Result<Keyspace, StoreError> {
+        if let Some(found) = self.open_keyspaces().get(table) {
+            return Ok(found.clone());
+        }
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let keyspace = self.database.keyspace(table, options);
         let keyspace = keyspace.map_err(|e| error("open a table", e))?;
@@ -279,22 +283,25 @@ impl Rows for FjallRows {
         let mut batch = self.database.batch().durability(mode);
         // Rows come table by table: look each table up once.
         let mut last: Option<(&str, Keyspace)> = None;
+        let mut fresh = BTreeSet::new();
         let mut bytes = 0;
         for change in changes {
             bytes += change.key.len() + change.value.as_ref().map_or(0, Vec::len);
             let table = &*change.table;
             let keyspace = match last.take().filter(|(name, _)| *name == table) {
                 Some((_, keyspace)) => keyspace,
-                None => match self.keyspace(table)? {
-                    Some(keyspace) => keyspace,
-                    None => {
-                        let keyspace = self.create_keyspace(table)?;
-                        let tables = self.create_keyspace(TABLES)?;
+                None => {
+                    let keyspace = self.open_keyspace(table)?;
+                    // It may be there without being listed, where making it failed: then nobody would notice
+                    // that a power cut took it.
+                    if !self.listed.contains(table) && !fresh.contains(table) {
+                        let tables = self.open_keyspace(TABLES)?;
                         batch.insert(&keyspace, SENTINEL, SENTINEL_VALUE);
                         batch.insert(&tables, table.as_bytes(), b"");
-                        keyspace
+                        fresh.insert(table.to_owned());
                     }
-                },
+                    keyspace
+                }
             };
             match &change.value {
                 Some(value) => batch.insert(&keyspace, change.key.as_slice(), value.as_slice()),
@@ -303,6 +310,7 @@ impl Rows for FjallRows {
             last = Some((table, keyspace));
         }
         batch.commit().map_err(|e| error("write the index", e))?;
+        self.listed.append(&mut fresh);
         self.unflushed += bytes as u64;
         if self.unflushed >= FLUSH_BYTES_MAX {
             self.flush(Keyspace::rotate_memtable)?;
@@ -424,6 +432,33 @@ fn gone(result: std::io::Result<()>, doing: &'static str) -> Result<(), StoreErr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_that_was_made_and_not_listed_is_listed_with_its_first_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = FjallIndex::new(dir.path());
+        let mut rows = index.open().unwrap();
+        // As where the database made it and then failed.
+        rows.database
+            .keyspace("things", KeyspaceCreateOptions::default)
+            .unwrap();
+        let change = RowChange {
+            table: "things".into(),
+            key: vec![1],
+            value: Some(vec![2]),
+        };
+        rows.apply(&[change]).unwrap();
+        rows.sync().unwrap();
+        drop(rows);
+        let rows = index.open().unwrap();
+        assert_eq!(rows.tables().unwrap(), ["things"]);
+        // A power cut takes it, and that is noticed.
+        let table = rows.keyspace("things").unwrap().unwrap();
+        rows.open_keyspaces().clear();
+        rows.database.delete_keyspace(table).unwrap();
+        drop(rows);
+        index.open().unwrap_err();
+    }
 
     #[test]
     fn no_flipped_bit_of_a_manifest_comes_to_fjall() {
