@@ -21,7 +21,7 @@ use rand_core::CryptoRng;
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
 use crate::node::Node;
-use crate::seals::{LATE_LOOKED_AT, removes};
+use crate::seals::{LATE_LOOKED_AT, behind, removes};
 use crate::space::Space;
 use crate::view::PostState;
 
@@ -31,18 +31,18 @@ const TURN_MS: u64 = 60_000;
 /// The last place in that order.
 const TURNS_MAX: u64 = 8;
 /// Most removals of one Space about which a device waits for its turn.
-const VOUCHES_MAX: usize = 64;
+const WITNESSED_MAX: usize = 64;
 
 /// What a device had of somebody when their removal came: it attests that in its turn.
 #[derive(Clone, Debug)]
-pub(crate) struct Vouch {
+pub(crate) struct Witnessed {
     had: Vec<ScopeCut>,
     /// When its turn is, in milliseconds.
     at: u64,
 }
 
 /// What waits for its turn, by removal.
-pub(crate) type Vouches = BTreeMap<OpId, Vouch>;
+pub(crate) type AllWitnessed = BTreeMap<OpId, Witnessed>;
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     /// Adds a late op, with what comes before it in its lane, to what was seen of whom a removal is
@@ -112,26 +112,26 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         // What came along with it was not here before.
         let along: BTreeSet<OpId> = ops.iter().map(|op| op.id()).collect();
-        let mut vouches = Vouches::new();
-        for op in ops.iter().filter(removal).take(VOUCHES_MAX) {
+        let mut witnessed = AllWitnessed::new();
+        for op in ops.iter().filter(removal).take(WITNESSED_MAX) {
             let had = s.had_of_removed(&self.store, &op.id(), &along)?;
             if !had.is_empty() {
                 let place = s.place_to_attest(&op.id(), &device).min(TURNS_MAX);
                 let at = now.saturating_add(place * TURN_MS);
-                vouches.insert(op.id(), Vouch { had, at });
+                witnessed.insert(op.id(), Witnessed { had, at });
             }
         }
         if let Some(s) = self.spaces.get_mut(space) {
-            s.vouches.append(&mut vouches);
-            while s.vouches.len() > VOUCHES_MAX {
-                s.vouches.pop_first();
+            s.witnessed.append(&mut witnessed);
+            while s.witnessed.len() > WITNESSED_MAX {
+                s.witnessed.pop_first();
             }
         }
         Ok(())
     }
 
     /// Housekeeping: attests in its turn what is late still.
-    pub(crate) fn consider_vouches(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn consider_attests(&mut self) -> Result<(), StoreError> {
         if !self.online() {
             return Ok(());
         }
@@ -140,15 +140,15 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             let Some(s) = self.spaces.get_mut(&space) else {
                 continue;
             };
-            let due: Vouches = s
-                .vouches
-                .extract_if(.., |_, vouch| vouch.at <= now)
+            let due: AllWitnessed = s
+                .witnessed
+                .extract_if(.., |_, witnessed| witnessed.at <= now)
                 .collect();
-            for (removal, vouch) in due {
+            for (removal, witnessed) in due {
                 let Some(s) = self.spaces.get(&space) else {
                     continue;
                 };
-                let cut = s.still_late(&self.store, vouch.had)?;
+                let cut = s.still_late(&self.store, witnessed.had)?;
                 if cut.is_empty() {
                     continue;
                 }
@@ -201,9 +201,8 @@ impl Space {
         for ScopeCut { scope, heads } in self.view.removal_cut(removal).unwrap_or_default() {
             let mut ends = BTreeSet::new();
             for device in &devices {
-                let seen = heads.iter().filter(|head| head.device == *device);
-                let from = seen.map(|head| head.seq.saturating_add(1)).max();
-                ends.extend(self.last_late(store, *device, scope, from.unwrap_or(0), along)?);
+                let from = behind(&heads, device);
+                ends.extend(self.last_late(store, *device, scope, from, along)?);
             }
             if !ends.is_empty() && scope.channel().is_some() {
                 let heads = ends.into_iter().collect();

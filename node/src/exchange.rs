@@ -330,7 +330,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.consider_readds()?;
         self.consider_rekeys()?;
         self.consider_seals()?;
-        self.consider_vouches()?;
+        self.consider_attests()?;
         self.expire()?;
         self.expire_welcomes()?;
         self.tidy_chunks()?;

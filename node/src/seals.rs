@@ -279,10 +279,9 @@ impl Space {
             let mut heads: BTreeSet<CutHead> = heads.into_iter().collect();
             for device in &devices {
                 let device = *device;
-                let named = heads.iter().filter(|head| head.device == device);
-                let from = named.map(|head| head.seq.saturating_add(1)).max();
+                let from = behind(&heads, &device);
                 let lane = Lane { device, scope };
-                let late = self.late_ends(store, &lane, from.unwrap_or(0))?;
+                let late = self.late_ends(store, &lane, from)?;
                 heads.extend(
                     late.into_iter()
                         .map(|(op, seq)| CutHead { device, seq, op }),
@@ -424,6 +423,13 @@ impl Space {
         }
         None
     }
+}
+
+/// The first position in a device's lane that is behind what a cut names of it.
+pub(crate) fn behind<'a>(heads: impl IntoIterator<Item = &'a CutHead>, device: &DeviceId) -> u64 {
+    let of_device = heads.into_iter().filter(|head| head.device == *device);
+    let behind = of_device.map(|head| head.seq.saturating_add(1));
+    behind.max().unwrap_or(0)
 }
 
 /// Whether an op may be a removal with a cut, which a Seal can close.

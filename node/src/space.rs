@@ -18,7 +18,7 @@ use oplog::{
 };
 use rand_core::CryptoRng;
 
-use crate::attest::Vouches;
+use crate::attest::AllWitnessed;
 use crate::blobs::ChunkStore;
 use crate::error::CommandError;
 use crate::flood::Flood;
@@ -71,7 +71,7 @@ pub(crate) struct Space {
     /// When this device looks whether a Seal is due.
     pub(crate) seal_turn: SealTurn,
     /// What this device attests in its turn.
-    pub(crate) vouches: Vouches,
+    pub(crate) witnessed: AllWitnessed,
     pub(crate) letters: Letters,
     /// Folds of what authors had seen.
     pub(crate) pasts: RefCell<Pasts>,
@@ -164,7 +164,7 @@ impl Space {
             behind_since: None,
             rekey_turn: None,
             seal_turn: SealTurn::default(),
-            vouches: Vouches::new(),
+            witnessed: AllWitnessed::new(),
             letters: Letters::default(),
             pasts: RefCell::default(),
             repair: Repair::default(),
