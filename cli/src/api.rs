@@ -13,8 +13,8 @@ pub(crate) use node::invite::{InviteLink, LinkError};
 pub(crate) use node::quorum::{MOTION_BYTES_MAX, Motion, MotionError};
 pub(crate) use node::refusals::RefusedOp;
 pub(crate) use node::runtime::{
-    AttachError, Created, Handle, KeySource, LiveNode, Options, StartError, check_relay, create,
-    is_exposed, open, restore,
+    AttachError, Content, Created, Handle, KeySource, LiveNode, Options, StartError, check_relay,
+    create, is_exposed, open, restore,
 };
 #[cfg(test)]
 pub(crate) use node::view::ExaminedSpace;
@@ -27,4 +27,5 @@ pub(crate) use node::view::{
 pub(crate) use node::{
     Attachment, ChannelId, ChannelKind, ChannelPermission, DeviceId, Header, History, LatePolicy,
     OpId, PurgeFrom, SEAL_EVERY_MAX, Scope, SpaceId, StoreError, Timestamp, UserId, Verb, Weight,
+    file_name,
 };

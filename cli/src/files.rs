@@ -4,9 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::api::file_name;
 use crate::error::CliError;
 use crate::print::note;
-use crate::render::clean;
 
 /// Longest text that is read from standard input, in bytes; the node's own limit is lower and says so.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
@@ -145,7 +145,7 @@ pub(crate) fn vacant(path: &Path, force: bool) -> Result<(), CliError> {
 
 /// Returns where to save a file that its sender calls `name`: `to`, in the folder `to`, or here.
 pub(crate) fn destination(to: Option<&Path>, name: &str) -> PathBuf {
-    let name = clean::file_name(name);
+    let name = file_name(name);
     match to {
         None => PathBuf::from(name),
         Some(to) if to.is_dir() => to.join(name),

@@ -76,9 +76,11 @@ mod tags;
 mod turns;
 mod write;
 
+pub use blobstore::THUMBNAIL_BYTES_MAX;
 pub use command::{Answer, Command, CommandId};
 pub use error::CommandError;
 pub use event::{Effect, Event, RelayId, RequestId, Timer};
+pub use fold::content::text::file_name;
 pub use identity::{Identity, RecoveryPhrase};
 pub use import::export_of;
 pub use invite::InviteLink;
@@ -86,8 +88,8 @@ pub use keepsakes::{KEEPSAKE_BYTES_MAX, KEEPSAKE_NAME_BYTES_MAX};
 pub use motions::KEPT_MAX as MOTIONS_KEPT_MAX;
 pub use node::Node;
 pub use oplog::payload::{
-    Attachment, ChannelKind, ChannelPermission, History, LatePolicy, PurgeFrom, SEAL_EVERY_MAX,
-    Verb, Weight,
+    ATTACHMENTS_MAX, Attachment, ChannelKind, ChannelPermission, History, LatePolicy, PurgeFrom,
+    SEAL_EVERY_MAX, Verb, Weight,
 };
 pub use oplog::store::StoreError;
 pub use oplog::{

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use fold::content::text::{display_name, sanitise};
+use fold::content::text::{display_name, file_name, sanitise};
 use fold::content::{self, ContentView, Cursor, HiddenBy, Include, Line, ThreadSort};
 use oplog::authority::View;
 use oplog::hash::H;
+use oplog::payload::Attachment;
 use oplog::store::{Store, StoreError};
 use oplog::{ChannelId, Digest, EpochId, Hlc, Kind, OpId, Scope, SpaceId, UserId};
 use rand_core::CryptoRng;
@@ -534,7 +535,15 @@ impl Space {
                 .iter()
                 .map(|revision| sanitise(&revision.body))
                 .collect(),
-            attachments: post.attachments,
+            attachments: post
+                .attachments
+                .into_iter()
+                .map(|file| Attachment {
+                    name: file_name(&file.name),
+                    media_type: display_name(&file.media_type),
+                    ..file
+                })
+                .collect(),
             reactions: post
                 .reactions
                 .into_iter()

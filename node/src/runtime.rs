@@ -11,6 +11,7 @@
 mod attach;
 mod driver;
 mod examine;
+mod fetch;
 mod making;
 
 use std::fmt;
@@ -34,8 +35,9 @@ use crate::import::in_order;
 use crate::node::Node;
 use crate::view::{Me, Notice};
 
-pub use attach::AttachError;
+pub use attach::{ATTACHMENT_BYTES_MAX, AttachError, Content};
 pub use examine::is_exposed;
+pub use fetch::Preview;
 pub use net::driver::AddrError;
 
 /// The node of a running profile.

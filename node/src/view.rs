@@ -138,7 +138,7 @@ pub struct PostView {
     pub body: String,
     /// Earlier texts, oldest first.
     pub history: Vec<String>,
-    /// Files.
+    /// Files, with names that are safe for a file in a folder.
     pub attachments: Vec<Attachment>,
     /// Reactions: emoji and who.
     pub reactions: Vec<(String, Vec<UserId>)>,

@@ -11,7 +11,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use node::runtime::{Handle, KeySource, Options, create, open};
+use node::runtime::{Content, Handle, KeySource, Options, create, open};
 use node::view::{Care, Part};
 use node::{Answer, Command, CommandError};
 use oplog::store::{Direction, prefix_end};
@@ -264,7 +264,10 @@ async fn looking_finds_damaged_records_and_chunks() {
     let (handle, space, channel) = profile(dir.path(), 20).await;
     let file = dir.path().join("picture");
     fs::write(&file, vec![7; 600_000]).unwrap();
-    let attachment = handle.attach(space, &file, |_, _| {}).await.unwrap();
+    let attachment = handle
+        .attach(space, Content::File(&file), None, |_, _| {})
+        .await
+        .unwrap();
     let command = Command::Post {
         space,
         channel,

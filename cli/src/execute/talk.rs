@@ -5,7 +5,9 @@ use std::pin::pin;
 
 use super::lookup::{self, names};
 use super::{Context, ask, reach, short, write};
-use crate::api::{Attachment, ChannelKind, ChannelView, Command, Handle, LiveNode, OpId, SpaceId};
+use crate::api::{
+    Attachment, ChannelKind, ChannelView, Command, Content, Handle, LiveNode, OpId, SpaceId,
+};
 use crate::args::{
     DeleteArgs, EditArgs, PostArgs, ReactArgs, ReadArgs, SaveArgs, TargetArgs, ThreadCmd,
     ThreadListArgs, ThreadNewArgs, ThreadUpdateArgs,
@@ -417,7 +419,9 @@ async fn attach(
     for path in paths {
         let shown = clean::line(&path.display().to_string());
         let bar = Bar::bytes(&shown, context.bars);
-        let attached = handle.attach(space, path, |done, total| bar.at(done, total));
+        let attached = handle.attach(space, Content::File(path), None, |done, total| {
+            bar.at(done, total);
+        });
         let attached = attached.await.map_err(|source| CliError::Attach {
             doing: format!("attach {shown}"),
             source,

@@ -37,22 +37,6 @@ pub(crate) fn snippet(text: &str, most: usize) -> String {
     short
 }
 
-/// Returns a name that is safe for a new file in a folder: no path, nothing hidden, no device names.
-pub(crate) fn file_name(name: &str) -> String {
-    let name: String = line(name)
-        .chars()
-        .map(|c| match c {
-            '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '\u{fffd}' => '_',
-            c => c,
-        })
-        .collect();
-    let name = name.trim().trim_start_matches('.').trim_end_matches('.');
-    if name.is_empty() {
-        return "attachment".to_owned();
-    }
-    name.to_owned()
-}
-
 /// Whether a terminal or a reader could be led astray by `c`.
 fn harmful(c: char) -> bool {
     c.is_control()
@@ -73,21 +57,5 @@ mod tests {
         assert_eq!(block("a\n\x1b]b", "  "), "  a\n  �]b\n");
         assert_eq!(snippet("one two three\nfour", 8), "one two…");
         assert_eq!(snippet("one", 8), "one");
-    }
-
-    #[test]
-    fn a_file_name_stays_in_its_folder() {
-        for (name, safe) in [
-            ("rota.pdf", "rota.pdf"),
-            ("../../etc/passwd", "_.._etc_passwd"),
-            ("/etc/passwd", "_etc_passwd"),
-            (".bashrc", "bashrc"),
-            ("..", "attachment"),
-            ("", "attachment"),
-            ("a\0b\nc", "a_b c"),
-            ("c:\\x", "c__x"),
-        ] {
-            assert_eq!(file_name(name), safe, "{name:?}");
-        }
     }
 }

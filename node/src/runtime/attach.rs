@@ -1,14 +1,11 @@
-//! Files in and out: read, sealed and stored piece by piece; fetched, opened and written piece by piece.
+//! Files out: read, sealed and stored piece by piece.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use blobstore::{
-    BlobRef, CHUNK_BYTES, ChunkStore, Description, Manifest, Opener, SealedChunk, Sealer,
-};
+use blobstore::{CHUNK_BYTES, ChunkStore, Description, SealedChunk, Sealer};
 use oplog::payload::Attachment;
-use oplog::store::StoreError;
 use oplog::{BlobId, SpaceId};
 
 use super::{Handle, fresh_rng};
@@ -16,7 +13,61 @@ use crate::command::Command;
 use crate::error::CommandError;
 
 /// Longest file that can be attached, in bytes.
-pub(super) const ATTACHMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+pub const ATTACHMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What is attached.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// A file; its name and its ending tell what it is called and what it is.
+    File(&'a Path),
+    /// Bytes in memory, such as a picture that was pasted.
+    Bytes {
+        /// What to call it.
+        name: &'a str,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+}
+
+impl Content<'_> {
+    /// What errors call it.
+    fn path(&self) -> &Path {
+        match *self {
+            Self::File(path) => path,
+            Self::Bytes { name, .. } => Path::new(name),
+        }
+    }
+
+    /// Returns a reader and how many bytes it should give.
+    fn open(&self) -> Result<(Box<dyn Read + Send + '_>, u64), AttachError> {
+        let path = match *self {
+            Self::File(path) => path,
+            Self::Bytes { bytes, .. } => {
+                let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                return Ok((Box::new(bytes), len));
+            }
+        };
+        let to_owned = || path.to_owned();
+        let io = |source| AttachError::Io {
+            path: to_owned(),
+            source,
+        };
+        // Before opening: to open a pipe waits for somebody who writes.
+        let meta = std::fs::metadata(path).map_err(|source| {
+            if source.kind() == io::ErrorKind::NotFound {
+                let path = to_owned();
+                AttachError::Missing { path, source }
+            } else {
+                io(source)
+            }
+        })?;
+        if !meta.is_file() {
+            return Err(AttachError::NotAFile { path: to_owned() });
+        }
+        let file = File::open(path).map_err(io)?;
+        Ok((Box::new(file), meta.len()))
+    }
+}
 
 /// Why a file was not attached, or not saved.
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +97,15 @@ pub enum AttachError {
     /// The file is too long.
     #[error(
         "{} is too large: {} MiB, at most {} MiB are allowed",
-        path.display(), len.div_ceil(1 << 20), ATTACHMENT_BYTES_MAX >> 20
+        path.display(), len.div_ceil(1 << 20), max >> 20
     )]
     TooLarge {
         /// Which.
         path: PathBuf,
         /// Its length in bytes.
         len: u64,
+        /// How long it may be, in bytes.
+        max: u64,
     },
     /// The file changed while it was read.
     #[error("{} changed while it was being read", path.display())]
@@ -67,18 +120,23 @@ pub enum AttachError {
 
 impl Handle {
     /// Seals a file into chunks, stores them and queues them for the relays. The attachment goes
-    /// into a post. `progress` hears bytes done and bytes in all.
+    /// into a post. `thumbnail` is a small picture of it, encoded, for those who have not fetched
+    /// it yet: at most [`THUMBNAIL_BYTES_MAX`](blobstore::THUMBNAIL_BYTES_MAX) bytes, and free of
+    /// what the file tells of place and time. `progress` hears bytes done and bytes in all.
     ///
     /// # Errors
-    /// When the file cannot be read, is too large or changes meanwhile; when the node cannot store it.
+    /// When the file cannot be read, is too large or changes meanwhile; when the thumbnail is too
+    /// long; when the node cannot store it.
     pub async fn attach(
         &self,
         space: SpaceId,
-        path: &Path,
+        content: Content<'_>,
+        thumbnail: Option<Vec<u8>>,
         progress: impl FnMut(u64, u64) + Send,
     ) -> Result<Attachment, AttachError> {
         let mut stored = Vec::new();
-        let attached = self.seal(space, path, progress, &mut stored).await;
+        let sealed = self.seal(space, content, thumbnail, progress, &mut stored);
+        let attached = sealed.await;
         if attached.is_err() {
             // No post will name these chunks, and they may be what fills the disk.
             self.forget_chunks(stored).await;
@@ -90,10 +148,12 @@ impl Handle {
     async fn seal(
         &self,
         space: SpaceId,
-        path: &Path,
+        content: Content<'_>,
+        thumbnail: Option<Vec<u8>>,
         mut progress: impl FnMut(u64, u64) + Send,
         stored: &mut Vec<BlobId>,
     ) -> Result<Attachment, AttachError> {
+        let path = content.path();
         let io = |source| AttachError::Io {
             path: path.to_owned(),
             source,
@@ -101,26 +161,12 @@ impl Handle {
         let changed = || AttachError::Changed {
             path: path.to_owned(),
         };
-        // Before opening: to open a pipe waits for somebody who writes.
-        let meta = std::fs::metadata(path).map_err(|source| {
-            if source.kind() == io::ErrorKind::NotFound {
-                let path = path.to_owned();
-                AttachError::Missing { path, source }
-            } else {
-                io(source)
-            }
-        })?;
-        if !meta.is_file() {
-            return Err(AttachError::NotAFile {
-                path: path.to_owned(),
-            });
-        }
-        let mut file = File::open(path).map_err(io)?;
-        let total = meta.len();
+        let (mut reader, total) = content.open()?;
         if total > ATTACHMENT_BYTES_MAX {
             return Err(AttachError::TooLarge {
                 path: path.to_owned(),
                 len: total,
+                max: ATTACHMENT_BYTES_MAX,
             });
         }
         let mut rng = fresh_rng().map_err(io)?;
@@ -129,7 +175,7 @@ impl Handle {
         let mut done = 0;
         progress(0, total);
         loop {
-            let len = file.read(&mut buffer).map_err(io)?;
+            let len = reader.read(&mut buffer).map_err(io)?;
             let Some(mut piece) = buffer.get(..len).filter(|piece| !piece.is_empty()) else {
                 break;
             };
@@ -156,7 +202,7 @@ impl Handle {
         let about = Description {
             name: name.clone(),
             media_type: media_type.clone(),
-            thumbnail: None,
+            thumbnail,
         };
         let (blob, manifest) = sealed.describe(about, &mut rng).map_err(invalid)?;
         stored.push(manifest.id());
@@ -164,46 +210,6 @@ impl Handle {
         let chunks = stored.clone();
         self.command(Command::Upload { space, chunks }).await?;
         Ok(blob.to_attachment(total, name, media_type))
-    }
-
-    /// Fetches what is missing of an attachment, checks every chunk and writes the file. A file that
-    /// is there already is replaced only once the new one is whole.
-    ///
-    /// # Errors
-    /// When nobody has it, it is not what the post names, or the file cannot be written.
-    pub async fn save(
-        &self,
-        space: SpaceId,
-        attachment: &Attachment,
-        to: &Path,
-        mut progress: impl FnMut(u64, u64) + Send,
-    ) -> Result<(), AttachError> {
-        let io = |source| AttachError::Io {
-            path: to.to_owned(),
-            source,
-        };
-        // The first round fetches the manifest, the second what it names.
-        for _ in 0..2 {
-            let attachment = attachment.clone();
-            self.command(Command::FetchBlob { space, attachment })
-                .await?;
-        }
-        let blob = BlobRef::from(attachment);
-        let sealed = self.load_chunk(attachment.manifest).await?;
-        let manifest = Manifest::open(&blob, &sealed).map_err(invalid)?;
-        let total = manifest.len();
-        let mut opener = Opener::new(&blob, manifest);
-        let part = Part::create(to).map_err(io)?;
-        let mut done = 0;
-        progress(0, total);
-        while let Some((_, id)) = opener.wanted() {
-            let chunk = self.load_chunk(id).await?;
-            let plain = opener.push(&chunk).map_err(invalid)?;
-            (&part.file).write_all(&plain).map_err(io)?;
-            done += u64::try_from(plain.len()).unwrap_or(u64::MAX);
-            progress(done, total);
-        }
-        part.keep_as(to).map_err(io)
     }
 
     /// Lets go of chunks that nothing names. What cannot be removed only takes room.
@@ -227,53 +233,10 @@ impl Handle {
         };
         self.with_node(put).await?
     }
-
-    async fn load_chunk(&self, id: BlobId) -> Result<SealedChunk, CommandError> {
-        let get = move |node: &mut super::LiveNode| ChunkStore::get(node.chunks_mut(), &id);
-        let chunk: Result<Option<SealedChunk>, StoreError> = self.with_node(get).await?;
-        let what = || "a part of this attachment".to_owned();
-        chunk?.ok_or_else(|| CommandError::NotFound { what: what() })
-    }
-}
-
-/// A file that is being written, under a name that nobody else has. It goes when it is not kept.
-struct Part {
-    file: File,
-    path: PathBuf,
-}
-
-impl Part {
-    /// Makes one beside `to`.
-    fn create(to: &Path) -> Result<Self, io::Error> {
-        let mut name = to.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        let path = to.with_file_name(name);
-        // Of a process that had this number once and was killed.
-        if let Err(error) = std::fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(error);
-        }
-        let file = File::create_new(&path)?;
-        Ok(Self { file, path })
-    }
-
-    /// Gives it its name, once all of it is on the disk.
-    fn keep_as(self, to: &Path) -> Result<(), io::Error> {
-        self.file.sync_all()?;
-        std::fs::rename(&self.path, to)
-    }
-}
-
-impl Drop for Part {
-    fn drop(&mut self) {
-        // After `keep_as` there is nothing by this name; otherwise half a file is of no use.
-        let _gone = std::fs::remove_file(&self.path);
-    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "shaped for map_err")]
-fn invalid(error: impl ToString) -> AttachError {
+pub(super) fn invalid(error: impl ToString) -> AttachError {
     AttachError::Command(CommandError::Invalid {
         what: error.to_string(),
     })
