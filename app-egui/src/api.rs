@@ -7,8 +7,8 @@ pub use node::command::{Answer, Command};
 pub use node::error::CommandError;
 pub use node::invite::{InviteLink, LinkError};
 pub use node::runtime::{
-    Created, Handle, KeySource, LiveNode, Look, Options, StartError, check_relay, create, look,
-    open, restore,
+    ATTACHMENT_BYTES_MAX, AttachError, Content, Created, Handle, KeySource, LiveNode, Look,
+    Options, StartError, check_relay, create, look, open, restore,
 };
 pub use node::view::{
     ChannelView, Delivery, DeviceView, InviteView, JoinRequestView, JoinStatus, Me, MemberView,
@@ -16,6 +16,6 @@ pub use node::view::{
     SpaceSummary, Status, ThreadSummary, Unread, VoidedOp,
 };
 pub use node::{
-    ChannelId, ChannelKind, DeviceId, History, Hlc, LatePolicy, OpId, SpaceId, Timestamp, UserId,
-    Weight,
+    ATTACHMENTS_MAX, Attachment, BlobId, ChannelId, ChannelKind, DeviceId, History, Hlc,
+    LatePolicy, OpId, SpaceId, THUMBNAIL_BYTES_MAX, Timestamp, UserId, Weight, file_name,
 };

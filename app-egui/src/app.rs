@@ -29,6 +29,12 @@ pub struct Settings {
     pub relays: Vec<String>,
     /// An invite to look at first.
     pub link: Option<String>,
+    /// The program that decodes pictures: `decent-desktop` itself. Without one none is shown.
+    pub decoder: Option<PathBuf>,
+    /// Where files are saved that nobody chose a place for.
+    pub downloads: Option<PathBuf>,
+    /// Whether the system's dialogs may be opened, to choose a file or a place for one.
+    pub dialogs: bool,
 }
 
 /// The window.
@@ -60,6 +66,9 @@ impl DesktopApp {
             dir: settings.dir.clone(),
             offline: settings.offline,
             relays: settings.relays,
+            decoder: settings.decoder,
+            downloads: settings.downloads,
+            dialogs: settings.dialogs,
         };
         let worker = Worker::start(profile, Arc::new(wake))?;
         worker.ask(Ask::Look);
@@ -199,10 +208,11 @@ impl DesktopApp {
                     .retain(|id, _| Some(id.channel) == spot.channel);
                 self.model.lines.insert(line.id, line);
             }
-            Tell::Done(after, answer) => {
-                let answer = answer.map_err(|error| error.to_string());
-                self.state.done(&view, after, answer);
-            }
+            Tell::Done(after, answer) => self.state.done(&view, after, answer),
+            Tell::Picked(target, files) => self.state.picked(target, files),
+            Tell::Sealing(after, percent) => self.state.sealing(&after, percent),
+            Tell::Fetching(id, percent) => self.state.pictures.fetching(id, percent),
+            Tell::Picture(id, detail, shown) => self.state.pictures.take(ctx, id, detail, shown),
             Tell::Said(Ok(words)) => self.state.say(words, false),
             Tell::Said(Err(words)) => self.state.say(words, true),
             Tell::Happened(notice) => self.happened(&notice),

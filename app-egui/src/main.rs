@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use app_egui::{DesktopApp, Settings};
+use app_egui::{DesktopApp, Settings, picture};
 use clap::{ArgAction, Parser, ValueHint};
 use egui::ViewportBuilder;
 
@@ -20,6 +20,9 @@ struct Args {
     /// Use this relay too, besides the stored ones; may be given again.
     #[arg(long, value_name = "ADDR", action = ArgAction::Append)]
     relay: Vec<String>,
+    /// Decode one picture from standard input, no side longer than this; the window runs itself so.
+    #[arg(long, value_name = "PIXELS", hide = true)]
+    decode_picture: Option<u32>,
     /// An invite to look at first.
     #[arg(value_name = "LINK")]
     link: Option<String>,
@@ -27,6 +30,9 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(side) = args.decode_picture {
+        return ExitCode::from(u8::from(picture::decoder(side).is_err()));
+    }
     log();
     let Some(dir) = args.profile.or_else(data_dir) else {
         // Before there is a window.
@@ -38,6 +44,9 @@ fn main() -> ExitCode {
         offline: args.offline,
         relays: args.relay,
         link: args.link,
+        decoder: std::env::current_exe().ok(),
+        downloads: downloads(),
+        dialogs: true,
     };
     match run(settings) {
         Ok(()) => ExitCode::SUCCESS,
@@ -83,6 +92,25 @@ fn data_dir() -> Option<PathBuf> {
     of("XDG_DATA_HOME")
         .or_else(|| of("HOME").map(|home| home.join(".local").join("share")))
         .map(|data| data.join("decent"))
+}
+
+/// The folder of downloads (xdg-user-dirs), else `Downloads` in the home folder.
+fn downloads() -> Option<PathBuf> {
+    let home = PathBuf::from(std::env::var_os("HOME")?);
+    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
+    let config = config.filter(|path| path.is_absolute());
+    let config = config.unwrap_or_else(|| home.join(".config"));
+    let dirs = std::fs::read_to_string(config.join("user-dirs.dirs")).unwrap_or_default();
+    let named = dirs.lines().find_map(|line| {
+        let path = line.trim().strip_prefix("XDG_DOWNLOAD_DIR=")?;
+        let path = path.trim_matches('"');
+        Some(match path.strip_prefix("$HOME/") {
+            Some(rest) => home.join(rest),
+            None => PathBuf::from(path),
+        })
+    });
+    let named = named.filter(|path| path.is_absolute());
+    Some(named.unwrap_or_else(|| home.join("Downloads")))
 }
 
 /// Logs to standard error what `DECENT_LOG` asks for; nothing without it.

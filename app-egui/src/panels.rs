@@ -1,5 +1,6 @@
 //! What is drawn where.
 
+pub(crate) mod attachment;
 pub(crate) mod audit;
 pub(crate) mod channels;
 pub(crate) mod forum;
@@ -64,6 +65,7 @@ pub(crate) fn home(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
             Page::Settings => settings::show(ui, view, state),
         }
     });
+    attachment::viewer(ui, view, state);
     dialogs::show(ui, view, state);
     switcher::show(ui, view, state);
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use egui::ThemePreference;
 
 use crate::api::{
-    Answer, ChannelId, ChannelKind, Command, InviteLink, LatePolicy, Look, OpId, SpaceId,
-    Timestamp, UserId, Weight,
+    ATTACHMENTS_MAX, Answer, Attachment, ChannelId, ChannelKind, Command, InviteLink, LatePolicy,
+    Look, OpId, SpaceId, Timestamp, UserId, Weight,
 };
 use crate::model::{LineId, Model, Spot};
+use crate::pictures::Pictures;
 use crate::virtual_list::VirtualList;
-use crate::worker::{After, Ask, StartProblem, Worker};
+use crate::worker::{After, Ask, Picked, StartProblem, Target, Worker};
 
 /// What drawing reads, and where it sends wishes.
 #[derive(Clone, Copy)]
@@ -114,10 +115,21 @@ pub(crate) struct Draft {
     pub(crate) text: String,
     pub(crate) reply_to: Option<OpId>,
     pub(crate) editing: Option<OpId>,
-    /// Sent, and not yet answered: the text, in case it is refused.
-    pub(crate) sending: Option<String>,
+    /// Files that go with it.
+    pub(crate) files: Vec<Picked>,
+    /// Sent, and not yet answered.
+    pub(crate) sending: Option<Sending>,
     /// What is kept of it.
     pub(crate) kept: String,
+}
+
+/// What was sent and not yet answered, in case it is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sending {
+    pub(crate) text: String,
+    pub(crate) files: Vec<Picked>,
+    /// Hundredths of the files that are sealed.
+    pub(crate) percent: u64,
 }
 
 /// How a line of posts stands on the screen.
@@ -219,6 +231,7 @@ pub(crate) struct NewTopic {
     pub(crate) tags: String,
     pub(crate) body: String,
     pub(crate) preview: bool,
+    pub(crate) files: Vec<Picked>,
     pub(crate) busy: bool,
 }
 
@@ -332,6 +345,9 @@ pub(crate) struct UiState {
     pub(crate) dialog: Option<Dialog>,
     pub(crate) toasts: Vec<Toast>,
     pub(crate) switcher: Option<Switcher>,
+    pub(crate) pictures: Pictures,
+    /// The picture that fills the window.
+    pub(crate) viewer: Option<(SpaceId, Attachment)>,
     pub(crate) appearance: Appearance,
     pub(crate) settings: crate::panels::settings::SettingsUi,
     pub(crate) audit: crate::panels::audit::AuditUi,
@@ -360,6 +376,8 @@ impl UiState {
             dialog: None,
             toasts: Vec::new(),
             switcher: None,
+            pictures: Pictures::default(),
+            viewer: None,
             appearance: Appearance::default(),
             settings: crate::panels::settings::SettingsUi::default(),
             audit: crate::panels::audit::AuditUi::default(),
@@ -518,13 +536,44 @@ impl UiState {
         }
     }
 
+    /// Takes files that were chosen.
+    pub(crate) fn picked(&mut self, target: Target, files: Vec<Picked>) {
+        let into = match target {
+            Target::Draft(line) => &mut self.draft(line).files,
+            Target::Topic => match &mut self.dialog {
+                Some(Dialog::NewTopic(new)) => &mut new.files,
+                // Closed meanwhile.
+                _ => return,
+            },
+        };
+        into.extend(files);
+        let more = into.len() > ATTACHMENTS_MAX;
+        into.truncate(ATTACHMENTS_MAX);
+        if more {
+            self.say(crate::text::count("attach-too-many", ATTACHMENTS_MAX), true);
+        }
+        self.focus_composer = true;
+    }
+
+    /// Notes how far the files of a post are.
+    pub(crate) fn sealing(&mut self, after: &After, percent: u64) {
+        if let After::Sent(line) = after
+            && let Some(draft) = self.drafts.get_mut(line)
+            && let Some(sending) = &mut draft.sending
+        {
+            sending.percent = percent;
+        }
+    }
+
     fn failed(&mut self, after: After, words: String) {
         if let After::Sent(line) = &after
             && let Some(draft) = self.drafts.get_mut(line)
-            && let Some(text) = draft.sending.take()
+            && let Some(sent) = draft.sending.take()
             && draft.text.is_empty()
+            && draft.files.is_empty()
         {
-            draft.text = text;
+            draft.text = sent.text;
+            draft.files = sent.files;
         }
         match &mut self.dialog {
             Some(Dialog::CreateSpace(new)) => new.busy = false,

@@ -3,6 +3,8 @@
 //! Both ways are bounded. What the window shows is read again when something changed, at most so often,
 //! and told only when it differs from what was told before: without news nothing is drawn.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,11 +17,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::api::{
-    self, Answer, ChannelId, ChannelKind, Command, CommandError, Handle, KeySource, Look, Notice,
-    OpId, Options, Place, SpaceId, StartError, Status, Timestamp, Unread, Until,
+    self, Answer, Attachment, BlobId, ChannelId, ChannelKind, Command, CommandError, Handle,
+    KeySource, Look, Notice, OpId, Options, Place, SpaceId, StartError, Status, Timestamp, Unread,
+    Until,
 };
 use crate::model::{Audit, Home, Line, LineId, SpaceData, Spot, Then, Topics, Why};
 use crate::snapshot::{self, Marks};
+
+use files::Files;
+pub use files::{AUTO_BYTES_MAX, Detail, Picked, SaveTo, Source, Target};
 
 /// Wishes that wait for the worker.
 const ASKS_MAX: usize = 256;
@@ -27,6 +33,8 @@ const ASKS_MAX: usize = 256;
 const TELLS_MAX: usize = 256;
 /// Commands that may wait for their answer at once; a request to join can wait for days.
 const RUNNING_MAX: usize = 64;
+/// Pictures and files that may be on their way at once.
+const FILES_MAX: usize = 64;
 /// How long changes are gathered before the node is read again.
 const GATHER: Duration = Duration::from_millis(30);
 /// How often the states of own posts are looked at, which nobody announces.
@@ -45,6 +53,12 @@ pub struct Profile {
     pub offline: bool,
     /// Relays beside those of the profile.
     pub relays: Vec<String>,
+    /// The program that decodes pictures: `decent-desktop` itself. Without one none is shown.
+    pub decoder: Option<PathBuf>,
+    /// Where files are saved that nobody chose a place for.
+    pub downloads: Option<PathBuf>,
+    /// Whether the system's dialogs may be opened, to choose a file or a place for one.
+    pub dialogs: bool,
 }
 
 /// What the window wants.
@@ -81,6 +95,18 @@ pub enum Ask {
     Read(LineId, Place),
     /// Something done.
     Do(Box<Command>, After),
+    /// Files chosen, in the system's dialog.
+    Pick(Target),
+    /// These files taken; they were dropped here.
+    Take(Target, Vec<PathBuf>),
+    /// The picture taken that the clipboard holds.
+    Paste(Target),
+    /// These files sealed, and the post written that has them: a message or a topic.
+    Send(Box<Command>, Vec<Picked>, After),
+    /// A picture decoded.
+    Picture(SpaceId, Box<Attachment>, Detail),
+    /// A file fetched and written.
+    Save(SpaceId, Box<Attachment>, SaveTo),
     /// Everything exchanged with the relays.
     Sync,
     /// The health report, or no longer.
@@ -146,7 +172,15 @@ pub enum Tell {
     /// A line on the screen.
     Line(Arc<Line>),
     /// A command is done.
-    Done(After, Result<Answer, CommandError>),
+    Done(After, Result<Answer, String>),
+    /// Files were chosen.
+    Picked(Target, Vec<Picked>),
+    /// So many hundredths of the files of this post are sealed.
+    Sealing(After, u64),
+    /// So many hundredths of a file have come; `None`: nobody waits for more.
+    Fetching(BlobId, Option<u64>),
+    /// A picture, or in words why there is none; no words: its sender drew none.
+    Picture(BlobId, Detail, Result<egui::ColorImage, String>),
     /// Something else is done.
     Said(Result<String, String>),
     /// What happened meanwhile.
@@ -283,9 +317,17 @@ impl Voice {
             (self.wake)();
         }
     }
+
+    /// Tells what will be told again soon, if there is room.
+    fn hint(&self, tell: Tell) {
+        if self.answers.try_send(tell).is_ok() {
+            (self.wake)();
+        }
+    }
 }
 
 async fn run(profile: Profile, mut wishes: mpsc::Receiver<Ask>, voice: Voice) {
+    let profile = Arc::new(profile);
     while let Some(ask) = wishes.recv().await {
         match ask {
             Ask::Look => {
@@ -317,7 +359,8 @@ async fn run(profile: Profile, mut wishes: mpsc::Receiver<Ask>, voice: Voice) {
                 };
                 match api::open(&profile.dir, &key(passphrase), options).await {
                     Ok(handle) => {
-                        Desk::new(handle, voice.clone()).run(&mut wishes).await;
+                        let desk = Desk::new(handle, voice.clone(), Arc::clone(&profile));
+                        desk.run(&mut wishes).await;
                         voice.tell(Tell::Stopped).await;
                         return;
                     }
@@ -330,6 +373,12 @@ async fn run(profile: Profile, mut wishes: mpsc::Receiver<Ask>, voice: Voice) {
             | Ask::Older(_)
             | Ask::Read(..)
             | Ask::Do(..)
+            | Ask::Pick(_)
+            | Ask::Take(..)
+            | Ask::Paste(_)
+            | Ask::Send(..)
+            | Ask::Picture(..)
+            | Ask::Save(..)
             | Ask::Sync
             | Ask::Health(_)
             | Ask::Audit(_)
@@ -366,6 +415,9 @@ struct Desk {
     handle: Handle,
     voice: Voice,
     running: JoinSet<()>,
+    files: Files,
+    /// Files on their way, which nobody waits for when the window closes.
+    moving: JoinSet<()>,
     spot: Spot,
     limits: BTreeMap<LineId, usize>,
     marks: Marks,
@@ -391,8 +443,10 @@ struct Told {
 }
 
 impl Desk {
-    fn new(handle: Handle, voice: Voice) -> Self {
+    fn new(handle: Handle, voice: Voice, profile: Arc<Profile>) -> Self {
         Self {
+            files: Files::new(handle.clone(), voice.clone(), profile),
+            moving: JoinSet::new(),
             handle,
             voice,
             running: JoinSet::new(),
@@ -437,12 +491,14 @@ impl Desk {
                 }
                 _ = again.tick() => self.soon(),
                 Some(_ended) = self.running.join_next() => {}
+                Some(_ended) = self.moving.join_next() => {}
             }
         }
         // What was wished for last is still done: a message, a draft. What waits for others is not.
         let all = async { while self.running.join_next().await.is_some() {} };
         let _late = tokio::time::timeout(CLOSE_WAIT, all).await;
         self.running.shutdown().await;
+        self.moving.shutdown().await;
         self.handle.shutdown().await;
     }
 
@@ -537,6 +593,26 @@ impl Desk {
                 }
             }
             Ask::Do(command, after) => self.start(*command, after).await,
+            Ask::Pick(target) => self.carry(Files::pick, target),
+            Ask::Take(target, paths) => {
+                self.carry(move |files, target| files.look_at(target, paths), target);
+            }
+            Ask::Paste(target) => self.carry(Files::paste, target),
+            Ask::Send(command, picked, after) => self.send(*command, picked, after).await,
+            Ask::Picture(space, file, detail) => {
+                if self.moving.len() >= FILES_MAX {
+                    // It is asked for again while somebody looks at it.
+                    let busy = Err(crate::text::t("said-busy"));
+                    let tell = Tell::Picture(file.manifest, detail, busy);
+                    self.voice.tell(tell).await;
+                } else {
+                    let files = self.files.clone();
+                    self.moving.spawn(files.picture(space, *file, detail));
+                }
+            }
+            Ask::Save(space, file, to) => {
+                self.carry(move |files, to| files.save(space, *file, to), to);
+            }
             Ask::Sync => {
                 let say = After::Say(crate::text::t("said-synced"));
                 self.start(Command::Sync, say).await;
@@ -620,18 +696,39 @@ impl Desk {
     /// Begins a command. Its answer is told when it comes, which may be in days.
     async fn start(&mut self, command: Command, after: After) {
         if self.running.len() >= RUNNING_MAX {
-            let busy = crate::text::t("said-busy");
-            self.voice.tell(Tell::Said(Err(busy))).await;
-            return;
+            let busy = Err(crate::text::t("said-busy"));
+            return self.voice.tell(Tell::Done(after, busy)).await;
         }
         let (handle, voice) = (self.handle.clone(), self.voice.clone());
         self.running.spawn(async move {
             let answer = handle.command(command).await;
             if after != After::Nothing || answer.is_err() {
+                let answer = answer.map_err(|error| error.to_string());
                 voice.tell(Tell::Done(after, answer)).await;
             }
         });
         self.soon();
+    }
+
+    /// Begins something with files that a person asked for.
+    fn carry<T, F>(&mut self, task: impl FnOnce(Files, T) -> F, with: T)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.moving.spawn(task(self.files.clone(), with));
+    }
+
+    /// Begins to send a post with files.
+    async fn send(&mut self, command: Command, picked: Vec<Picked>, after: After) {
+        if picked.is_empty() {
+            return self.start(command, after).await;
+        }
+        if self.running.len() >= RUNNING_MAX {
+            let busy = Err(crate::text::t("said-busy"));
+            return self.voice.tell(Tell::Done(after, busy)).await;
+        }
+        let files = self.files.clone();
+        self.running.spawn(files.send(command, picked, after));
     }
 
     async fn then(&self, space: SpaceId, at: Timestamp) {

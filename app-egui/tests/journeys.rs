@@ -12,6 +12,8 @@
 
 mod desk;
 
+use std::fs;
+
 use desk::{Desk, Relay};
 use egui::Key;
 use egui::accesskit::Role;
@@ -130,6 +132,82 @@ fn an_invite_brings_somebody_in_who_talks_is_muted_and_removed() {
     ann.click("Space menu");
     ann.click("Audit");
     ann.wait_for_text("Ann · kick: effective");
+}
+
+#[test]
+fn a_picture_and_a_file_reach_somebody_who_saves_them() {
+    let relay = Relay::start();
+    let addresses = [relay.address()];
+    let mut ann = Desk::ready("Ann", &addresses);
+    let mut bob = Desk::ready("Bob", &addresses);
+    ann.make_space("Allotment");
+    ann.wait_for("Channel general");
+    ann.click("Channel general");
+    ann.click("Invite people");
+    ann.click("Make the link");
+    ann.wait_for("Copy link");
+    let link = ann.value("Invite link");
+    ann.click("Close");
+    bob.click("Join with an invite");
+    bob.write("Invite link", &link);
+    bob.click("Ask to join");
+    Desk::both(&mut ann, &mut bob, |_, bob| bob.has("Channel general"));
+    bob.click("Channel general");
+
+    let dir = tempfile::tempdir().unwrap();
+    let (garden, rota) = (dir.path().join("garden.png"), dir.path().join("rota.txt"));
+    let shade = |at: u32| at.to_le_bytes()[0];
+    let pixel = |x: u32, y: u32| image::Rgb([shade(x), shade(y), 90]);
+    image::RgbImage::from_fn(900, 600, pixel)
+        .save(&garden)
+        .unwrap();
+    fs::write(&rota, "Monday: Ann").unwrap();
+    ann.wait_for("Message general");
+    ann.drop_files(&[&garden, &rota, dir.path()]);
+    ann.wait_for("is not a file.");
+    ann.wait_for("Take out garden.png");
+    ann.click("Take out rota.txt");
+    assert!(!ann.has("Take out rota.txt"));
+    ann.drop_files(&[&rota]);
+    ann.wait_for("Take out rota.txt");
+    // A message may be nothing but files.
+    ann.focus("Message general");
+    ann.press(Key::Enter);
+    let seen = "Picture garden.png";
+    // Not the frame that stands for it while it is on its way.
+    let whole = |desk: &mut Desk| desk.has(seen) && !desk.has("on its way");
+    Desk::both(&mut ann, &mut bob, |ann, bob| whole(ann) && whole(bob));
+    bob.click(seen);
+    bob.wait_for("Save to Downloads");
+    bob.click("Save to Downloads");
+    bob.wait_for("Saved as ");
+    bob.click("Close");
+    let saved = bob.downloads().join("garden.png");
+    assert_eq!(fs::read(saved).unwrap(), fs::read(&garden).unwrap());
+    bob.click("Save rota.txt");
+    bob.until("the file", |bob| {
+        bob.step();
+        bob.downloads().join("rota.txt").exists()
+    });
+    let saved = bob.downloads().join("rota.txt");
+    assert_eq!(fs::read(saved).unwrap(), b"Monday: Ann");
+}
+
+#[test]
+fn a_picture_that_is_none_is_a_file_that_says_so() {
+    let mut ann = Desk::ready("Ann", &[]);
+    ann.make_space("Allotment");
+    ann.wait_for("Channel general");
+    ann.click("Channel general");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("broken.png");
+    fs::write(&path, b"\x89PNG\r\n\x1a\nnothing of the kind").unwrap();
+    ann.wait_for("Message general");
+    ann.drop_files(&[&path]);
+    ann.wait_for("Take out broken.png");
+    ann.say("general", "look");
+    ann.wait_for("Not shown: the picture cannot be decoded.");
+    ann.wait_for("Save broken.png");
 }
 
 #[test]

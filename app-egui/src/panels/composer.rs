@@ -7,12 +7,12 @@ use egui::{
 
 use crate::api::{ChannelKind, ChannelView, Command, Membership, Weight};
 use crate::model::LineId;
-use crate::panels::post;
+use crate::panels::{attachment, post};
 use crate::text;
 use crate::theme::{self, Tokens, gap, icon, type_size};
-use crate::ui_state::{Draft, UiState, View};
+use crate::ui_state::{Draft, Sending, UiState, View};
 use crate::widgets;
-use crate::worker::After;
+use crate::worker::{After, Ask, Target};
 
 /// Lines of text before the field scrolls.
 const ROWS_MAX: usize = 8;
@@ -69,6 +69,10 @@ fn field(ui: &mut Ui, view: &View<'_>, state: &mut UiState, channel: &ChannelVie
     let t = Tokens::of(ui);
     let focus = std::mem::take(&mut state.focus_composer);
     let calm = state.dialog.is_none() && state.switcher.is_none();
+    let target = Target::Draft(line);
+    if calm {
+        attachment::drops(ui, view, target);
+    }
     let mut draft = std::mem::take(state.draft(line));
     Frame::new()
         .fill(t.raised)
@@ -82,20 +86,25 @@ fn field(ui: &mut Ui, view: &View<'_>, state: &mut UiState, channel: &ChannelVie
         })
         .show(ui, |ui| {
             above(ui, view, &mut draft, line);
+            attachment::picked(ui, &mut draft.files);
+            sealing(ui, &draft);
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = gap::XS;
-                let room = ui.available_width() - 76.0;
+                let room = ui.available_width() - 112.0;
                 let edit = text_field(ui, &mut draft, channel, line, room);
                 if focus && calm {
                     edit.request_focus();
                 }
                 let send = edit.has_focus() && enter(ui);
                 keys(ui, view, &mut draft, line, &edit);
+                attachment::attach_button(ui, view, target);
                 let smile = widgets::icon_button(ui, icon::SMILEY, &text::t("emoji"));
                 egui::Popup::menu(&smile).show(|ui| {
                     post::picker(ui, |emoji| draft.text.push_str(emoji));
                 });
-                let ready = !draft.text.trim().is_empty() && draft.sending.is_none();
+                let something = !draft.text.trim().is_empty()
+                    || (!draft.files.is_empty() && draft.editing.is_none());
+                let ready = something && draft.sending.is_none();
                 let label = if draft.editing.is_some() {
                     text::t("save")
                 } else {
@@ -114,6 +123,20 @@ fn field(ui: &mut Ui, view: &View<'_>, state: &mut UiState, channel: &ChannelVie
             });
         });
     *state.draft(line) = draft;
+}
+
+/// How far the files are of what is being sent.
+fn sealing(ui: &mut Ui, draft: &Draft) {
+    let Some(sending) = draft.sending.as_ref().filter(|s| !s.files.is_empty()) else {
+        return;
+    };
+    let t = Tokens::of(ui);
+    let percent = sending.percent.to_string();
+    let words = text::named("composer-sealing", &percent);
+    let words = RichText::new(words)
+        .font(theme::plain(type_size::SMALL))
+        .color(t.soft);
+    ui.label(words);
 }
 
 /// What a draft answers or changes.
@@ -223,27 +246,41 @@ fn keys(ui: &Ui, view: &View<'_>, draft: &mut Draft, line: LineId, edit: &egui::
 }
 
 fn send(view: &View<'_>, draft: &mut Draft, channel: &ChannelView, line: LineId) {
-    let body = draft.text.trim().to_owned();
+    let text = draft.text.trim().to_owned();
     let space = line.space;
-    let command = match draft.editing.take() {
-        Some(target) => Command::Edit {
-            space,
-            target,
-            body: body.clone(),
-        },
-        None => Command::Post {
-            space,
-            channel: channel.id,
-            thread: match channel.kind {
-                ChannelKind::Forum => line.thread,
-                ChannelKind::Chat | ChannelKind::Announcement => None,
-            },
-            reply_to: draft.reply_to.take(),
-            body: body.clone(),
-            attachments: Vec::new(),
-        },
+    // An edit changes the text alone: files wait for the next message.
+    let (command, files) = match draft.editing.take() {
+        Some(target) => {
+            let body = text.clone();
+            (
+                Command::Edit {
+                    space,
+                    target,
+                    body,
+                },
+                Vec::new(),
+            )
+        }
+        None => {
+            let command = Command::Post {
+                space,
+                channel: channel.id,
+                thread: match channel.kind {
+                    ChannelKind::Forum => line.thread,
+                    ChannelKind::Chat | ChannelKind::Announcement => None,
+                },
+                reply_to: draft.reply_to.take(),
+                body: text.clone(),
+                attachments: Vec::new(),
+            };
+            (command, std::mem::take(&mut draft.files))
+        }
     };
-    draft.sending = Some(body);
     draft.text.clear();
-    view.act(command, After::Sent(line));
+    draft.sending = Some(Sending {
+        text,
+        files: files.clone(),
+        percent: 0,
+    });
+    view.ask(Ask::Send(Box::new(command), files, After::Sent(line)));
 }

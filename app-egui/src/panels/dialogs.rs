@@ -6,12 +6,12 @@ mod places;
 use egui::{Color32, Frame, Id, Key, Margin, Modal, RichText, Ui};
 
 use crate::api::{Command, OpId, SpaceId};
-use crate::panels::body;
+use crate::panels::{attachment, body};
 use crate::text;
 use crate::theme::{self, Tokens, gap, icon, type_size};
 use crate::ui_state::{DeleteUi, Dialog, NewTopic, UiState, View};
 use crate::widgets;
-use crate::worker::After;
+use crate::worker::{After, Ask, Target};
 
 /// Width of a dialog, in points.
 const WIDTH: f32 = 460.0;
@@ -136,7 +136,10 @@ fn topic(ui: &mut Ui, view: &View<'_>, new: &mut NewTopic) -> bool {
             new.preview = !new.preview;
         }
         widgets::small(ui, &text::t("markdown-words"));
+        attachment::attach_button(ui, view, Target::Topic);
     });
+    attachment::drops(ui, view, Target::Topic);
+    attachment::picked(ui, &mut new.files);
     widgets::field(
         ui,
         &text::t("field-tags"),
@@ -163,7 +166,8 @@ fn topic(ui: &mut Ui, view: &View<'_>, new: &mut NewTopic) -> bool {
             body: new.body.trim().to_owned(),
             attachments: Vec::new(),
         };
-        view.act(command, After::OpenTopic(new.space, new.channel));
+        let after = After::OpenTopic(new.space, new.channel);
+        view.ask(Ask::Send(Box::new(command), new.files.clone(), after));
     }
     !cancel
 }

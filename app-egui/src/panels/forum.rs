@@ -44,6 +44,7 @@ pub(crate) const fn new_topic(space: SpaceId, channel: ChannelId) -> NewTopic {
         tags: String::new(),
         body: String::new(),
         preview: false,
+        files: Vec::new(),
         busy: false,
     }
 }

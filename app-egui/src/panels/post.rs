@@ -10,7 +10,7 @@ use egui::{
 use crate::api::{Command, Delivery, OpId, PostState, SpaceId};
 use crate::clock;
 use crate::model::{LineId, Post, Spot};
-use crate::panels::{body, moderation};
+use crate::panels::{attachment, body, moderation};
 use crate::text::{self, Arg};
 use crate::theme::{self, ROUND, Tokens, gap, icon, size, type_size};
 use crate::ui_state::{DeleteUi, Dialog, LineUi, UiState, View};
@@ -81,7 +81,7 @@ pub(crate) fn show(
             if !grouped {
                 head(ui, view, post);
             }
-            content(ui, view, rows, post)
+            content(ui, view, state, rows, post)
         })
         .inner
     });
@@ -161,7 +161,13 @@ fn head(ui: &mut Ui, view: &View<'_>, post: &Post) {
     });
 }
 
-fn content(ui: &mut Ui, view: &View<'_>, rows: &mut LineUi, post: &Post) -> Option<Response> {
+fn content(
+    ui: &mut Ui,
+    view: &View<'_>,
+    state: &mut UiState,
+    rows: &mut LineUi,
+    post: &Post,
+) -> Option<Response> {
     let t = Tokens::of(ui);
     let v = &post.view;
     let gone = |ui: &mut Ui, mark: &str, words: &str| {
@@ -219,8 +225,10 @@ fn content(ui: &mut Ui, view: &View<'_>, rows: &mut LineUi, post: &Post) -> Opti
         ui.label(words)
             .on_hover_text(text::count("edited-times", v.history.len()));
     }
-    for file in &v.attachments {
-        attachment(ui, &file.name, file.size);
+    if let Some(space) = state.spot.space {
+        for file in &v.attachments {
+            attachment::show(ui, view, state, space, file);
+        }
     }
     if !v.reactions.is_empty() {
         reactions(ui, view, post);
@@ -241,26 +249,6 @@ fn folded(ui: &mut Ui, rows: &mut LineUi, op: OpId, words: &str) -> Option<Respo
         }
     });
     Some(shown.response)
-}
-
-fn attachment(ui: &mut Ui, name: &str, bytes: u64) {
-    let t = Tokens::of(ui);
-    egui::Frame::new()
-        .fill(t.raised)
-        .stroke(egui::Stroke::new(1.0, t.line))
-        .corner_radius(CornerRadius::same(ROUND))
-        .inner_margin(egui::Margin::symmetric(12, 8))
-        .show(ui, |ui| {
-            ui.horizontal(|ui| {
-                ui.label(
-                    RichText::new(icon::FILE)
-                        .font(theme::plain(20.0))
-                        .color(t.accent),
-                );
-                ui.label(name);
-                widgets::small(ui, &size_words(bytes));
-            });
-        });
 }
 
 /// A number of bytes as people say it.

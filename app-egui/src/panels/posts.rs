@@ -7,7 +7,7 @@ use egui::{Align2, Rect, ScrollArea, Stroke, Ui, UiBuilder, pos2, vec2};
 use crate::api::{Place, PostState, Timestamp};
 use crate::clock;
 use crate::model::{Line, LineId, Post};
-use crate::panels::{body, post};
+use crate::panels::{attachment, body, post};
 use crate::text;
 use crate::theme::{self, Tokens, gap, icon, size, type_size};
 use crate::ui_state::{LineUi, UiState, View};
@@ -101,7 +101,9 @@ fn guess_height(post: &Post, width: f32) -> f32 {
     };
     let title = if post.view.title.is_some() { 64.0 } else { 0.0 };
     let quote = if post.quote.is_some() { 42.0 } else { 0.0 };
-    words + reactions + title + quote + 12.0
+    let files = post.view.attachments.iter();
+    let files: f32 = files.map(attachment::guess_height).sum();
+    words + reactions + title + quote + files + 12.0
 }
 
 fn list(ui: &mut Ui, view: &View<'_>, state: &mut UiState, line: &Arc<Line>, rows: &mut LineUi) {

@@ -1,5 +1,6 @@
 //! A person at a window, and the relay between two of them.
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ const DEADLINE: Duration = Duration::from_secs(90);
 const NEWS: Duration = Duration::from_millis(50);
 /// Looks at a window before it is given up.
 const LOOKS_MAX: u32 = 800;
+
+/// The folder of downloads, beside the profile.
+const DOWNLOADS: &str = "Downloads";
 
 /// A person at a window.
 pub struct Desk {
@@ -222,6 +226,22 @@ impl Desk {
         self.step();
     }
 
+    /// Lets go of files over the window.
+    pub fn drop_files(&mut self, paths: &[&Path]) {
+        let dropped = paths.iter().map(|path| egui::DroppedFile {
+            path: Some(path.to_path_buf()),
+            ..egui::DroppedFile::default()
+        });
+        self.harness.input_mut().dropped_files = dropped.collect();
+        self.step();
+        self.step();
+    }
+
+    /// Returns the folder of downloads.
+    pub fn downloads(&self) -> PathBuf {
+        self.dir.path().join(DOWNLOADS)
+    }
+
     pub fn make_space(&mut self, name: &str) {
         self.click("Create a Space");
         self.write("Name of the Space", name);
@@ -306,6 +326,10 @@ fn open(dir: &TempDir, relays: &[String]) -> (Harness<'static, DesktopApp>, Rece
         offline: relays.is_empty(),
         relays: relays.to_vec(),
         link: None,
+        decoder: Some(env!("CARGO_BIN_EXE_decent-desktop").into()),
+        downloads: Some(dir.path().join(DOWNLOADS)),
+        // A dialog of the system would wait for somebody who is not there.
+        dialogs: false,
     };
     let app = DesktopApp::new(settings, wake).unwrap();
     let harness = Harness::builder()
