@@ -223,6 +223,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if !self.spaces.contains_key(space) {
             let fresh = self.new_space(*space);
             self.spaces.insert(*space, fresh);
+            self.doubt_returned(space)?;
         }
         self.take_ops(space, bundle.control.iter().map(|b| b.to_vec()).collect())?;
         let topic = TopicKey::new(Secret::from_bytes(*bundle.topic.as_bytes()));

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oplog::store::{Store, StoreError};
-use oplog::{Lane, OpId};
+use oplog::{DeviceId, Lane, OpId, VerifiedOp};
 
 use crate::message::{HAVE_LANES_MAX, Head8, LaneHead, head8};
 use crate::space::Space;
@@ -18,6 +18,10 @@ use crate::space::Space;
 /// How far below a position others are given a branch they do not know, when nobody knows where it
 /// begins. Guess: a restored copy is soon noticed; what is deeper is asked for by id.
 const LOOK_BACK: u64 = 64;
+
+/// Most ops that somebody is given of their own lanes at once and that only wait here: as many as wait of
+/// one device.
+const GIVE_ASIDE_MAX: usize = 500;
 
 /// By lane, where it ends.
 pub(crate) type LaneEnds<T> = BTreeMap<Lane, Vec<(u64, T)>>;
@@ -70,11 +74,22 @@ impl Space {
             let gap = gaps.entry(*lane).or_insert(*seq);
             *gap = (*gap).min(*seq);
         }
+        // Where an op lay that turned out to be damaged is not always known: at an end it shows.
+        let lost = |id: &OpId| self.log.lost().contains_key(id);
+        for (lane, ends) in heads.iter() {
+            for (seq, _) in ends.iter().filter(|(_, id)| lost(id)) {
+                let gap = gaps.entry(*lane).or_insert(*seq);
+                *gap = (*gap).min(*seq);
+            }
+        }
         let mut ends = LaneEnds::<OpId>::new();
         for (lane, head) in heads.iter() {
             let own: Vec<(u64, OpId)> = match (gaps.get(lane), self.log.branches().get(lane)) {
                 (Some(gap), _) => {
-                    let before = self.table.last_before(store, lane, *gap)?;
+                    let mut before = self.table.last_before(store, lane, *gap)?;
+                    while let Some((seq, _)) = before.filter(|(_, id)| lost(id)) {
+                        before = self.table.last_before(store, lane, seq)?;
+                    }
                     before.into_iter().collect()
                 }
                 (None, Some(branches)) => branches.iter().copied().collect(),
@@ -102,6 +117,23 @@ impl Space {
             }
         }
         Ok(false)
+    }
+
+    /// Returns the ops of a device that wait here and lie beyond what it tells of its own lanes, at most
+    /// [`GIVE_ASIDE_MAX`], oldest first: it has lost them.
+    pub(crate) fn lost_by(&self, device: &DeviceId, theirs: &[LaneHead]) -> BTreeSet<OpId> {
+        let mut aside = self.log.aside_of(device).peekable();
+        if aside.peek().is_none() {
+            return BTreeSet::new();
+        }
+        let theirs = by_lane(theirs);
+        let beyond = |op: &&VerifiedOp| {
+            let lane = op.header().lane();
+            let ends = theirs.get(&lane).into_iter().flatten();
+            ends.map(|(seq, _)| *seq).max() < Some(op.header().seq)
+        };
+        let lost = aside.filter(beyond).take(GIVE_ASIDE_MAX);
+        lost.map(|op| op.id()).collect()
     }
 
     /// Returns ops of a lane that somebody lacks, at most so many. Where their ends name nothing that

@@ -104,6 +104,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if fresh {
             let new = self.new_space(space);
             self.spaces.insert(space, new);
+            self.doubt_returned(&space)?;
         }
         self.import_slice(&mut import)?;
         let founded = |s: &crate::space::Space| !s.log.dag().is_empty();

@@ -34,10 +34,24 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 self.store.put(NODE_TABLE, &doubt_row(id), &[1]);
             }
         }
+        // A Space of which nothing is left comes back by a bundle; whatever it is, its lanes were longer.
+        let row = space.map_or_else(|| DOUBT.to_vec(), doubt_row);
+        self.store.put(NODE_TABLE, &row, &[1]);
     }
 
     pub(crate) fn is_doubted(&self, space: &SpaceId) -> Result<bool, StoreError> {
         Ok(self.store.get(NODE_TABLE, &doubt_row(space))?.is_some())
+    }
+
+    /// A Space is here (again), by a bundle or an import: where the log has lost records, this device may
+    /// have written in it before.
+    pub(crate) fn doubt_returned(&mut self, space: &SpaceId) -> Result<(), StoreError> {
+        let doubted = self.is_doubted(space)? || self.store.get(NODE_TABLE, DOUBT)?.is_some();
+        if let Some(s) = self.spaces.get_mut(space).filter(|_| doubted) {
+            s.doubted = true;
+            self.store.put(NODE_TABLE, &doubt_row(space), &[1]);
+        }
+        Ok(())
     }
 
     /// Deals with the records that turned out to be damaged since the last event.
@@ -107,6 +121,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         if had_time && (alone || s.repair.heard_anybody()) || alone && nowhere {
             s.doubted = false;
             self.store.delete(NODE_TABLE, &doubt_row(space));
+            if self.joins.is_empty() {
+                // Nothing is to come back any more.
+                self.store.delete(NODE_TABLE, DOUBT);
+            }
         }
     }
 
@@ -165,7 +183,9 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         // that it does not.
         let me = self.me.device_id();
         let others = s.roster().filter(|device| *device != me);
-        let nobodys = s.repair.nobody_has_lost(others);
+        let nobodys = s
+            .repair
+            .nobody_has_lost(others, self.now.as_ms(), GIVEN_WITHIN_MS);
         // The keys of our own commit are in use: it cannot be undone here.
         let in_use = |op: &OpId| s.keys.contains_key(&EpochId::of_commit(op));
         let waiting = self.waiting_to_send(space)?;

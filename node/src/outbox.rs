@@ -42,7 +42,8 @@ pub(crate) struct OutRow {
     /// Relays that have it, by the hash of their address.
     #[n(0)]
     pub(crate) taken: Vec<oplog::Digest>,
-    /// It was in the queue before: relays and members may well have it.
+    /// It was sent before, whatever was answered, or lay in the queue before the index was made anew:
+    /// relays and members may well have it.
     #[n(1)]
     #[cbor(default)]
     pub(crate) again: bool,
@@ -152,11 +153,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                     Some((_, puts)) => puts.clone(),
                     None => {
                         let puts = self.seal_ops(&space, &own)?;
-                        sealed.push((own, puts.clone()));
+                        sealed.push((own.clone(), puts.clone()));
                         puts
                     }
                 };
                 for put in puts {
+                    self.note_sent(&space, &mut waiting, &put.ops);
                     if on(Mutant::SentIsTaken) {
                         put.ops.iter().for_each(|op| self.dequeue(&space, op));
                     }
@@ -176,6 +178,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         self.send_mail(&ready)?;
         self.send_chunks(&ready)
+    }
+
+    /// Notes, before they leave, that these ops may be elsewhere from now on, even if no answer comes.
+    fn note_sent(&mut self, space: &SpaceId, waiting: &mut [(Queued, OutRow)], ops: &[Queued]) {
+        let Some(no) = self.spaces.get(space).map(|s| s.no) else {
+            return;
+        };
+        for (op, row) in waiting.iter_mut().filter(|(_, row)| !row.again) {
+            if ops.contains(op) {
+                row.again = true;
+                self.store
+                    .put(QUEUE_TABLE, &out_row(no, op), &codec::encode(row));
+            }
+        }
     }
 
     /// Sends one envelope to every relay that is connected, without waiting for it.

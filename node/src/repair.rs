@@ -60,6 +60,8 @@ pub(crate) struct Repair {
     owed_behind: BTreeMap<EpochId, BTreeSet<OpId>>,
     /// What devices lack of their own removal, and the epoch whose keys they asked under.
     owed_removed: BTreeMap<DeviceId, (EpochId, BTreeSet<OpId>)>,
+    /// Ops that wait here and that their own device has lost, until somebody gave them.
+    owed_aside: BTreeMap<DeviceId, BTreeSet<OpId>>,
     /// Ops that one relay lacks, until they arrive there.
     owed_to: BTreeMap<RelayId, BTreeSet<OpId>>,
     /// When and what each device last told of its heads.
@@ -79,6 +81,8 @@ pub(crate) struct Repair {
     wanted_after: Option<OpId>,
     /// Since when an op that was here is lost, in milliseconds, as far as noticed since the start.
     lost_since: Option<u64>,
+    /// When heads without it were first told, in milliseconds.
+    told_loss_at: Option<u64>,
     /// When gaps will be asked about, in milliseconds.
     want_due: Option<u64>,
     /// The place in the order of answering about the op and in the epoch asked for last: whoever lacks
@@ -98,6 +102,9 @@ struct Heard {
     at: u64,
     /// If it had more than we.
     between: Option<Between>,
+    /// Since when it has told, since something was lost here, that it has no more than we, in
+    /// milliseconds.
+    lacks_since: Option<u64>,
 }
 
 /// What a device told, and what we held then.
@@ -111,6 +118,9 @@ impl Repair {
     /// Somebody sent this op: nobody else needs to.
     pub(crate) fn given(&mut self, op: &OpId) {
         self.owed.remove(op);
+        for owed in self.owed_aside.values_mut() {
+            owed.remove(op);
+        }
     }
 
     /// Returns whether this envelope of gossip was taken already.
@@ -137,6 +147,9 @@ impl Repair {
             (_, false) => (self.have_every_ms * 2).clamp(least_ms, HAVE_EVERY_MS_MAX.max(least_ms)),
         };
         self.said_have_at = now;
+        if self.lost_since.is_some() {
+            self.told_loss_at.get_or_insert(now);
+        }
     }
 
     /// A relay is there (again), with others behind it: what is missing is asked for at once.
@@ -157,16 +170,26 @@ impl Repair {
     /// At every tick: whether an op that was here is lost.
     pub(crate) fn note_lost(&mut self, any: bool, now: u64) {
         self.lost_since = any.then(|| self.lost_since.unwrap_or(now));
+        if !any {
+            self.told_loss_at = None;
+        }
     }
 
-    /// Whether each of these devices told of its heads since something was lost here, and none had more
-    /// than we.
-    pub(crate) fn nobody_has_lost(&self, mut devices: impl Iterator<Item = DeviceId>) -> bool {
-        let Some(since) = self.lost_since else {
-            return false;
-        };
-        let lacks = |heard: &Heard| heard.at >= since && heard.between.is_none();
-        devices.all(|device| self.heard.get(&device).is_some_and(lacks))
+    /// Whether each of these devices told of its heads since something was lost here, none had more than
+    /// we, and each had `time` milliseconds to give what it has and does not tell of: what waits there.
+    pub(crate) fn nobody_has_lost(
+        &self,
+        mut devices: impl Iterator<Item = DeviceId>,
+        now: u64,
+        time: u64,
+    ) -> bool {
+        let had_time = |since: Option<u64>| since.is_some_and(|at| now.saturating_sub(at) >= time);
+        self.lost_since.is_some()
+            && had_time(self.told_loss_at)
+            && devices.all(|device| {
+                let heard = self.heard.get(&device);
+                heard.is_some_and(|heard| had_time(heard.lacks_since))
+            })
     }
 
     /// When heads were last told, in milliseconds, 0 when not since the start.
@@ -353,10 +376,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         // Most heads tell nothing new: then nothing follows from them, whoever signed. Unless we have lost
         // something: then it matters that they do not have it either.
+        // What waits here is told of to nobody; who wrote it needs it, or would write in its place (B11).
+        let aside = s.lost_by(&have.device, &have.lanes);
         let caught_up = !behind && last.is_some_and(|last| last.between.is_some());
         let lacks_too = s.repair.lost_since.is_some();
         let tells =
             returns || behind || caught_up || lacks_too || !owed.is_empty() || !seen.is_empty();
+        let tells = tells || !aside.is_empty();
         if !tells || !have.is_signed(space) {
             return Ok(());
         }
@@ -368,6 +394,10 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             between: behind.then(|| Between {
                 theirs: Have::lanes_digest(&have.lanes),
                 ours: Have::lanes_digest(&told(&ours)),
+            }),
+            lacks_since: s.repair.lost_since.filter(|_| !behind).map(|lost| {
+                let before = last.and_then(|last| last.lacks_since);
+                before.filter(|since| *since >= lost).unwrap_or(now)
             }),
         };
         let out = self.spaces.get(space).map(|s| s.out_by(&user));
@@ -395,6 +425,13 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             s.repair.said_have_at = 0;
             s.repair.progressed(now);
             self.consider_repair(space);
+        }
+        if !aside.is_empty() && !on(Mutant::GivesNothing) {
+            let turn = self.turn(space, aside.first());
+            if let Some(s) = self.spaces.get_mut(space) {
+                s.repair.owed_aside.insert(have.device, aside);
+                self.set_timer(Timer::Give(*space), turn);
+            }
         }
         self.consider_letter_again(space, &owed);
         self.owe(space, under, owed);
@@ -484,8 +521,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let owed_to = std::mem::take(&mut s.repair.owed_to);
         let owed_behind = std::mem::take(&mut s.repair.owed_behind);
         let owed_removed = std::mem::take(&mut s.repair.owed_removed);
+        let owed_aside = std::mem::take(&mut s.repair.owed_aside);
         if !owed.is_empty() && self.online() {
             for put in self.seal_again(space, &owed)? {
+                self.publish(&put);
+            }
+        }
+        for (device, ops) in owed_aside.iter().filter(|(_, ops)| !ops.is_empty()) {
+            for put in self.seal_aside(space, device, ops)? {
                 self.publish(&put);
             }
         }

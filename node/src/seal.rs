@@ -11,7 +11,7 @@ use net::wire::PutRequest;
 use oplog::mutants::{Mutant, on};
 use oplog::store::{Store, StoreError};
 use oplog::{
-    AcceptedOp, CONTENT_PAYLOAD_BYTES_MAX, CONTROL_PAYLOAD_BYTES_MAX, EpochId, Hlc, Kind,
+    AcceptedOp, CONTENT_PAYLOAD_BYTES_MAX, CONTROL_PAYLOAD_BYTES_MAX, DeviceId, EpochId, Hlc, Kind,
     OP_BYTES_MAX, OpId, Scope, SignedOp, SpaceId, codec,
 };
 use rand_core::CryptoRng;
@@ -136,6 +136,33 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 list.push((h.hlc, op.encode()));
             }
         }
+        self.seal_lists(space, lists)
+    }
+
+    /// Seals ops of others that wait here, for the group as it is now: whoever wrote them has lost them.
+    pub(crate) fn seal_aside(
+        &mut self,
+        space: &SpaceId,
+        device: &DeviceId,
+        ops: &BTreeSet<OpId>,
+    ) -> Result<Vec<PutRequest>, StoreError> {
+        let Some(s) = self.spaces.get(space).filter(|s| !s.holds_removed()) else {
+            return Ok(Vec::new());
+        };
+        let mut lists: BTreeMap<(Scope, EpochId), Vec<DatedOp>> = BTreeMap::new();
+        for op in s.log.aside_of(device).filter(|op| ops.contains(&op.id())) {
+            let h = op.header();
+            let list = lists.entry((h.scope, s.tip)).or_default();
+            list.push((h.hlc, op.encode()));
+        }
+        self.seal_lists(space, lists)
+    }
+
+    fn seal_lists(
+        &mut self,
+        space: &SpaceId,
+        lists: BTreeMap<(Scope, EpochId), Vec<DatedOp>>,
+    ) -> Result<Vec<PutRequest>, StoreError> {
         // Oldest first: each commit opens the next epoch to whoever lacked it.
         let mut lists: Vec<_> = lists.into_iter().collect();
         for (_, list) in &mut lists {

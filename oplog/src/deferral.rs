@@ -100,6 +100,12 @@ impl Deferral {
         Some(Timestamp::from_ms(wall.saturating_sub(AHEAD_MS_MAX)))
     }
 
+    /// Returns the ops of a device that wait, oldest first.
+    pub(crate) fn of_device(&self, device: &DeviceId) -> impl Iterator<Item = &VerifiedOp> {
+        let keys = self.by_device.get(device).into_iter().flatten();
+        keys.filter_map(|key| self.ops.get(key))
+    }
+
     /// Returns whether this op waits.
     #[must_use]
     pub fn contains(&self, hlc: Hlc, id: OpId) -> bool {

@@ -115,6 +115,12 @@ impl Holdback {
         self.remove(id);
     }
 
+    /// Returns the ops of a device that are held, oldest first.
+    pub(crate) fn of_device(&self, device: &DeviceId) -> impl Iterator<Item = &VerifiedOp> {
+        let ids = self.by_device.get(device).into_iter().flatten();
+        ids.filter_map(|(_, id)| self.held.get(id).map(|held| &held.op))
+    }
+
     /// Returns an op of a lane that is held and stands beyond a position, or anywhere.
     #[must_use]
     pub fn beyond(&self, lane: &Lane, seq: Option<u64>) -> Option<OpId> {

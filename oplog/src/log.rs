@@ -481,6 +481,13 @@ impl<V: View> SpaceLog<V> {
         &self.holdback
     }
 
+    /// Returns the ops of a device that are here and not in the log: they wait for others or for their
+    /// time. Their signatures are right; nothing else of them is judged.
+    pub fn aside_of(&self, device: &DeviceId) -> impl Iterator<Item = &VerifiedOp> {
+        let held = self.holdback.of_device(device);
+        held.chain(self.deferral.of_device(device))
+    }
+
     /// Returns what waits for its time.
     #[must_use]
     pub const fn deferral(&self) -> &Deferral {

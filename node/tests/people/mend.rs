@@ -169,6 +169,32 @@ fn an_own_post_that_may_be_anywhere_is_given_up_once_everybody_shows_that_they_l
     scene.assert_converged(&[ALICE, BOB, JOHN]);
 }
 
+/// By the clocks of the others it is from the future: they hold it, and tell of it to nobody.
+#[test]
+fn an_own_post_that_only_waits_with_others_comes_back() {
+    let mut scene = scene();
+    scene.post(JOHN, "before");
+    for who in [ALICE, BOB] {
+        scene.world.people[who].late_ms = 3_600_000;
+    }
+    let ahead = scene.post(JOHN, "ahead");
+    scene.world.pass(10_000);
+    assert_eq!(scene.texts(ALICE), ["before"]);
+    damage(&mut scene, JOHN, ahead);
+    scene.world.restart(JOHN);
+    assert_eq!(scene.texts(JOHN), ["before"]);
+    scene.world.connect(JOHN);
+    scene.world.pass(180_000);
+    assert_eq!(scene.texts(JOHN), ["before", "ahead"]);
+    assert_eq!(lost(&scene, JOHN), 0);
+    scene.post(JOHN, "after");
+    scene.world.pass(3_700_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(scene.texts(who), ["before", "ahead", "after"], "{who}");
+    }
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
 /// The record is damaged and the rows that name it are gone too, as after an index was made anew.
 #[test]
 fn an_own_post_that_is_gone_without_a_trace_leaves_the_queue() {
