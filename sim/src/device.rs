@@ -154,6 +154,11 @@ impl Device {
         let chance = seed.derive(&format!("{name}/disk"));
         let opened = self.machine.open(old, chance);
         if opened.is_err() {
+            if self.machine.is_off() {
+                // The power went while it started: it comes back before the next try.
+                let mut nothing = SimStore::Mem(Box::default());
+                self.machine.crash(&mut nothing, true, &mut self.rng);
+            }
             // What the process held is on its disk: the next try begins from there.
             self.parked = Some((
                 SimStore::Mem(Box::default()),
