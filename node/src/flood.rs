@@ -49,7 +49,8 @@ pub(crate) struct Flood {
 impl Flood {
     /// Takes a place in a device's bucket, if there is one.
     fn take(&mut self, device: &DeviceId, now: u64) -> bool {
-        let due = self.due.get(device).copied().unwrap_or(0).max(now);
+        let due = self.due.get(device).copied();
+        let due = due.filter(|due| is_ahead(*due, now)).unwrap_or(now);
         let next = due.saturating_add(OP_MS);
         let fits = next.saturating_sub(now) <= BURST_MS;
         if fits {
@@ -57,6 +58,12 @@ impl Flood {
         }
         fits
     }
+}
+
+/// Whether a device that is back on pace at `due` is ahead of it. Nobody is ahead by more than a burst: then
+/// this device's clock was set back, and it would take nothing in until it is there again.
+const fn is_ahead(due: u64, now: u64) -> bool {
+    due > now && due - now <= BURST_MS
 }
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -105,7 +112,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
-        s.flood.due.retain(|_, due| *due > now);
+        s.flood.due.retain(|_, due| is_ahead(*due, now));
         if s.flood.count == Some(0) {
             return Ok(());
         }
@@ -213,6 +220,15 @@ mod tests {
         let other = DeviceId::from_bytes([2; 32]);
         assert!(flood.take(&other, 1_060_000), "each device has its own");
         assert_eq!(taken(&mut flood, 9_000_000), 5_000);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_leaves_nobody_without_a_bucket() {
+        let mut flood = Flood::default();
+        let device = DeviceId::from_bytes([1; 32]);
+        assert!(flood.take(&device, 9_000_000_000));
+        let taken = (0..6_000).filter(|_| flood.take(&device, 1_000_000));
+        assert_eq!(taken.count(), 5_000);
     }
 
     #[test]
