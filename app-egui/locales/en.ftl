@@ -188,6 +188,7 @@ attach-paste = Paste a picture
 attach-drop = Drop files here to attach them
 attach-remove = Take out { $name }
 attach-no-file = { $name } is not a file.
+attach-no-dialog = This desktop has no window for choosing files. Drop them onto this one instead.
 attach-too-large = { $name } is too large: at most 64 MiB can be attached.
 attach-too-many = A message has at most { $count } files.
 pasted-name = pasted picture.png
@@ -248,6 +249,7 @@ save-file = Save { $name }
 save-downloads = Save to Downloads
 save-as = Save as…
 save-no-folder = There is no folder for downloads. Use “Save as…”.
+save-no-dialog = This desktop has no window for choosing a place. Save to Downloads instead.
 delivery-saved = Saved on this device. No relay has it yet.
 delivery-relay =
     { $count ->

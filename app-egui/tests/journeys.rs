@@ -102,11 +102,7 @@ fn an_invite_brings_somebody_in_who_talks_is_muted_and_removed() {
     ann.click("Channel general");
     ann.say("general", "before Bob came");
     ann.wait_for_text("before Bob came");
-    ann.click("Invite people");
-    ann.click("Make the link");
-    ann.wait_for("Copy link");
-    let link = ann.value("Invite link");
-    ann.click("Close");
+    let link = ann.invite_link();
 
     bob.click("Join with an invite");
     bob.write("Invite link", &link);
@@ -143,11 +139,7 @@ fn a_picture_and_a_file_reach_somebody_who_saves_them() {
     ann.make_space("Allotment");
     ann.wait_for("Channel general");
     ann.click("Channel general");
-    ann.click("Invite people");
-    ann.click("Make the link");
-    ann.wait_for("Copy link");
-    let link = ann.value("Invite link");
-    ann.click("Close");
+    let link = ann.invite_link();
     bob.click("Join with an invite");
     bob.write("Invite link", &link);
     bob.click("Ask to join");

@@ -18,8 +18,8 @@ use crate::worker::{AUTO_BYTES_MAX, Ask, Detail, Picked, SaveTo, Source, Target}
 const PICTURE: Vec2 = Vec2::new(400.0, 300.0);
 /// Size of a picture that has not come, in points.
 const COMING: Vec2 = Vec2::new(260.0, 150.0);
-/// Width of a card, in points.
-const CARD: f32 = 400.0;
+/// What a card keeps between its line and what it holds, in points.
+const CARD_MARGIN: Margin = Margin::symmetric(12, 6);
 /// Points that a picture in the window keeps from its edges.
 const VIEWER_MARGIN: f32 = 56.0;
 
@@ -146,9 +146,11 @@ fn card(ui: &mut Ui, view: &View<'_>, state: &UiState, space: SpaceId, file: &At
         .fill(t.raised)
         .stroke(Stroke::new(1.0, t.line))
         .corner_radius(CornerRadius::same(ROUND))
-        .inner_margin(Margin::symmetric(12, 6))
+        .inner_margin(CARD_MARGIN)
         .show(ui, |ui| {
-            ui.set_width(CARD.min(ui.available_width()));
+            // As wide as a picture, its line and margins counted.
+            let around = CARD_MARGIN.sum().x + 2.0;
+            ui.set_width((PICTURE.x - around).min(ui.available_width()));
             ui.horizontal(|ui| {
                 let mark = mark_of(&file.media_type);
                 ui.label(RichText::new(mark).font(theme::plain(22.0)).color(t.accent));

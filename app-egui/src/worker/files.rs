@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::{After, Profile, Tell, Voice};
 use crate::api::{
@@ -24,6 +26,9 @@ const LARGE_SIDE: u32 = 2_048;
 const PICTURES_AT_ONCE: usize = 3;
 /// Names tried for a file whose own is taken.
 const NAMES_MAX: u32 = 1_000;
+
+/// Least time that somebody takes to answer a dialog: one that ends sooner was not there.
+const SEEN: Duration = Duration::from_millis(300);
 
 /// A file that somebody chose for a post.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,10 +105,25 @@ impl Files {
             return;
         }
         let dialog = rfd::AsyncFileDialog::new().set_title(text::t("attach-files"));
-        if let Some(files) = dialog.pick_files().await {
+        if let Some(files) = self.answered(dialog.pick_files(), "attach-no-dialog").await {
             let paths = files.iter().map(|file| file.path().to_owned()).collect();
             self.look_at(target, paths).await;
         }
+    }
+
+    /// Waits for what a dialog of the desktop gives; says `trouble` where it never came up, which the dialog
+    /// itself tells nobody.
+    async fn answered<T>(
+        &self,
+        dialog: impl Future<Output = Option<T>>,
+        trouble: &str,
+    ) -> Option<T> {
+        let asked = Instant::now();
+        let answer = dialog.await;
+        if answer.is_none() && asked.elapsed() < SEEN {
+            self.voice.tell(Tell::Said(Err(text::t(trouble)))).await;
+        }
+        answer
     }
 
     /// Takes files by their paths.
@@ -305,7 +325,7 @@ impl Files {
             }
             SaveTo::Chosen if self.profile.dialogs => {
                 let dialog = rfd::AsyncFileDialog::new().set_file_name(name);
-                match dialog.save_file().await {
+                match self.answered(dialog.save_file(), "save-no-dialog").await {
                     Some(chosen) => chosen.path().to_owned(),
                     None => return,
                 }

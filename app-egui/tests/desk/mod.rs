@@ -248,6 +248,16 @@ impl Desk {
         self.click("Create");
     }
 
+    /// Makes an invite to the Space that is shown, and gives its link.
+    pub fn invite_link(&mut self) -> String {
+        self.click("Invite people");
+        self.click("Make the link");
+        self.wait_for("Copy link");
+        let link = self.value("Invite link");
+        self.click("Close");
+        link
+    }
+
     /// Opens the menu of the last message of somebody with the keyboard.
     pub fn open_menu_of_message(&mut self, author: &str) {
         let label = format!("Message by {author}");
