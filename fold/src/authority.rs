@@ -190,6 +190,18 @@ impl AuthorityFold {
         grants.into_iter().map(|act| act.id).collect()
     }
 
+    /// Returns the ops that would have written `user`'s membership or role and that `view` holds void:
+    /// where they counted, what `user` did might not.
+    #[must_use]
+    pub fn void_acts_on(&self, user: &UserId, view: &AuthorityView) -> Vec<OpId> {
+        let writes = |op: &&OpId| {
+            let act = self.acts.get(*op);
+            act.is_some_and(|act| act.subjects().contains(user))
+        };
+        let void = view.void_ops().map(|(op, _)| op);
+        void.filter(writes).copied().collect()
+    }
+
     /// Folds a frontier in one sweep over its whole past, with nothing remembered: the
     /// definition that the quick way is measured against. O(n log n).
     #[must_use]

@@ -5,6 +5,9 @@
 //! wherever storage may still hold one. State and root have different lives: a state goes after
 //! eight epochs or seven days, a root after relays have dropped what it opens.
 //!
+//! Members give a state back that a disk has damaged: they add the device again. Who is alone in a group
+//! has nobody for that, and keeps a second copy ([`copy_state`]), sealed and erased like the first.
+//!
 //! All writes are staged; the caller commits them in one step with the ops they belong to.
 
 use core::ops::ControlFlow;
@@ -24,6 +27,9 @@ use crate::state::GroupState;
 
 /// Rows of this crate. Keys: kind ‖ Space ‖ epoch, or kind ‖ Space ‖ key package hash.
 pub const TABLE: Table = Table("mls");
+
+/// Second copies, in a table of their own so that storage keeps them apart from the first. Keys as above.
+pub const COPY_TABLE: Table = Table("mls-copy");
 
 /// Reading back failed.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +57,7 @@ pub struct StoredEpoch {
 #[derive(Clone, Copy)]
 enum Kind {
     State,
+    StateCopy,
     Root,
     KeyPackage,
 }
@@ -58,15 +65,23 @@ enum Kind {
 impl Kind {
     const fn byte(self) -> u8 {
         match self {
-            Self::State => b's',
+            Self::State | Self::StateCopy => b's',
             Self::Root => b'r',
             Self::KeyPackage => b'k',
+        }
+    }
+
+    const fn table(self) -> Table {
+        match self {
+            Self::StateCopy => COPY_TABLE,
+            Self::State | Self::Root | Self::KeyPackage => TABLE,
         }
     }
 
     const fn label(self) -> &'static str {
         match self {
             Self::State => "mls-state",
+            Self::StateCopy => "mls-state-copy",
             Self::Root => "epoch-root",
             Self::KeyPackage => "key-package",
         }
@@ -75,12 +90,14 @@ impl Kind {
 
 /// The name of a row and of the secret that goes with it.
 struct Name {
+    table: Table,
     key: Vec<u8>,
     label: Label,
 }
 
 fn name(kind: Kind, space: &SpaceId, of: &[u8; 32]) -> Name {
     Name {
+        table: kind.table(),
         key: [&[kind.byte()], space.as_bytes().as_slice(), of].concat(),
         label: Label::new(kind.label(), &[space.as_bytes(), of]),
     }
@@ -90,6 +107,12 @@ fn name(kind: Kind, space: &SpaceId, of: &[u8; 32]) -> Name {
 #[must_use]
 pub fn state_label(space: &SpaceId, epoch: &EpochId) -> Label {
     name(Kind::State, space, epoch.as_bytes()).label
+}
+
+/// Returns the vault's name for the key that seals the second copy of an epoch's state.
+#[must_use]
+pub fn state_copy_label(space: &SpaceId, epoch: &EpochId) -> Label {
+    name(Kind::StateCopy, space, epoch.as_bytes()).label
 }
 
 /// Returns the vault's name for an epoch's root.
@@ -119,7 +142,28 @@ pub fn save_epoch(
     store.put(TABLE, &root.key, &[]);
 }
 
-/// Returns an epoch's state, `None` when it was never stored or is erased.
+/// Stages a second copy of an epoch's state, unless there is one. Staged apart from the first, so that no
+/// one record holds both.
+///
+/// # Errors
+/// When storage fails or the state is damaged.
+pub fn copy_state(
+    store: &mut impl Store,
+    space: &SpaceId,
+    epoch: &EpochId,
+    rng: &mut impl CryptoRng,
+) -> Result<(), StoredError> {
+    let copy = name(Kind::StateCopy, space, epoch.as_bytes());
+    if !matches!(load_sealed(store, &copy), Ok(Some(_)))
+        && let Some(plain) = load_sealed(store, &name(Kind::State, space, epoch.as_bytes()))?
+    {
+        save_sealed(store, &copy, &plain, rng);
+    }
+    Ok(())
+}
+
+/// Returns an epoch's state, from its copy where the first is damaged; `None` when it was never stored or
+/// is erased.
 ///
 /// # Errors
 /// When storage fails or the row is damaged.
@@ -128,8 +172,20 @@ pub fn load_state(
     space: &SpaceId,
     epoch: &EpochId,
 ) -> Result<Option<GroupState>, StoredError> {
-    let state = name(Kind::State, space, epoch.as_bytes());
-    let plain = load_sealed(store, &state)?;
+    let first = load_sealed(store, &name(Kind::State, space, epoch.as_bytes()));
+    let plain = match first {
+        Ok(Some(plain)) => Some(plain),
+        Err(StoredError::Store(error)) if !matches!(error, StoreError::Damaged { .. }) => {
+            return Err(error.into());
+        }
+        Ok(None) | Err(_) => {
+            let copy = load_sealed(store, &name(Kind::StateCopy, space, epoch.as_bytes()))?;
+            match copy {
+                Some(plain) => Some(plain),
+                None => first?,
+            }
+        }
+    };
     Ok(plain.map(|p| GroupState::decode(&p)).transpose()?)
 }
 
@@ -147,6 +203,7 @@ pub fn load_root(store: &impl Store, space: &SpaceId, epoch: &EpochId) -> Option
 /// Stages the erasure of an epoch's state; its root stays.
 pub fn erase_state(store: &mut impl Store, space: &SpaceId, epoch: &EpochId) {
     erase(store, &name(Kind::State, space, epoch.as_bytes()));
+    erase(store, &name(Kind::StateCopy, space, epoch.as_bytes()));
 }
 
 /// Stages the erasure of an epoch's root; its state, if any, stays.
@@ -159,7 +216,9 @@ pub fn erase_root(store: &mut impl Store, space: &SpaceId, epoch: &EpochId) {
 /// # Errors
 /// When storage fails.
 pub fn list(store: &impl Store, space: &SpaceId) -> Result<Vec<StoredEpoch>, StoredError> {
-    let states = ids(store, Kind::State, space)?;
+    let mut states = ids(store, Kind::State, space)?;
+    states.extend(ids(store, Kind::StateCopy, space)?);
+    states.sort_unstable();
     let roots = ids(store, Kind::Root, space)?;
     let mut all: Vec<_> = states.iter().chain(&roots).copied().collect();
     all.sort();
@@ -223,7 +282,7 @@ fn save_sealed(store: &mut impl Store, name: &Name, plain: &[u8], rng: &mut impl
     rng.fill_bytes(&mut nonce);
     let sealed = aead::seal(key.as_bytes(), &nonce, &name.key, plain);
     store.keep_secret(name.label, &key);
-    store.put(TABLE, &name.key, &[nonce.as_slice(), &sealed].concat());
+    store.put(name.table, &name.key, &[nonce.as_slice(), &sealed].concat());
 }
 
 fn load_sealed(store: &impl Store, name: &Name) -> Result<Option<Zeroizing<Vec<u8>>>, StoredError> {
@@ -232,7 +291,8 @@ fn load_sealed(store: &impl Store, name: &Name) -> Result<Option<Zeroizing<Vec<u
             what: "sealed mls row",
         })
     };
-    let (Some(key), Some(row)) = (store.secret(name.label), store.get(TABLE, &name.key)?) else {
+    let (Some(key), Some(row)) = (store.secret(name.label), store.get(name.table, &name.key)?)
+    else {
         return Ok(None);
     };
     let (nonce, sealed) = row.split_first_chunk::<NONCE_LEN>().ok_or_else(damaged)?;
@@ -242,7 +302,7 @@ fn load_sealed(store: &impl Store, name: &Name) -> Result<Option<Zeroizing<Vec<u
 
 fn erase(store: &mut impl Store, name: &Name) {
     store.erase_secret(name.label);
-    store.delete(TABLE, &name.key);
+    store.delete(name.table, &name.key);
 }
 
 fn ids(store: &impl Store, kind: Kind, space: &SpaceId) -> Result<Vec<[u8; 32]>, StoreError> {
@@ -255,6 +315,6 @@ fn ids(store: &impl Store, kind: Kind, space: &SpaceId) -> Result<Vec<[u8; 32]>,
         ControlFlow::Continue(())
     };
     let end = prefix_end(&prefix);
-    store.scan(TABLE, &prefix, &end, Direction::Forward, &mut visit)?;
+    store.scan(kind.table(), &prefix, &end, Direction::Forward, &mut visit)?;
     Ok(found)
 }

@@ -2,7 +2,8 @@
 //!
 //! The normal way is the cursor. Beside it, after catching up and once a day, each tag is reconciled by
 //! negentropy over (hour of arrival, envelope id), for the hours that are settled: nothing is on its
-//! way any more, and gossip has expired. What we lack is fetched by id. What the relay lacks of ops
+//! way any more, and gossip has expired. What we lack is fetched by id, and so is the envelope of an op
+//! that our disk damaged: where no member has that op yet, the relay may. What the relay lacks of ops
 //! that we hold is sealed again and put there, by members in turn.
 //!
 //! # Invariants
@@ -28,6 +29,7 @@ use crate::event::RelayId;
 use crate::exchange::{Purpose, Relay};
 use crate::flood::Pace;
 use crate::identity::QUEUE_TABLE;
+use crate::mend::GIVEN_WITHIN_MS;
 use crate::node::Node;
 use crate::room::Room;
 use crate::tags::TagUse;
@@ -63,6 +65,8 @@ pub(crate) struct Comparison {
     running: BTreeMap<Tag, Running>,
     /// Envelopes seen when it began.
     seen: BTreeMap<SpaceId, Arrivals>,
+    /// Envelopes seen that held what our disk damaged since.
+    of_lost: EnvelopesOfLost,
     /// Envelopes that the relay lacks.
     lacked: BTreeMap<SpaceId, BTreeSet<Digest>>,
     /// Whether it takes all of the window.
@@ -73,6 +77,8 @@ pub(crate) struct Comparison {
     /// Nothing is sent before the next tick: it was enough, or the relay asked for patience.
     paused: bool,
 }
+
+type EnvelopesOfLost = BTreeMap<(SpaceId, Tag), Vec<Digest>>;
 
 /// A tag to compare.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +138,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         let key = relay.key();
         let mut kept = self.kept(&key)?;
-        if self.now.as_ms().saturating_sub(kept.at) < EVERY_MS {
+        if self.now.as_ms().saturating_sub(kept.at) < EVERY_MS && !self.lost_unasked(kept.at) {
             return Ok(());
         }
         let today = self.now.day();
@@ -143,6 +149,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             queue: VecDeque::new(),
             running: BTreeMap::new(),
             seen: BTreeMap::new(),
+            of_lost: EnvelopesOfLost::new(),
             lacked: BTreeMap::new(),
             whole,
             take_bytes: TAKE_BYTES_MAX,
@@ -184,6 +191,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
             let seen = self.arrivals(&space)?;
             comparison.seen.insert(space, seen);
+            comparison.of_lost.extend(self.envelopes_of_lost(&space)?);
         }
         comparison.queue.truncate(TAGS_MAX);
         if let Some(relay) = self
@@ -194,6 +202,28 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             relay.comparison = Some(comparison);
         }
         self.advance_comparison(id)
+    }
+
+    /// Whether an op was damaged since, and members have not given it in the time that they had: then
+    /// relays are asked at once.
+    fn lost_unasked(&self, compared_at: u64) -> bool {
+        let lost = self.spaces.values().filter_map(|s| s.repair.lost_since());
+        let mut unasked = lost.filter(|since| *since > compared_at);
+        unasked.any(|since| self.now.as_ms().saturating_sub(since) >= GIVEN_WITHIN_MS)
+    }
+
+    /// The envelopes that held what our disk damaged, by tag.
+    fn envelopes_of_lost(&self, space: &SpaceId) -> Result<EnvelopesOfLost, StoreError> {
+        let mut envelopes = EnvelopesOfLost::new();
+        let lost = self.spaces.get(space).map(|s| s.log.lost());
+        if let Some(lost) = lost.filter(|lost| !lost.is_empty()) {
+            self.each_arrival(space, &mut |tag, id, _, ops| {
+                if op_ids(ops).any(|op| lost.contains_key(&op)) {
+                    envelopes.entry((*space, tag)).or_default().push(id);
+                }
+            })?;
+        }
+        Ok(envelopes)
     }
 
     /// The hours that are compared for a Space.
@@ -306,7 +336,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             .filter(|id| need.binary_search(id).is_err())
             .copied()
             .collect();
-        let mut fetch = Vec::new();
+        let comparison = self.relays.get_mut(&id).and_then(|r| r.comparison.as_mut());
+        let lost = comparison.and_then(|c| c.of_lost.remove(&(job.space, job.tag)));
+        let mut fetch = lost.unwrap_or_default();
+        fetch.retain(|id| !lacked.contains(id));
+        fetch.truncate(NEED_MAX);
         for id in need {
             if fetch.len() >= NEED_MAX {
                 break;

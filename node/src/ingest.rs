@@ -91,8 +91,11 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                         // Another relay brought it. That it is here too is what was hoped for.
                         if let Some(s) = self.spaces.get_mut(&space) {
                             s.repair.given_at(from, &inside);
+                            // What the disk damaged since is taken from it once more.
+                            if !inside.iter().any(|op| s.log.lost().contains_key(op)) {
+                                continue;
+                            }
                         }
-                        continue;
                     }
                     match self.open_one(&space, &scope, sealed.as_bytes()) {
                         Some(Opened::Ops(list)) => {

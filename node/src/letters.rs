@@ -611,7 +611,7 @@ impl Space {
             };
             let seen = |op: &OpId| *op == record.commit || dag.precedes(op, &record.commit);
             for (device, (user, _)) in record.roster.iter() {
-                let mut out = self.out_by(user);
+                let mut out = self.why_out(user);
                 out.retain(|op| !seen(op));
                 if out.is_empty() || self.letters.told_removed.contains_key(device) {
                     continue;

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use fold::content::index;
+use mls::stored;
 use oplog::store::{Store, StoreError};
 use oplog::{EpochId, OpId, SpaceId};
 use rand_core::CryptoRng;
@@ -21,7 +22,7 @@ use crate::view::Notice;
 
 /// How long others have to give what is asked for, in milliseconds: their turns are over after six
 /// seconds, and whoever sleeps has it from a relay.
-const GIVEN_WITHIN_MS: u64 = 60_000;
+pub(crate) const GIVEN_WITHIN_MS: u64 = 60_000;
 const DOUBT: &[u8] = b"doubt/";
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -76,9 +77,29 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             s.repair.note_lost(!s.log.lost().is_empty(), now);
         }
         self.ask_for_missing_again(space);
+        self.copy_lone_state(space);
         self.end_doubt(space);
         self.forget_traceless(space)?;
         self.write_off(space)
+    }
+
+    /// Whoever is alone in a group has nobody who adds them again once its state is damaged: it is kept
+    /// twice.
+    fn copy_lone_state(&mut self, space: &SpaceId) {
+        let me = self.me.device_id();
+        let Some(s) = self.spaces.get_mut(space) else {
+            return;
+        };
+        let tip = s.tip;
+        let alone = s.in_group(&me) && s.roster().all(|device| device == me);
+        if !alone || s.state_copied == Some(tip) {
+            return;
+        }
+        s.state_copied = Some(tip);
+        // A damaged one shows when it is used.
+        if let Err(error) = stored::copy_state(&mut self.store, space, &tip, &mut self.rng) {
+            tracing::debug!(%error, "no second copy of the group's state");
+        }
     }
 
     /// Forgets queued ops whose records are gone without a trace: the index that named them was made

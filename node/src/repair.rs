@@ -175,6 +175,11 @@ impl Repair {
         }
     }
 
+    /// Since when an op that was here is lost, in milliseconds.
+    pub(crate) const fn lost_since(&self) -> Option<u64> {
+        self.lost_since
+    }
+
     /// Whether each of these devices told of its heads since something was lost here, none had more than
     /// we, and each had `time` milliseconds to give what it has and does not tell of: what waits there.
     pub(crate) fn nobody_has_lost(
@@ -400,7 +405,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 before.filter(|since| *since >= lost).unwrap_or(now)
             }),
         };
-        let out = self.spaces.get(space).map(|s| s.out_by(&user));
+        let out = self.spaces.get(space).map(|s| s.why_out(&user));
         if let Some(out) = out.filter(|out| !out.is_empty()) {
             self.owe_removed(space, under, have.device, &out, owed);
             return Ok(());

@@ -82,6 +82,8 @@ pub(crate) struct Space {
     pub(crate) mended: usize,
     /// The log lost records that nothing names: own lanes may be longer than they look.
     pub(crate) doubted: bool,
+    /// The epoch whose state is kept twice.
+    pub(crate) state_copied: Option<EpochId>,
     /// How many envelopes wait for a key.
     pub(crate) unopened: usize,
     /// When the newest of those that came since the start was put at its relay, in milliseconds, to the hour.
@@ -171,6 +173,7 @@ impl Space {
             damaged: RefCell::default(),
             mended: 0,
             doubted: false,
+            state_copied: None,
             unopened: 0,
             unopened_last: 0,
             arrivals: None,
@@ -336,15 +339,32 @@ impl Space {
             let payload = node.and_then(|node| node.op.payload().ok()?);
             matches!(payload, Some(Payload::MemberAdd(add)) if add.members.iter().any(|m| m.cert.user == *user))
         };
-        let void: BTreeMap<&OpId, &Verdict> = self.view.void_ops().collect();
-        let mut open: Vec<OpId> = void
-            .keys()
-            .filter(|op| removal.is_none_or(|removal| dag.precedes(&removal, op)) && admits(op))
-            .map(|op| **op)
-            .collect();
-        if open.is_empty() {
+        let readmits = |op: &OpId| removal.is_none_or(|removal| dag.precedes(&removal, op));
+        let void = self.view.void_ops().map(|(op, _)| *op);
+        let void: Vec<OpId> = void.filter(|op| readmits(op) && admits(op)).collect();
+        if void.is_empty() {
             return removal.into_iter().collect();
         }
+        self.voided_by(void)
+    }
+
+    /// What somebody has to know who is out and does not believe it: what took them out, and what keeps
+    /// others from having undone that before.
+    pub(crate) fn why_out(&self, user: &UserId) -> BTreeSet<OpId> {
+        let mut why = self.out_by(user);
+        let mut open = why.clone();
+        while let Some(op) = open.pop_first() {
+            let author = self.log.dag().node(&op).map(|node| node.op.header().user);
+            let against = author.map(|author| self.authority.void_acts_on(&author, &self.view));
+            let decided = self.voided_by(against.unwrap_or_default());
+            open.extend(decided.into_iter().filter(|op| why.insert(*op)));
+        }
+        why
+    }
+
+    /// The effective ops for which these are void.
+    fn voided_by(&self, mut open: Vec<OpId>) -> BTreeSet<OpId> {
+        let void: BTreeMap<&OpId, &Verdict> = self.view.void_ops().collect();
         // An invite decides about those it lets in, and is void itself for a reason.
         let (mut seen, mut decided) = (BTreeSet::new(), BTreeSet::new());
         while let Some(op) = open.pop() {

@@ -25,7 +25,7 @@ use crate::upkeep::{BUNDLE_BYTES, SLOTS_LOW, remove_reserve};
 use crate::vault::{Vault, VaultError};
 
 /// Tables that hold what nothing can derive again, so that no rebuild drops them.
-pub const KEPT_TABLES: [&str; 3] = ["mls", "node", "blob"];
+pub const KEPT_TABLES: [&str; 4] = ["mls", "mls-copy", "node", "blob"];
 
 /// The file of the vault.
 pub(crate) const VAULT_PATH: &str = "vault.bin";

@@ -288,6 +288,7 @@ impl<D: Disk> State<D> {
     }
 
     /// Returns batches that make what is kept, the last one last: it may have to be completed once more.
+    /// No batch holds rows of two tables: damage to one leaves the others.
     fn live_batches(&self) -> Result<Vec<Batch>, StoreError> {
         let mut batches = Vec::new();
         let mut batch = Batch::default();
@@ -306,8 +307,9 @@ impl<D: Disk> State<D> {
                     size = 0;
                 }
             }
+            batches.push(core::mem::take(&mut batch));
+            size = 0;
         }
-        batches.push(batch);
         batches.push(self.last.clone());
         Ok(batches)
     }

@@ -1,13 +1,15 @@
 //! Epochs at rest: what survives a crash, and what erasure takes.
 
-use oplog::store::{MemStore, Store};
+use std::ops::ControlFlow;
+
+use oplog::store::{Direction, MemStore, Store};
 use oplog::{EpochId, SpaceId};
 
 use super::world::{World, device, rng};
 use crate::stored::{
-    StoredEpoch, TABLE, erase_key_package, erase_root, erase_state, key_package_label, list,
-    list_key_packages, load_key_package, load_root, load_state, root_label, save_epoch,
-    save_key_package, state_label,
+    COPY_TABLE, StoredEpoch, TABLE, copy_state, erase_key_package, erase_root, erase_state,
+    key_package_label, list, list_key_packages, load_key_package, load_root, load_state,
+    root_label, save_epoch, save_key_package, state_copy_label, state_label,
 };
 use crate::{Epoch, key_package};
 
@@ -76,6 +78,57 @@ fn state_and_root_are_erased_apart() {
     assert_eq!(list(&store, &SPACE).unwrap(), []);
     assert!(store.secret(state_label(&SPACE, &epoch_id(1))).is_none());
     assert!(store.secret(root_label(&SPACE, &epoch_id(1))).is_none());
+}
+
+#[test]
+fn a_second_copy_stands_in_for_a_damaged_state_and_goes_with_it() {
+    let (first, _) = epochs();
+    let rows = |store: &MemStore, table| {
+        let mut keys = Vec::new();
+        let mut visit = |key: &[u8], _: &[u8]| {
+            keys.push(key.to_vec());
+            ControlFlow::Continue(())
+        };
+        let end = [0xff; 99];
+        store
+            .scan(table, b"s", &end, Direction::Forward, &mut visit)
+            .unwrap();
+        keys
+    };
+    let mut store = MemStore::new();
+    copy_state(&mut store, &SPACE, &epoch_id(1), &mut rng(2)).unwrap();
+    assert_eq!(
+        rows(&store, COPY_TABLE).len(),
+        0,
+        "there is nothing to copy"
+    );
+    save_epoch(&mut store, &SPACE, &epoch_id(1), &first, &mut rng(1));
+    for _ in 0..2 {
+        copy_state(&mut store, &SPACE, &epoch_id(1), &mut rng(2)).unwrap();
+    }
+    assert_eq!(rows(&store, COPY_TABLE).len(), 1);
+    let row = rows(&store, TABLE).remove(0);
+    for damage in [None, Some([7; 60])] {
+        match damage {
+            None => store.delete(TABLE, &row),
+            Some(bytes) => store.put(TABLE, &row, &bytes),
+        }
+        let loaded = load_state(&store, &SPACE, &epoch_id(1)).unwrap();
+        assert_eq!(loaded.as_ref(), Some(&first.state));
+        assert!(list(&store, &SPACE).unwrap()[0].has_state);
+    }
+    // Damage is told where there is nothing else.
+    let copy = rows(&store, COPY_TABLE).remove(0);
+    store.delete(COPY_TABLE, &copy);
+    assert!(load_state(&store, &SPACE, &epoch_id(1)).is_err());
+    erase_state(&mut store, &SPACE, &epoch_id(1));
+    erase_root(&mut store, &SPACE, &epoch_id(1));
+    assert_eq!(list(&store, &SPACE).unwrap(), []);
+    assert!(
+        store
+            .secret(state_copy_label(&SPACE, &epoch_id(1)))
+            .is_none()
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use crate::mend::damage;
 use crate::scene::{ALICE, BOB, JOHN, Scene, invite, join, scene};
 use crate::world::World;
 use net::wire::{ErrorCode, Request, Response, Sealed};
@@ -50,6 +51,27 @@ fn what_a_relay_lost_is_put_there_again_for_those_who_come_later() {
     scene.world.pass(10_000);
     assert_eq!(scene.texts(JOHN), ["before", "one", "two", "three"]);
     assert_eq!(hashes(&scene, &[ALICE, BOB, JOHN]).len(), 1);
+}
+
+#[test]
+fn a_damaged_post_comes_back_from_a_relay_when_nobody_else_has_it() {
+    for restarted in [false, true] {
+        let mut scene = settled();
+        scene.world.disconnect(BOB);
+        scene.world.disconnect(JOHN);
+        let posts = ["one", "two"].map(|text| scene.post(ALICE, text));
+        scene.world.pass(5_000);
+        damage(&mut scene, ALICE, posts[0]);
+        if restarted {
+            scene.world.restart(ALICE);
+            scene.world.connect(ALICE);
+        }
+        assert_eq!(scene.texts(ALICE), ["before", "two"]);
+        scene.world.pass(200_000);
+        assert_eq!(scene.texts(ALICE), ["before", "one", "two"], "{restarted}");
+        let status = scene.world.people[ALICE].node.status().unwrap();
+        assert_eq!(status.spaces[0].lost, 0);
+    }
 }
 
 /// It pushes, without what it pushes; asked for that, it says that there is more, and gives nothing.

@@ -293,9 +293,9 @@ fn a_newcomer_of_the_losing_branch_is_let_in_on_the_other_without_asking_anybody
     scene.assert_converged(&everybody);
 }
 
-/// John's disk loses the state of the group.
-fn lose_group_state(scene: &mut Scene) {
-    scene.world.restart_after(JOHN, |store| {
+/// Somebody's disk loses the state of the group.
+fn lose_group_state(scene: &mut Scene, who: usize) {
+    scene.world.restart_after(who, |store| {
         use oplog::store::{Direction, Store as _, prefix_end};
         let mut keys = Vec::new();
         let visit = &mut |key: &[u8], _: &[u8]| {
@@ -314,10 +314,30 @@ fn lose_group_state(scene: &mut Scene) {
     });
 }
 
+/// Nobody is left who could add her again.
+#[test]
+fn who_is_alone_in_a_space_lets_people_in_though_the_group_state_is_gone() {
+    let mut scene = four();
+    for who in [BOB, JOHN] {
+        scene.kick(ALICE, who);
+    }
+    scene.world.pass(61_000);
+    lose_group_state(&mut scene, ALICE);
+    scene.world.connect(ALICE);
+    let link = invite(&mut scene.world, ALICE, scene.space);
+    scene.world.connect(CAROL);
+    join(&mut scene.world, CAROL, link);
+    scene.world.pass(10_000);
+    scene.post(ALICE, "you are the first");
+    scene.world.pass(10_000);
+    assert_eq!(scene.texts(CAROL), ["you are the first"]);
+    assert_eq!(scene.epochs(&[ALICE, CAROL]).len(), 1);
+}
+
 #[test]
 fn a_device_whose_group_state_is_gone_is_added_again_by_itself() {
     let mut scene = scene();
-    lose_group_state(&mut scene);
+    lose_group_state(&mut scene, JOHN);
     scene.world.connect(JOHN);
     // Nothing shows until the keys change; then John cannot follow.
     scene.update_keys(ALICE).unwrap();
@@ -339,7 +359,7 @@ fn a_device_whose_group_state_is_gone_is_added_again_by_itself() {
 #[test]
 fn a_request_that_a_relay_refuses_is_put_again_and_not_written_anew() {
     let mut scene = scene();
-    lose_group_state(&mut scene);
+    lose_group_state(&mut scene, JOHN);
     // It takes nothing under the return tag, which is full.
     let tag = TagKey::of_return(&scene.space).tag();
     scene.world.relays[0].lie = Some(Box::new(move |_, request, response| match request {
