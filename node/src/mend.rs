@@ -1,8 +1,10 @@
 //! What a disk damaged: noticed when it is read, asked for again, and until then kept from doing harm.
 //!
-//! Members give lost ops again (`repair`), and they are judged like any other. Two cases are left to
-//! this device alone. An own op that nobody else has cannot come again: it is written off, once it is
-//! clear that no relay has it either, or that no member has. And damage that nothing names may have taken the end of an own
+//! Members give lost ops again (`repair`), and they are judged like any other; relays are asked for the
+//! envelopes that held them (`compare`). Two cases are left to
+//! this device alone. An own op that nobody else has cannot come again: it is written off, with what builds
+//! on it, once it is clear that no relay took it and no member has it, or, where a relay took it and lost
+//! it, once relays had hours to give it. And damage that nothing names may have taken the end of an own
 //! lane: nothing is written until others had time to give more of it, or two ops would stand at one
 //! place (B11).
 
@@ -17,12 +19,16 @@ use rand_core::CryptoRng;
 use crate::blobs::ChunkStore;
 use crate::identity::NODE_TABLE;
 use crate::node::Node;
-use crate::outbox::Queued;
+use crate::outbox::{OutRow, Queued};
+use crate::space::Space;
 use crate::view::Notice;
 
 /// How long others have to give what is asked for, in milliseconds: their turns are over after six
 /// seconds, and whoever sleeps has it from a relay.
 pub(crate) const GIVEN_WITHIN_MS: u64 = 60_000;
+/// How long an own op that a relay took and nobody has is looked for, in milliseconds: relays are asked for
+/// it once an hour.
+const LOOKED_FOR_MS: u64 = 2 * 3_600_000;
 const DOUBT: &[u8] = b"doubt/";
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -57,7 +63,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
 
     /// Deals with the records that turned out to be damaged since the last event.
     pub(crate) fn lose_damaged(&mut self) -> Result<(), StoreError> {
-        let harmed = |s: &crate::space::Space| !s.damaged.borrow().is_empty();
+        let harmed = |s: &Space| !s.damaged.borrow().is_empty();
         let spaces = self.spaces.values().filter(|s| harmed(s)).map(|s| s.id);
         for space in spaces.collect::<Vec<_>>() {
             if let Some(s) = self.spaces.get_mut(&space) {
@@ -161,7 +167,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         {
             return Ok(());
         }
-        let gone = self.lost_unsent(space)?;
+        let gone = self.lost_for_good(space)?;
         if gone.is_empty() {
             return Ok(());
         }
@@ -194,46 +200,88 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         });
     }
 
-    /// Returns the own ops that are lost and on no relay, and the unsent ones that build on them: those
+    /// Returns the own ops that are lost and can come from nowhere, and those that build on them, which
     /// would be of no use to anybody.
-    pub(crate) fn lost_unsent(&self, space: &SpaceId) -> Result<Vec<Queued>, StoreError> {
+    pub(crate) fn lost_for_good(&self, space: &SpaceId) -> Result<Vec<Queued>, StoreError> {
         let Some(s) = self.spaces.get(space).filter(|s| !s.log.lost().is_empty()) else {
             return Ok(Vec::new());
         };
-        // Of what is queued again it is not known who has it: each device of the group must have shown
-        // that it does not.
+        // Of what was sent it is not known who has it: each device of the group must have shown that it
+        // does not.
         let me = self.me.device_id();
-        let others = s.roster().filter(|device| *device != me);
-        let nobodys = s
-            .repair
-            .nobody_has_lost(others, self.now.as_ms(), GIVEN_WITHIN_MS);
+        let others = || s.roster().filter(|device| *device != me);
+        let now = self.now.as_ms();
+        let nobodys = s.repair.nobody_has_lost(others(), now, GIVEN_WITHIN_MS);
+        let nowhere = nobodys && s.repair.nobody_has_lost(others(), now, LOOKED_FOR_MS);
         // The keys of our own commit are in use: it cannot be undone here.
         let in_use = |op: &OpId| s.keys.contains_key(&EpochId::of_commit(op));
         let waiting = self.waiting_to_send(space)?;
+        let ends = |row: &OutRow| {
+            let taken = !row.taken.is_empty();
+            (!taken || nowhere) && (!row.again || nobodys)
+        };
         let mut gone: Vec<Queued> = Vec::new();
-        for (op, place) in s.log.lost().iter().filter(|_| nobodys) {
-            // The index was made again when the record was damaged already: then no row queues it.
-            let own = place.is_some_and(|(lane, _)| lane.device == me);
-            let queued = waiting.iter().any(|(queued, _)| queued.op == *op);
-            if own && !queued && !in_use(op) && self.taken_by(space, op)? == 0 {
-                gone.push(Queued::unqueued(*op));
+        for (op, place) in s.log.lost().iter().filter(|(op, _)| !in_use(op)) {
+            let queued = waiting.iter().find(|(queued, _)| queued.op == *op);
+            let ends = match queued {
+                Some((_, row)) => ends(row),
+                None if self.taken_by(space, op)? > 0 => nowhere,
+                // The index was made again when the record was damaged already: then no row queues it.
+                None => nobodys && place.is_some_and(|(lane, _)| lane.device == me),
+            };
+            if ends {
+                gone.push(queued.map_or_else(|| Queued::unqueued(*op), |(queued, _)| *queued));
             }
         }
         let mut ids: BTreeSet<OpId> = gone.iter().map(|queued| queued.op).collect();
         for (queued, row) in waiting {
-            if !row.taken.is_empty() || (row.again && !nobodys) || in_use(&queued.op) {
+            if ids.contains(&queued.op) || !ends(&row) || in_use(&queued.op) {
                 continue;
             }
-            let lost = s.log.lost().contains_key(&queued.op);
             let op = s.table.op(&self.store, &queued.op);
-            let builds =
-                matches!(op, Ok(Some(op)) if op.header().refs().any(|id| ids.contains(&id)));
-            if lost || builds {
+            if matches!(op, Ok(Some(op)) if op.header().refs().any(|id| ids.contains(&id))) {
                 ids.insert(queued.op);
                 gone.push(queued);
             }
         }
+        if nowhere {
+            gone.extend(self.built_on(s, ids)?);
+        }
         Ok(gone)
+    }
+
+    /// Returns the other own ops that build on these, earliest first: relays took them, and lost them.
+    fn built_on(&self, s: &Space, mut ids: BTreeSet<OpId>) -> Result<Vec<Queued>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let me = self.me.device_id();
+        let mut own = Vec::new();
+        for head in s.table.all_lanes(&self.store)? {
+            if head.lane.device != me {
+                continue;
+            }
+            // From the end to the first of those that are gone: what comes before builds on none.
+            for seq in (0..=head.seq).rev() {
+                let at = s.table.at(&self.store, &head.lane, seq)?;
+                let ends = at.iter().any(|id| ids.contains(id));
+                for id in at.into_iter().filter(|id| !ids.contains(id)) {
+                    own.extend(s.table.op(&self.store, &id).ok().flatten());
+                }
+                if ends {
+                    break;
+                }
+            }
+        }
+        own.sort_unstable_by_key(|op| (op.header().hlc, op.id()));
+        let mut builds = Vec::new();
+        for op in own {
+            if op.header().refs().any(|id| ids.contains(&id)) {
+                ids.insert(op.id());
+                builds.push(Queued::unqueued(op.id()));
+            }
+        }
+        Ok(builds)
     }
 }
 

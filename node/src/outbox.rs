@@ -130,7 +130,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 continue;
             }
             // Nobody could take in what builds on an own op that is lost.
-            let lost = self.lost_unsent(&space)?;
+            let lost = self.lost_for_good(&space)?;
             waiting.retain(|(op, _)| !lost.contains(op));
             // Relays that lack the same get the same envelopes: so members see at once what both have.
             let mut sealed: Vec<(Vec<Queued>, Vec<Put>)> = Vec::new();

@@ -66,6 +66,20 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         Some(record.filter(|_| waits)?.device)
     }
 
+    /// Returns the devices that have not shown yet whether they have what the disk has lost here.
+    pub fn peek_may_have_lost(&self, space: &SpaceId) -> Vec<DeviceId> {
+        let me = self.me.device_id();
+        let Some(s) = self.spaces.get(space).filter(|s| !s.log.lost().is_empty()) else {
+            return Vec::new();
+        };
+        let shown = |device| {
+            let only = core::iter::once(device);
+            s.repair.nobody_has_lost(only, self.now.as_ms(), 0)
+        };
+        let others = s.roster().filter(|device| *device != me);
+        others.filter(|device| !shown(*device)).collect()
+    }
+
     /// Returns the epoch that put this device into the group it is in, and the device that made it.
     pub fn peek_let_in(&self, space: &SpaceId) -> Option<(EpochId, DeviceId)> {
         let s = self.spaces.get(space)?;

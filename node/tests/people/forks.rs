@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mls::envelope::TagKey;
 use net::wire::{ErrorCode, Request, Response};
-use node::view::{Branch, Notice};
+use node::view::{Branch, Membership, Notice};
 use node::{Answer, Command};
 use oplog::payload::Weight;
 use oplog::{EpochId, Kind};
@@ -291,6 +291,55 @@ fn a_newcomer_of_the_losing_branch_is_let_in_on_the_other_without_asking_anybody
         assert_eq!(scene.texts(who), ["Erin is here", "welcome, Erin"], "{who}");
     }
     scene.assert_converged(&everybody);
+}
+
+/// Dave is kicked by a moderator, whom an admin bans at the same time, who was demoted before. Dave hears
+/// of the kick and of the ban; what makes the ban void lies under keys that he has not.
+#[test]
+fn who_was_removed_hears_why_nobody_undid_it() {
+    let mut scene = five();
+    let space = scene.space;
+    let user = |scene: &Scene, who: usize| scene.world.people[who].node.me().user;
+    let role = |user, weight| Command::SetRole {
+        space,
+        user,
+        weight,
+        reason: String::new(),
+    };
+    let john = user(&scene, JOHN);
+    scene
+        .world
+        .command(ALICE, role(john, Weight::MODERATOR))
+        .unwrap();
+    scene.world.pass(10_000);
+    scene.tear(&[ALICE, JOHN, CAROL, DAVE], &[BOB]);
+    scene.kick(JOHN, DAVE);
+    scene.world.pass(10_000);
+    let removed = |scene: &Scene| {
+        let spaces = scene.world.people[DAVE].node.spaces();
+        matches!(spaces[0].membership, Membership::Removed(_))
+    };
+    assert!(removed(&scene));
+    let bob = user(&scene, BOB);
+    scene
+        .world
+        .command(ALICE, role(bob, Weight::MEMBER))
+        .unwrap();
+    // It holds the group on this branch, which Dave is not on.
+    scene.world.command(ALICE, Command::Seal { space }).unwrap();
+    scene.world.pass(10_000);
+    let ban = Command::Ban {
+        space,
+        user: john,
+        reason: String::new(),
+        late: None,
+        purge: vec![],
+    };
+    scene.world.command(BOB, ban).unwrap();
+    scene.mend(&[ALICE, BOB, JOHN, CAROL, DAVE]);
+    scene.world.pass(600_000);
+    assert!(removed(&scene), "Dave takes himself for a member");
+    scene.assert_converged(&[ALICE, BOB, JOHN, CAROL]);
 }
 
 /// Somebody's disk loses the state of the group.

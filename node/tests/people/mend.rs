@@ -169,6 +169,44 @@ fn an_own_post_that_may_be_anywhere_is_given_up_once_everybody_shows_that_they_l
     scene.assert_converged(&[ALICE, BOB, JOHN]);
 }
 
+/// A relay took it, and lost all; nobody else was there. What builds on it is of no use to anybody.
+#[test]
+fn an_own_post_that_the_relay_lost_too_is_given_up_after_hours() {
+    let mut scene = scene();
+    scene.post(JOHN, "before");
+    scene.world.pass(5_000);
+    scene.world.disconnect(ALICE);
+    scene.world.disconnect(BOB);
+    let lost = scene.post(JOHN, "damaged");
+    let after = scene.post(JOHN, "builds on it");
+    scene.world.pass(5_000);
+    scene.world.wipe_relay();
+    damage(&mut scene, JOHN, lost);
+    assert_eq!(scene.texts(JOHN), ["before", "builds on it"]);
+    let gone = |scene: &Scene| {
+        let notices = &scene.world.people[JOHN].notices;
+        notices.iter().find_map(|notice| match notice {
+            Notice::Gone { ops, .. } => Some(ops.clone()),
+            _ => None,
+        })
+    };
+    // Bob might have it.
+    scene.world.connect(ALICE);
+    scene.world.pass(3 * 3_600_000);
+    assert_eq!(gone(&scene), None);
+    scene.world.connect(BOB);
+    scene.world.pass(3 * 3_600_000);
+    let mut both = vec![lost, after];
+    both.sort_unstable();
+    assert_eq!(gone(&scene), Some(both));
+    scene.post(JOHN, "and on");
+    scene.world.pass(10_000);
+    for who in [ALICE, BOB, JOHN] {
+        assert_eq!(scene.texts(who), ["before", "and on"], "{who}");
+    }
+    scene.assert_converged(&[ALICE, BOB, JOHN]);
+}
+
 /// By the clocks of the others it is from the future: they hold it, and tell of it to nobody.
 #[test]
 fn an_own_post_that_only_waits_with_others_comes_back() {

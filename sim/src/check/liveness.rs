@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use node::view::Membership;
-use oplog::OpId;
+use oplog::{DeviceId, OpId, SpaceId};
 
 use crate::check::agreement::short;
 use crate::device::SimNode;
@@ -46,16 +46,27 @@ impl World {
 
     /// Whether a member of the core waits for the answer of a device that is not in it.
     pub(crate) fn waits_for_outsiders(&self) -> bool {
+        self.outsider_among(|node, space| node.peek_waits_for(&space).into_iter().collect())
+    }
+
+    /// Whether a device that is not in the core may have what the disk of a member has lost. Until it says
+    /// so, the member does not give it up, and nobody in the core can have what builds on it.
+    pub(crate) fn outsiders_may_have_lost(&self) -> bool {
+        self.outsider_among(|node, space| node.peek_may_have_lost(&space))
+    }
+
+    fn outsider_among(&self, devices: impl Fn(&SimNode, SpaceId) -> Vec<DeviceId>) -> bool {
         let core = self.core.clone().unwrap_or_default();
         let of = |index: u16| self.devices[usize::from(index)].node.as_ref();
         let inside: BTreeSet<_> = core
             .iter()
             .filter_map(|index| Some(of(*index)?.me().device))
             .collect();
-        let waits = |node: &SimNode| node.peek_waits_for(&self.space?);
+        let named = |node: &SimNode| Some(devices(node, self.space?));
         self.core_members()
             .into_iter()
-            .filter_map(|index| of(index).and_then(waits))
+            .filter_map(|index| of(index).and_then(named))
+            .flatten()
             .any(|device| !inside.contains(&device))
     }
 
