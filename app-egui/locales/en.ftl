@@ -181,6 +181,7 @@ composer-hint = Message { $name }
 composer-thread = Reply in this topic
 composer-editing = You are editing a message
 composer-reply = Reply to { $name }
+mention-named = Mention { $name }
 composer-sealing = Sealing files, { $name } %
 attach = Attach
 attach-files = Choose files…

@@ -6,6 +6,7 @@ pub use node::audit::{Explanation, Outcome, Snapshot, Until};
 pub use node::command::{Answer, Command};
 pub use node::error::CommandError;
 pub use node::invite::{InviteLink, LinkError};
+pub use node::mention;
 pub use node::runtime::{
     ATTACHMENT_BYTES_MAX, AttachError, Content, Created, Handle, KeySource, LiveNode, Look,
     Options, StartError, check_relay, create, look, open, restore,

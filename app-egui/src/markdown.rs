@@ -3,7 +3,12 @@
 //! What comes from others is bounded: depth, number of blocks, length. Images are not loaded, since
 //! that would tell somebody's server who reads; they become links. HTML is shown as it was typed.
 
+use std::ops::Range;
+
+use linkify::{LinkFinder, LinkKind};
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+
+use crate::api::{UserId, mention};
 
 /// Most blocks of one post that are drawn.
 const BLOCKS_MAX: usize = 400;
@@ -53,6 +58,8 @@ pub struct Span {
     pub code: bool,
     /// Where a click leads.
     pub link: Option<String>,
+    /// The name of a person that is mentioned.
+    pub mention: bool,
 }
 
 /// Takes a text apart.
@@ -66,7 +73,90 @@ pub fn parse(text: &str) -> Vec<Block> {
         out.take(event);
     }
     out.end_block();
+    mark_links(&mut out.blocks);
     out.blocks
+}
+
+/// Marks the people that a text mentions, and writes their names where it says ids.
+pub fn mark_mentions(blocks: &mut [Block], people: &[(UserId, String)]) {
+    if people.is_empty() {
+        return;
+    }
+    let named: Vec<(UserId, &str)> = people
+        .iter()
+        .map(|(id, name)| (*id, name.as_str()))
+        .collect();
+    for block in blocks.iter_mut().filter(|b| b.kind != BlockKind::Code) {
+        let mut spans = Vec::with_capacity(block.spans.len());
+        for span in block.spans.drain(..) {
+            let found = if span.code || span.link.is_some() {
+                Vec::new()
+            } else {
+                mention::find(&span.text, &named)
+            };
+            let parts = found.into_iter().map(|mention| {
+                let name = named.iter().find(|(user, _)| *user == mention.user);
+                let part = Span {
+                    text: format!("@{}", name.map_or("", |(_, name)| name)),
+                    mention: true,
+                    ..span.clone()
+                };
+                (mention.range, part)
+            });
+            split(&span, parts, &mut spans);
+        }
+        block.spans = spans;
+    }
+}
+
+/// Makes links of the addresses in a text that nobody marked as such.
+fn mark_links(blocks: &mut [Block]) {
+    let mut finder = LinkFinder::new();
+    finder.kinds(&[LinkKind::Url]);
+    for block in blocks.iter_mut().filter(|b| b.kind != BlockKind::Code) {
+        let mut spans = Vec::with_capacity(block.spans.len());
+        for span in block.spans.drain(..) {
+            let known = span.code || span.link.is_some();
+            let links = finder.links(&span.text).filter(|_| !known);
+            let parts: Vec<_> = links
+                .filter(|link| is_web(link.as_str()))
+                .map(|link| {
+                    let part = Span {
+                        text: link.as_str().to_owned(),
+                        link: Some(link.as_str().to_owned()),
+                        ..span.clone()
+                    };
+                    (link.start()..link.end(), part)
+                })
+                .collect();
+            split(&span, parts.into_iter(), &mut spans);
+        }
+        block.spans = spans;
+    }
+}
+
+fn is_web(address: &str) -> bool {
+    address.starts_with("https://") || address.starts_with("http://")
+}
+
+/// Puts parts in the place of what they stand for in a span.
+fn split(span: &Span, parts: impl Iterator<Item = (Range<usize>, Span)>, out: &mut Vec<Span>) {
+    let mut end = 0;
+    let plain = |range: Range<usize>, out: &mut Vec<Span>| {
+        let text = span.text.get(range).unwrap_or_default();
+        if !text.is_empty() {
+            out.push(Span {
+                text: text.to_owned(),
+                ..span.clone()
+            });
+        }
+    };
+    for (range, part) in parts {
+        plain(end..range.start, out);
+        out.push(part);
+        end = range.end;
+    }
+    plain(end..span.text.len(), out);
 }
 
 /// The beginning of a text on one line, without marks.
@@ -167,8 +257,7 @@ impl Builder {
             Tag::Strong => self.style.bold = true,
             Tag::Strikethrough => self.style.strike = true,
             Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
-                let web = dest_url.starts_with("https://") || dest_url.starts_with("http://");
-                self.style.link = web.then(|| dest_url.to_string());
+                self.style.link = is_web(&dest_url).then(|| dest_url.to_string());
             }
             Tag::Paragraph
             | Tag::HtmlBlock
@@ -236,13 +325,22 @@ impl Builder {
                 .map_or(BlockKind::Paragraph, BlockKind::Item);
             self.begin(kind);
         }
-        let span = Span {
+        let Some(block) = &mut self.current else {
+            return;
+        };
+        // What looks alike is one: an underscore or a bracket cuts no name and no address in two.
+        if let Some(last) = block.spans.last_mut()
+            && (Span {
+                text: String::new(),
+                ..last.clone()
+            }) == self.style
+        {
+            return last.text.push_str(text);
+        }
+        block.spans.push(Span {
             text: text.to_owned(),
             ..self.style.clone()
-        };
-        if let Some(block) = &mut self.current {
-            block.spans.push(span);
-        }
+        });
     }
 
     fn end_block(&mut self) {
@@ -290,6 +388,37 @@ mod tests {
         assert!(links.contains(&Some("https://a.example")));
         assert!(links.contains(&Some("http://b.example")));
         assert!(!links.iter().flatten().any(|link| link.starts_with("file")));
+    }
+
+    #[test]
+    fn addresses_are_links_where_nobody_marked_them() {
+        let blocks = parse("see https://a.example/x_y_z(1), `https://b.example` or file:///etc");
+        let links: Vec<_> = blocks[0]
+            .spans
+            .iter()
+            .filter_map(|s| s.link.as_deref())
+            .collect();
+        assert_eq!(links, ["https://a.example/x_y_z(1)"]);
+        let words: String = blocks[0].spans.iter().map(|s| s.text.as_str()).collect();
+        assert_eq!(
+            words,
+            "see https://a.example/x_y_z(1), https://b.example or file:///etc"
+        );
+    }
+
+    #[test]
+    fn people_are_marked_by_their_names() {
+        let bob = UserId::from_bytes([7; 32]);
+        let people = [(bob, "Bob_the B".to_owned())];
+        let mut blocks = parse("hey @bob_the b, **@07070707**! `@bob_the b`");
+        mark_mentions(&mut blocks, &people);
+        let found: Vec<_> = blocks[0]
+            .spans
+            .iter()
+            .filter(|s| s.mention)
+            .map(|s| (s.text.as_str(), s.bold))
+            .collect();
+        assert_eq!(found, [("@Bob_the B", false), ("@Bob_the B", true)]);
     }
 
     #[test]

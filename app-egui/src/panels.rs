@@ -9,6 +9,7 @@ pub(crate) mod start;
 
 mod banner;
 mod body;
+pub(crate) mod completion;
 mod composer;
 mod dialogs;
 mod health;

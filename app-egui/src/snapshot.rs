@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::api::{
     ChannelId, ChannelKind, CommandError, LiveNode, Membership, OpId, PageFrom, Place, PostState,
-    SpaceId, Unread,
+    SpaceId, Unread, UserId,
 };
 use crate::markdown;
 use crate::model::{
@@ -187,8 +187,16 @@ fn post(node: &LiveNode, space: SpaceId, view: crate::api::PostView) -> Post {
         }
         Err(_) => (String::new(), view.author, text::t("quote-gone")),
     });
+    let mut blocks = markdown::parse(&view.body);
+    let name = |user| node.person_name(space, &user).unwrap_or_default();
+    let people: Vec<(UserId, String)> = view
+        .mentions
+        .iter()
+        .map(|user| (*user, name(*user)))
+        .collect();
+    markdown::mark_mentions(&mut blocks, &people);
     Post {
-        blocks: markdown::parse(&view.body),
+        blocks,
         quote,
         view,
     }

@@ -9,6 +9,7 @@ use crate::api::{
     Look, OpId, SpaceId, Timestamp, UserId, Weight,
 };
 use crate::model::{LineId, Model, Spot};
+use crate::panels::completion::Completion;
 use crate::pictures::Pictures;
 use crate::virtual_list::VirtualList;
 use crate::worker::{After, Ask, Picked, StartProblem, Target, Worker};
@@ -355,6 +356,8 @@ pub(crate) struct UiState {
     /// Messages that this frame wants shown.
     pub(crate) said: Vec<(String, bool)>,
     pub(crate) focus_composer: bool,
+    /// Whom an `@` in the field may mean.
+    pub(crate) completion: Completion,
     /// Whether the profile's key lies beside it.
     pub(crate) exposed: bool,
     /// A link that was given at the start.
@@ -384,6 +387,7 @@ impl UiState {
             topics: crate::panels::forum::ForumUi::default(),
             said: Vec::new(),
             focus_composer: false,
+            completion: Completion::default(),
             exposed: false,
             link,
             profile,

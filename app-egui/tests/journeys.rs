@@ -116,6 +116,25 @@ fn an_invite_brings_somebody_in_who_talks_is_muted_and_removed() {
     ann.say("general", "welcome Bob");
     Desk::both(&mut ann, &mut bob, |_, bob| bob.has("welcome Bob"));
 
+    // Whom an @ means is offered while it is typed, by keyboard or mouse, and closed with Escape.
+    let field = "Message general";
+    ann.write(field, "hey @B");
+    ann.wait_for("Mention Bob");
+    ann.press(Key::Escape);
+    assert!(!ann.has("Mention Bob"));
+    ann.write(field, "o");
+    assert!(!ann.has("Mention Bob"), "closed until the next one");
+    ann.press_command(Key::A);
+    ann.write(field, "@b");
+    ann.wait_for("Mention Bob");
+    ann.press(Key::Enter);
+    assert_eq!(ann.value(field), "@Bob ");
+    ann.write(field, "and @");
+    ann.click("Mention Bob");
+    assert_eq!(ann.value(field), "@Bob and @Bob ");
+    ann.say("general", "you too");
+    Desk::both(&mut ann, &mut bob, |_, bob| bob.has("you too"));
+
     // Ann sees beforehand what comes of a kick; Bob is told.
     ann.click("Member Bob");
     ann.click("Kick");

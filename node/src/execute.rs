@@ -19,6 +19,7 @@ use crate::blobs::ChunkStore;
 use crate::command::{Answer, Command, CommandId};
 use crate::error::CommandError;
 use crate::invite::{InviteLink, LINK_RELAYS_MAX};
+use crate::mention;
 use crate::node::{Node, Waiting};
 
 type Outcome = Result<Option<Answer>, CommandError>;
@@ -443,29 +444,19 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         )
     }
 
-    /// Finds the members that a text names as `@name` or `@id`.
+    /// Returns the members that a text names as `@name` or `@id`.
     fn mentions(&self, space: &SpaceId, body: &str) -> Result<Vec<UserId>, CommandError> {
         if !body.contains('@') {
             return Ok(Vec::new());
         }
         let members = self.members(*space)?;
-        let mut found: Vec<UserId> = body
-            .split_whitespace()
-            .filter_map(|word| word.strip_prefix('@'))
-            .map(|word| word.trim_end_matches(|c: char| !c.is_alphanumeric()))
-            .filter(|word| !word.is_empty())
-            .filter_map(|word| {
-                let by_name = members
-                    .iter()
-                    .find(|m| m.weight.is_some() && m.name.eq_ignore_ascii_case(word));
-                let by_id = || {
-                    members
-                        .iter()
-                        .find(|m| word.len() >= 8 && m.user.to_string().starts_with(word))
-                };
-                by_name.or_else(by_id).map(|m| m.user)
-            })
+        let people: Vec<(UserId, &str)> = members
+            .iter()
+            .filter(|member| member.weight.is_some())
+            .map(|member| (member.user, member.name.as_str()))
             .collect();
+        let found = mention::find(body, &people);
+        let mut found: Vec<UserId> = found.into_iter().map(|mention| mention.user).collect();
         found.sort_unstable();
         found.dedup();
         found.truncate(oplog::payload::MENTIONS_MAX);

@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod identity;
 pub mod invite;
+pub mod mention;
 pub mod quorum;
 pub mod recover;
 pub mod refusals;

@@ -213,6 +213,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         })
     }
 
+    /// Returns the name that somebody goes by in a Space, or the beginning of their id.
+    ///
+    /// # Errors
+    /// When the Space is not here.
+    pub fn person_name(&self, space: SpaceId, user: &UserId) -> Result<String, CommandError> {
+        Ok(self.known_space(&space)?.person(user))
+    }
+
     /// Returns one post or thread opening, refused or not.
     ///
     /// # Errors

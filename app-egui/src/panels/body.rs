@@ -92,7 +92,7 @@ fn words(ui: &mut Ui, spans: &[Span], size: f32, heading: bool) -> Response {
     let mut job = LayoutJob::default();
     let mut linked = false;
     for span in spans {
-        let colour = if span.link.is_some() {
+        let colour = if span.link.is_some() || span.mention {
             t.accent
         } else {
             t.text
@@ -136,7 +136,7 @@ fn link_at(spans: &[Span], index: usize) -> Option<&str> {
 fn format(t: &Tokens, span: &Span, size: f32, heading: bool, colour: Color32) -> TextFormat {
     let font_id = if span.code {
         FontId::new(size - 1.0, FontFamily::Monospace)
-    } else if span.bold || heading {
+    } else if span.bold || span.mention || heading {
         theme::strong(size)
     } else if span.italic {
         theme::italic(size)
@@ -148,10 +148,10 @@ fn format(t: &Tokens, span: &Span, size: f32, heading: bool, colour: Color32) ->
     TextFormat {
         font_id,
         color: colour,
-        background: if span.code {
-            t.hover
-        } else {
-            Color32::TRANSPARENT
+        background: match (span.code, span.mention) {
+            (true, _) => t.hover,
+            (false, true) => t.chosen,
+            (false, false) => Color32::TRANSPARENT,
         },
         underline: if span.link.is_some() { line } else { none },
         strikethrough: if span.strike { line } else { none },

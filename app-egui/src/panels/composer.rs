@@ -74,7 +74,10 @@ fn field(ui: &mut Ui, view: &View<'_>, state: &mut UiState, channel: &ChannelVie
         attachment::drops(ui, view, target);
     }
     let mut draft = std::mem::take(state.draft(line));
-    Frame::new()
+    let mut completion = std::mem::take(&mut state.completion);
+    let chosen = calm && completion.keys(ui);
+    let mut named = None;
+    let shown = Frame::new()
         .fill(t.raised)
         .stroke(Stroke::new(1.0, t.line))
         .corner_radius(CornerRadius::same(10))
@@ -91,7 +94,11 @@ fn field(ui: &mut Ui, view: &View<'_>, state: &mut UiState, channel: &ChannelVie
             ui.horizontal(|ui| {
                 ui.spacing_mut().item_spacing.x = gap::XS;
                 let room = ui.available_width() - 112.0;
-                let edit = text_field(ui, &mut draft, channel, line, room);
+                let edit = text_field(ui, &mut draft, channel, line, room, completion.is_open());
+                if chosen {
+                    completion.write(&mut draft.text, &edit);
+                }
+                completion.look(view, line.space, &draft.text, &edit);
                 if focus && calm {
                     edit.request_focus();
                 }
@@ -120,8 +127,15 @@ fn field(ui: &mut Ui, view: &View<'_>, state: &mut UiState, channel: &ChannelVie
                     self::send(view, &mut draft, channel, line);
                     edit.request_focus();
                 }
+                named = Some(edit);
             });
         });
+    if let Some(edit) = named
+        && completion.show(ui, shown.response.rect)
+    {
+        completion.write(&mut draft.text, &edit);
+    }
+    state.completion = completion;
     *state.draft(line) = draft;
 }
 
@@ -185,6 +199,7 @@ fn text_field(
     channel: &ChannelView,
     line: LineId,
     room: f32,
+    takes_tab: bool,
 ) -> egui::Response {
     let hint = if line.thread.is_some() {
         text::t("composer-thread")
@@ -207,6 +222,7 @@ fn text_field(
                 .margin(Margin::symmetric(0, 8))
                 .desired_rows(rows)
                 .desired_width(room)
+                .lock_focus(takes_tab)
                 .return_key(KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter));
             ui.add(edit)
         })
