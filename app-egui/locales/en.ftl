@@ -456,6 +456,7 @@ close-page = Back to the Space
 tab-identity = Identity
 tab-devices = Devices
 tab-backup = Backup
+tab-notifications = Notifications
 tab-appearance = Appearance
 tab-about = About
 identity-words = Your key is your identity. Nobody gave it to you, and nobody can take it.
@@ -484,6 +485,22 @@ size-small = Small
 size-normal = Normal
 size-large = Large
 size-huge = Very large
+notifications-words = What the desktop tells you while you look elsewhere. Of which posts is chosen for each channel, by a right click on its name.
+notify-away = While the window is in the background
+notify-on = Tell me
+notify-off = Tell me nothing
+notify-texts = On the screen, which others may see
+notify-texts-on = Who, where and what
+notify-texts-off = Who and where
+notify-me = Notify me of
+notify-all = Everything
+notify-mentions = Mentions and answers
+notify-nothing = Nothing
+notify-title = { $name } in { $channel } ({ $space })
+notify-many = { $count ->
+    [one] { $count } new message in { $space }
+   *[other] { $count } new messages in { $space }
+}
 shortcuts = Keyboard shortcuts
 shortcuts-words = Everything can be reached without a mouse.
 key-switcher = Go to a channel, topic or page

@@ -7,6 +7,7 @@ use egui::{Context, Key, KeyboardShortcut, Modifiers, Ui};
 
 use crate::clock;
 use crate::model::Model;
+use crate::notify::Notifier;
 use crate::panels;
 use crate::text;
 use crate::theme;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub downloads: Option<PathBuf>,
     /// Whether the system's dialogs may be opened, to choose a file or a place for one.
     pub dialogs: bool,
+    /// What shows notifications; without it there are none.
+    pub notifier: Option<Notifier>,
 }
 
 /// The window.
@@ -45,6 +48,8 @@ pub struct DesktopApp {
     styled: bool,
     unready: bool,
     keep_at: f64,
+    /// Whether the window was looked at when the worker was told last.
+    looked_at: bool,
 }
 
 impl core::fmt::Debug for DesktopApp {
@@ -69,6 +74,7 @@ impl DesktopApp {
             decoder: settings.decoder,
             downloads: settings.downloads,
             dialogs: settings.dialogs,
+            notifier: settings.notifier,
         };
         let worker = Worker::start(profile, Arc::new(wake))?;
         worker.ask(Ask::Look);
@@ -80,6 +86,7 @@ impl DesktopApp {
             styled: false,
             unready: false,
             keep_at: 0.0,
+            looked_at: true,
         })
     }
 
@@ -128,6 +135,10 @@ impl DesktopApp {
             now: clock::now(),
         };
         if self.state.phase == Phase::Home {
+            let looked_at = ctx.input(|i| i.focused);
+            if looked_at != self.looked_at && self.worker.ask(Ask::Away(!looked_at)) {
+                self.looked_at = looked_at;
+            }
             self.state.settle(&view);
             if now > self.keep_at {
                 self.keep_at = now + KEEP_SECS;

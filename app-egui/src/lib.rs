@@ -14,6 +14,7 @@ pub mod app;
 pub mod bench;
 pub mod markdown;
 pub mod model;
+pub mod notify;
 pub mod picture;
 pub mod text;
 pub mod theme;

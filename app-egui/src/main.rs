@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use app_egui::notify::Notifier;
 use app_egui::{DesktopApp, Settings, picture};
 use clap::{ArgAction, Parser, ValueHint};
 use egui::ViewportBuilder;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         decoder: std::env::current_exe().ok(),
         downloads: downloads(),
         dialogs: true,
+        notifier: Some(Notifier::desktop()),
     };
     match run(settings) {
         Ok(()) => ExitCode::SUCCESS,

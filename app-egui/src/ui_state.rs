@@ -9,6 +9,7 @@ use crate::api::{
     Look, OpId, SpaceId, Timestamp, UserId, Weight,
 };
 use crate::model::{LineId, Model, Spot};
+use crate::notify::Choices;
 use crate::panels::completion::Completion;
 use crate::pictures::Pictures;
 use crate::virtual_list::VirtualList;
@@ -350,6 +351,7 @@ pub(crate) struct UiState {
     /// The picture that fills the window.
     pub(crate) viewer: Option<(SpaceId, Attachment)>,
     pub(crate) appearance: Appearance,
+    pub(crate) choices: Choices,
     pub(crate) settings: crate::panels::settings::SettingsUi,
     pub(crate) audit: crate::panels::audit::AuditUi,
     pub(crate) topics: crate::panels::forum::ForumUi,
@@ -382,6 +384,7 @@ impl UiState {
             pictures: Pictures::default(),
             viewer: None,
             appearance: Appearance::default(),
+            choices: Choices::default(),
             settings: crate::panels::settings::SettingsUi::default(),
             audit: crate::panels::audit::AuditUi::default(),
             topics: crate::panels::forum::ForumUi::default(),
@@ -507,6 +510,7 @@ impl UiState {
                 self.appearance = appearance;
             }
         }
+        self.choices = Choices::read(kept);
         self.settings.kept_drafts = kept
             .iter()
             .filter(|(name, _)| name.starts_with("draft/"))

@@ -22,6 +22,7 @@ use crate::api::{
     Until,
 };
 use crate::model::{Audit, Home, Line, LineId, SpaceData, Spot, Then, Topics, Why};
+use crate::notify::{self, Choices, Level, Notifier, Wanted};
 use crate::snapshot::{self, Marks};
 
 use files::Files;
@@ -59,6 +60,8 @@ pub struct Profile {
     pub downloads: Option<PathBuf>,
     /// Whether the system's dialogs may be opened, to choose a file or a place for one.
     pub dialogs: bool,
+    /// What shows notifications.
+    pub notifier: Option<Notifier>,
 }
 
 /// What the window wants.
@@ -91,6 +94,12 @@ pub enum Ask {
     Show(Spot),
     /// Older posts of a line.
     Older(LineId),
+    /// To be told of what happens by the desktop, or no longer: the window is looked at.
+    Away(bool),
+    /// To be told of more or less in the channel of a line.
+    Level(LineId, Level),
+    /// To be told otherwise.
+    Notify(Wanted),
     /// To note that a line was read up to here.
     Read(LineId, Place),
     /// Something done.
@@ -371,6 +380,9 @@ async fn run(profile: Profile, mut wishes: mpsc::Receiver<Ask>, voice: Voice) {
             // Of a profile that is not open.
             Ask::Show(_)
             | Ask::Older(_)
+            | Ask::Away(_)
+            | Ask::Level(..)
+            | Ask::Notify(_)
             | Ask::Read(..)
             | Ask::Do(..)
             | Ask::Pick(_)
@@ -416,6 +428,10 @@ struct Desk {
     voice: Voice,
     running: JoinSet<()>,
     files: Files,
+    notifier: Option<Notifier>,
+    choices: Choices,
+    /// Nobody looks at the window.
+    away: bool,
     /// Files on their way, which nobody waits for when the window closes.
     moving: JoinSet<()>,
     spot: Spot,
@@ -445,6 +461,9 @@ struct Told {
 impl Desk {
     fn new(handle: Handle, voice: Voice, profile: Arc<Profile>) -> Self {
         Self {
+            notifier: profile.notifier.clone(),
+            choices: Choices::default(),
+            away: false,
             files: Files::new(handle.clone(), voice.clone(), profile),
             moving: JoinSet::new(),
             handle,
@@ -504,6 +523,7 @@ impl Desk {
 
     async fn begin(&mut self) -> Result<(), CommandError> {
         let kept = self.handle.ask(|node| node.keepsakes("")).await?;
+        self.choices = Choices::read(&kept);
         let spaces = self.handle.query(api::LiveNode::spaces).await?;
         for space in spaces {
             self.read_marks(space.id, &kept).await?;
@@ -572,7 +592,29 @@ impl Desk {
             self.stale.insert(*space);
         }
         self.soon();
+        if let Notice::Ops { space, ops } = &notice {
+            self.notify(*space, ops.clone()).await;
+        }
         self.voice.tell(Tell::Happened(notice)).await;
+    }
+
+    /// Has the desktop tell of what came, where nobody looks at the window.
+    async fn notify(&self, space: SpaceId, ops: Vec<OpId>) {
+        let Some(notifier) = self.notifier.clone() else {
+            return;
+        };
+        if !self.away || !self.choices.wanted.on {
+            return;
+        }
+        let (choices, now) = (self.choices.clone(), crate::clock::now());
+        let about = self
+            .handle
+            .ask(move |node| notify::about(node, space, &ops, &choices, now));
+        for notification in about.await.unwrap_or_default() {
+            let notifier = notifier.clone();
+            // It may wait for the desktop; nothing waits for it.
+            tokio::task::spawn_blocking(move || notifier.show(notification));
+        }
     }
 
     async fn take(&mut self, ask: Ask) {
@@ -581,6 +623,19 @@ impl Desk {
             Ask::Older(line) => {
                 *self.limits.entry(line).or_insert(PAGE_POSTS) += PAGE_POSTS;
                 self.soon();
+            }
+            Ask::Away(away) => self.away = away,
+            Ask::Level(line, level) => {
+                self.choices.set_level(line, level);
+                let (name, value) = (Level::keepsake(line), level.to_bytes().to_vec());
+                self.start(Command::Keep { name, value }, After::Nothing)
+                    .await;
+            }
+            Ask::Notify(wanted) => {
+                self.choices.wanted = wanted;
+                let (name, value) = (Wanted::NAME.to_owned(), wanted.to_bytes());
+                self.start(Command::Keep { name, value }, After::Nothing)
+                    .await;
             }
             Ask::Read(line, place) => {
                 if self.marks.get(&line).is_none_or(|known| *known < place) {

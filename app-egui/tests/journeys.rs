@@ -135,6 +135,39 @@ fn an_invite_brings_somebody_in_who_talks_is_muted_and_removed() {
     ann.say("general", "you too");
     Desk::both(&mut ann, &mut bob, |_, bob| bob.has("you too"));
 
+    // While Bob looks elsewhere the desktop tells him of what is for him, and of no more than he wants.
+    let title = "Ann in general (Allotment)";
+    bob.look_away(true);
+    ann.say("general", "for nobody in particular");
+    ann.say("general", "@Bob are you there?");
+    let mut told = Vec::new();
+    Desk::both(&mut ann, &mut bob, |_, bob| {
+        told.extend(bob.notified());
+        !told.is_empty()
+    });
+    let expected = |body: &str| vec![(title.to_owned(), body.to_owned())];
+    assert_eq!(told, expected("@Bob are you there?"));
+    bob.right_click("Channel general");
+    bob.click("Everything");
+    bob.look_away(true);
+    bob.click("Settings");
+    bob.click("Notifications");
+    bob.click("Who and where");
+    ann.say("general", "anybody?");
+    let mut told = Vec::new();
+    Desk::both(&mut ann, &mut bob, |_, bob| {
+        told.extend(bob.notified());
+        !told.is_empty()
+    });
+    assert_eq!(told, expected(""), "what it says is for nobody else's eyes");
+    bob.click("Back to the Space");
+    bob.right_click("Channel general");
+    bob.click("Nothing");
+    ann.say("general", "@Bob hello?");
+    Desk::both(&mut ann, &mut bob, |_, bob| bob.has("hello?"));
+    assert_eq!(bob.notified(), []);
+    bob.look_away(false);
+
     // Ann sees beforehand what comes of a kick; Bob is told.
     ann.click("Member Bob");
     ann.click("Kick");

@@ -7,11 +7,13 @@ use egui::{
 };
 
 use crate::api::{ChannelKind, SpaceId, Weight};
-use crate::model::{ChannelItem, Spot};
+use crate::model::{ChannelItem, LineId, Spot};
+use crate::notify::Level;
 use crate::text;
 use crate::theme::{self, Tokens, gap, icon, size, type_size};
 use crate::ui_state::{Dialog, NewChannel, NewInvite, Page, UiState, View};
 use crate::widgets;
+use crate::worker::Ask;
 
 /// Draws the list.
 pub(crate) fn show(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
@@ -200,6 +202,11 @@ fn channel(ui: &mut Ui, view: &View<'_>, state: &mut UiState, space: SpaceId, it
         ui.painter().rect_filled(rect, CornerRadius::same(7), fill);
     }
     widgets::focus_ring(ui, &response, rect);
+    let line = LineId {
+        space,
+        channel: item.view.id,
+        thread: None,
+    };
     let unread = item.unread.posts > 0 && !here;
     let colour = if here || unread { t.text } else { t.soft };
     let mark = pos2(rect.left() + 10.0, rect.center().y);
@@ -218,6 +225,8 @@ fn channel(ui: &mut Ui, view: &View<'_>, state: &mut UiState, space: SpaceId, it
     };
     let left = rect.left() + 36.0;
     let right = rect.right() - if unread { 42.0 } else { 10.0 };
+    let quiet = state.choices.level(line) == Level::Nothing;
+    let right = if quiet { right - 20.0 } else { right };
     let clip = Rect::from_min_max(pos2(left, rect.top()), pos2(right, rect.bottom()));
     ui.painter()
         .with_clip_rect(clip.intersect(ui.clip_rect()))
@@ -228,6 +237,12 @@ fn channel(ui: &mut Ui, view: &View<'_>, state: &mut UiState, space: SpaceId, it
             font,
             colour,
         );
+    if quiet {
+        let at = pos2(right + 12.0, rect.center().y);
+        let font = theme::plain(13.0);
+        ui.painter()
+            .text(at, Align2::CENTER_CENTER, icon::BELL_SLASH, font, t.faint);
+    }
     if unread {
         let (count, loud) = match item.unread.mentions {
             0 => (item.unread.posts, false),
@@ -248,6 +263,7 @@ fn channel(ui: &mut Ui, view: &View<'_>, state: &mut UiState, space: SpaceId, it
         text::named("channel-named", &item.view.name)
     };
     widgets::name(&response, WidgetType::Button, &label);
+    response.context_menu(|ui| levels(ui, view, state, line));
     if response.clicked() {
         let spot = Spot {
             space: Some(space),
@@ -255,6 +271,24 @@ fn channel(ui: &mut Ui, view: &View<'_>, state: &mut UiState, space: SpaceId, it
             thread: None,
         };
         state.go(view, spot);
+    }
+}
+
+/// Of what in a channel the desktop tells.
+fn levels(ui: &mut Ui, view: &View<'_>, state: &mut UiState, line: LineId) {
+    ui.set_min_width(230.0);
+    section_text(ui, &text::t("notify-me"));
+    let chosen = state.choices.level(line);
+    for (level, label) in [
+        (Level::All, text::t("notify-all")),
+        (Level::Mentions, text::t("notify-mentions")),
+        (Level::Nothing, text::t("notify-nothing")),
+    ] {
+        let mark = if level == chosen { icon::CHECK } else { "" };
+        if widgets::menu_item(ui, mark, &label, false) {
+            state.choices.set_level(line, level);
+            view.ask(Ask::Level(line, level));
+        }
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) enum Tab {
     Devices,
     Relays,
     Backup,
+    Notifications,
     Appearance,
     Shortcuts,
     About,
@@ -66,6 +67,7 @@ pub(crate) fn show(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
                 (Tab::Devices, icon::DEVICES, text::t("tab-devices")),
                 (Tab::Relays, icon::CLOUD, text::t("relays")),
                 (Tab::Backup, icon::LIFEBUOY, text::t("tab-backup")),
+                (Tab::Notifications, icon::BELL, text::t("tab-notifications")),
                 (Tab::Appearance, icon::PALETTE, text::t("tab-appearance")),
                 (Tab::Shortcuts, icon::KEYBOARD, text::t("shortcuts")),
                 (Tab::About, icon::INFO, text::t("tab-about")),
@@ -85,6 +87,7 @@ pub(crate) fn show(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
         Tab::Devices => devices(ui, view),
         Tab::Relays => relays(ui, view, state),
         Tab::Backup => backup(ui, view, state),
+        Tab::Notifications => notifications(ui, view, state),
         Tab::Appearance => appearance(ui, view, state),
         Tab::Shortcuts => {
             widgets::title(ui, &text::t("shortcuts"), &text::t("shortcuts-words"));
@@ -288,6 +291,33 @@ fn appearance(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
     );
     if state.appearance != before {
         state.keep_appearance(view);
+    }
+}
+
+fn notifications(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
+    let words = text::t("notifications-words");
+    widgets::title(ui, &text::t("tab-notifications"), &words);
+    let mut wanted = state.choices.wanted;
+    widgets::choice(
+        ui,
+        &text::t("notify-away"),
+        &mut wanted.on,
+        &[(true, text::t("notify-on")), (false, text::t("notify-off"))],
+    );
+    if wanted.on {
+        widgets::choice(
+            ui,
+            &text::t("notify-texts"),
+            &mut wanted.texts,
+            &[
+                (true, text::t("notify-texts-on")),
+                (false, text::t("notify-texts-off")),
+            ],
+        );
+    }
+    if wanted != state.choices.wanted {
+        state.choices.wanted = wanted;
+        view.ask(Ask::Notify(wanted));
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use app_egui::api::{KeySource, create};
+use app_egui::notify::{Notification, Notifier};
 use app_egui::{DesktopApp, Settings};
 use egui::accesskit::Role;
 use egui::{Key, Modifiers, vec2};
@@ -30,18 +31,20 @@ pub struct Desk {
     relays: Vec<String>,
     harness: Harness<'static, DesktopApp>,
     news: Receiver<()>,
+    notifications: Receiver<Notification>,
 }
 
 impl Desk {
     /// Somebody who was never here.
     pub fn new(name: &str, relays: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (harness, news) = open(&dir, relays);
+        let (harness, news, notifications) = open(&dir, relays);
         let mut desk = Self {
             dir,
             relays: relays.to_vec(),
             harness,
             news,
+            notifications,
         };
         if !desk.dir.path().join(name).join("vault.bin").exists() {
             desk.until("the first screen", |desk| {
@@ -60,12 +63,13 @@ impl Desk {
             name,
         )
         .unwrap();
-        let (harness, news) = open(&dir, relays);
+        let (harness, news, notifications) = open(&dir, relays);
         let mut desk = Self {
             dir,
             relays: relays.to_vec(),
             harness,
             news,
+            notifications,
         };
         desk.wait_for("Add a Space");
         desk
@@ -74,9 +78,10 @@ impl Desk {
     /// Closes the window and opens it again.
     pub fn restart(&mut self) {
         self.harness.state_mut().stop();
-        let (harness, news) = open(&self.dir, &self.relays);
+        let (harness, news, notifications) = open(&self.dir, &self.relays);
         self.harness = harness;
         self.news = news;
+        self.notifications = notifications;
         self.wait_for("Add a Space");
     }
 
@@ -226,6 +231,27 @@ impl Desk {
         self.step();
     }
 
+    /// Looks at something else than this window, or at it again.
+    pub fn look_away(&mut self, away: bool) {
+        self.harness.input_mut().focused = !away;
+        self.step();
+        self.step();
+    }
+
+    /// Takes the notifications that the desktop was given.
+    pub fn notified(&mut self) -> Vec<(String, String)> {
+        let all = self.notifications.try_iter();
+        all.map(|shown| (shown.title, shown.body)).collect()
+    }
+
+    /// Opens the menu of something by the mouse.
+    pub fn right_click(&mut self, label: &str) {
+        self.wait_for(label);
+        self.harness.get_by_label(label).click_secondary();
+        self.step();
+        self.step();
+    }
+
     /// Lets go of files over the window.
     pub fn drop_files(&mut self, paths: &[&Path]) {
         let dropped = paths.iter().map(|path| egui::DroppedFile {
@@ -325,8 +351,15 @@ fn collect(node: egui_kittest::Node<'_>, into: &mut Vec<String>) {
     }
 }
 
-fn open(dir: &TempDir, relays: &[String]) -> (Harness<'static, DesktopApp>, Receiver<()>) {
+type Opened = (
+    Harness<'static, DesktopApp>,
+    Receiver<()>,
+    Receiver<Notification>,
+);
+
+fn open(dir: &TempDir, relays: &[String]) -> Opened {
     let (tell, news): (SyncSender<()>, _) = sync_channel(1);
+    let (shown, notifications) = sync_channel(100);
     let wake = move || {
         // One that waits is enough.
         let _full = tell.try_send(());
@@ -340,6 +373,10 @@ fn open(dir: &TempDir, relays: &[String]) -> (Harness<'static, DesktopApp>, Rece
         downloads: Some(dir.path().join(DOWNLOADS)),
         // A dialog of the system would wait for somebody who is not there.
         dialogs: false,
+        notifier: Some(Notifier::new(move |notification| {
+            // One that nobody takes is of no use to the test that made it.
+            let _full = shown.try_send(notification);
+        })),
     };
     let app = DesktopApp::new(settings, wake).unwrap();
     let harness = Harness::builder()
@@ -351,7 +388,7 @@ fn open(dir: &TempDir, relays: &[String]) -> (Harness<'static, DesktopApp>, Rece
             },
             app,
         );
-    (harness, news)
+    (harness, news, notifications)
 }
 
 /// A relay on a thread of its own.
