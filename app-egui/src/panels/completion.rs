@@ -106,6 +106,10 @@ impl Completion {
         if at == self.at && typed == self.typed && !self.found.is_empty() {
             return;
         }
+        // Somebody types; a draft that comes back, or a cursor that passes by, asks for nothing.
+        if !field.changed() && !self.is_open() {
+            return;
+        }
         let members = view.model.space(space).map(|data| data.members.as_slice());
         let me = view.model.home.as_deref().map(|home| home.me.user);
         *self = Self {

@@ -376,7 +376,11 @@ fn toolbar(
     let t = Tokens::of(ui);
     let own = is_own(view, post);
     let can_react = matches!(post.view.state, PostState::Normal | PostState::Late { .. });
-    let count: u8 = if own && can_react { 4 } else { 3 };
+    let count: u8 = match (can_react, own) {
+        (true, true) => 4,
+        (true, false) => 3,
+        (false, _) => 1,
+    };
     let wide = f32::from(count) * 32.0 + 8.0;
     let place = Rect::from_min_size(
         pos2(rect.right() - wide - gap::L - 20.0, rect.top() - 12.0),
