@@ -13,10 +13,11 @@ pub use node::runtime::{
 };
 pub use node::view::{
     ChannelView, Delivery, DeviceView, InviteView, JoinRequestView, JoinStatus, Me, MemberView,
-    Membership, Notice, PageFrom, Place, PostState, PostView, RelayStatus, SpaceStatus,
+    Membership, Notice, PageFrom, Place, PolicyView, PostState, PostView, RelayStatus, SpaceStatus,
     SpaceSummary, Status, ThreadSummary, Unread, VoidedOp,
 };
 pub use node::{
-    ATTACHMENTS_MAX, Attachment, BlobId, ChannelId, ChannelKind, DeviceId, History, Hlc,
-    LatePolicy, OpId, SpaceId, THUMBNAIL_BYTES_MAX, Timestamp, UserId, Weight, file_name,
+    ATTACHMENTS_MAX, Attachment, BlobId, ChannelId, ChannelKind, ChannelPermission, DeviceId,
+    History, Hlc, LatePolicy, OpId, SpaceId, THUMBNAIL_BYTES_MAX, Timestamp, UserId, Verb, Weight,
+    file_name,
 };

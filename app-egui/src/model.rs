@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::api::{
-    ChannelId, ChannelKind, ChannelView, DeviceView, JoinRequestView, JoinStatus, Me, MemberView,
-    Membership, OpId, Outcome, Place, PostView, RelayStatus, Snapshot, SpaceId, SpaceSummary,
-    Status, ThreadSummary, Unread, UserId, VoidedOp, Weight,
+    ChannelId, ChannelKind, ChannelView, DeviceView, InviteView, JoinRequestView, JoinStatus, Me,
+    MemberView, Membership, OpId, Outcome, Place, PolicyView, PostView, RelayStatus, Snapshot,
+    SpaceId, SpaceSummary, Status, ThreadSummary, Unread, UserId, VoidedOp, Weight,
 };
 use crate::markdown::Block;
 
@@ -76,6 +76,10 @@ pub struct SpaceData {
     pub requests: Vec<JoinRequestView>,
     /// This person's devices.
     pub devices: Vec<DeviceView>,
+    /// What holds for all.
+    pub policies: PolicyView,
+    /// Invites that are open.
+    pub invites: Vec<InviteView>,
     /// Own acts that do not count.
     pub voided: Vec<VoidedOp>,
     /// Branches of the group's keys that members have not yet left for one.

@@ -93,7 +93,7 @@ fn no_space(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
         let joins = view.model.home.as_deref().map(|home| home.joins.as_slice());
         for join in joins.unwrap_or_default() {
             ui.add_space(gap::M);
-            rail::waiting_words(ui, join);
+            rail::waiting_words(ui, state, join);
         }
     });
 }

@@ -110,6 +110,8 @@ pub(crate) fn space(
         members: node.members(id)?,
         requests: node.join_requests(id)?,
         devices: node.devices(id)?,
+        policies: node.policies(id)?,
+        invites: node.invites(id)?,
         voided: node.voided(id)?,
         forks: rooms.forks,
         queued: rooms.queued,

@@ -134,6 +134,8 @@ pub mod size {
     pub const SPACE: f32 = 44.0;
     /// Height of a row in a list.
     pub const ROW: f32 = 32.0;
+    /// Height of a button.
+    pub const BUTTON: f32 = 34.0;
     /// Widest running text.
     pub const MEASURE: f32 = 760.0;
     /// From which width on members stand beside the posts.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use egui::ThemePreference;
 
 use crate::api::{
-    ATTACHMENTS_MAX, Answer, Attachment, ChannelId, ChannelKind, Command, InviteLink, LatePolicy,
-    Look, OpId, SpaceId, Timestamp, UserId, Weight,
+    ATTACHMENTS_MAX, Answer, Attachment, ChannelId, ChannelKind, ChannelView, Command, InviteLink,
+    LatePolicy, Look, OpId, PolicyView, SpaceId, Timestamp, UserId, Weight,
 };
 use crate::model::{LineId, Model, Spot};
 use crate::notify::Choices;
@@ -165,6 +165,11 @@ pub(crate) enum Dialog {
     Delete(DeleteUi),
     Why(OpId),
     Leave(SpaceId),
+    Channel(ChannelUi),
+    Space(SpaceUi),
+    Invites(SpaceId),
+    EditTopic(EditTopic),
+    Withdraw(SpaceId, String),
     Pins,
     Shortcuts,
 }
@@ -174,6 +179,38 @@ pub(crate) struct NewSpace {
     pub(crate) name: String,
     pub(crate) template: Template,
     pub(crate) busy: bool,
+}
+
+/// What a channel is to become.
+#[derive(Debug)]
+pub(crate) struct ChannelUi {
+    pub(crate) space: SpaceId,
+    pub(crate) before: ChannelView,
+    pub(crate) name: String,
+    pub(crate) topic: String,
+    pub(crate) archived: bool,
+    pub(crate) least_post: Weight,
+    pub(crate) least_thread: Weight,
+}
+
+/// What the rules of a Space are to become.
+#[derive(Debug)]
+pub(crate) struct SpaceUi {
+    pub(crate) space: SpaceId,
+    pub(crate) before: PolicyView,
+    pub(crate) name: String,
+    pub(crate) kick_late: LatePolicy,
+    pub(crate) ban_late: LatePolicy,
+}
+
+/// What a topic is to become.
+#[derive(Debug)]
+pub(crate) struct EditTopic {
+    pub(crate) space: SpaceId,
+    pub(crate) thread: OpId,
+    pub(crate) title: String,
+    /// Divided by commas.
+    pub(crate) tags: String,
 }
 
 /// What a new Space begins with.
@@ -597,6 +634,11 @@ impl UiState {
                 | Dialog::Delete(_)
                 | Dialog::Why(_)
                 | Dialog::Leave(_)
+                | Dialog::Channel(_)
+                | Dialog::Space(_)
+                | Dialog::Invites(_)
+                | Dialog::EditTopic(_)
+                | Dialog::Withdraw(..)
                 | Dialog::Pins
                 | Dialog::Shortcuts,
             )

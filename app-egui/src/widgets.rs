@@ -99,13 +99,13 @@ fn filled(ui: &mut Ui, label: &str, enabled: bool, fill: Color32, text: Color32)
     let button = Button::new(text)
         .fill(fill)
         .stroke(Stroke::NONE)
-        .min_size(vec2(0.0, 34.0));
+        .min_size(vec2(0.0, size::BUTTON));
     ui.add_enabled(enabled, button)
 }
 
 /// Another way out.
 pub(crate) fn quiet(ui: &mut Ui, label: &str) -> Response {
-    ui.add(Button::new(label).min_size(vec2(0.0, 34.0)))
+    ui.add(Button::new(label).min_size(vec2(0.0, size::BUTTON)))
 }
 
 /// Words that do something.
@@ -211,6 +211,23 @@ pub(crate) fn choice<T: Copy + PartialEq>(
             }
         });
     });
+}
+
+/// A box to tick.
+pub(crate) fn check(ui: &mut Ui, value: &mut bool, label: String) -> Response {
+    let t = Tokens::of(ui);
+    ui.scope(|ui| {
+        let all = &mut ui.visuals_mut().widgets;
+        for look in [&mut all.inactive, &mut all.hovered, &mut all.active] {
+            look.corner_radius = CornerRadius::same(4);
+            look.bg_fill = t.page;
+            look.bg_stroke = Stroke::new(1.0, t.faint);
+            look.fg_stroke = Stroke::new(2.0, t.accent);
+        }
+        // The words beside it take the colour of the mark otherwise.
+        ui.checkbox(value, RichText::new(label).color(t.text))
+    })
+    .inner
 }
 
 /// A person.
@@ -394,8 +411,10 @@ pub(crate) fn menu_item(ui: &mut Ui, icon: &str, label: &str, dangerous: bool) -
 /// The buttons at the foot of a dialog, from the right.
 pub(crate) fn foot<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> R {
     ui.add_space(gap::S);
-    ui.with_layout(Layout::right_to_left(Align::Center), content)
-        .inner
+    // A row, however much room there is below.
+    let row = vec2(ui.available_width(), size::BUTTON);
+    let layout = Layout::right_to_left(Align::Center);
+    ui.allocate_ui_with_layout(row, layout, content).inner
 }
 
 /// How many are unread, as it fits on a badge.

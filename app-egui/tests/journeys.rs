@@ -183,6 +183,91 @@ fn an_invite_brings_somebody_in_who_talks_is_muted_and_removed() {
 }
 
 #[test]
+fn an_owner_says_who_writes_where_and_what_things_are_called() {
+    let relay = Relay::start();
+    let addresses = [relay.address()];
+    let mut ann = Desk::ready("Ann", &addresses);
+    let mut bob = Desk::ready("Bob", &addresses);
+    ann.make_space("Allotment");
+    ann.wait_for("Channel general");
+    ann.click("Channel general");
+    let link = ann.invite_link();
+    bob.click("Join with an invite");
+    bob.write("Invite link", &link);
+    bob.click("Ask to join");
+    Desk::both(&mut ann, &mut bob, |_, bob| bob.has("Channel general"));
+    bob.click("Channel general");
+    bob.wait_for("Message general");
+    bob.right_click("Channel general");
+    assert!(!bob.has("Channel settings"), "that is for admins");
+    bob.press(Key::Escape);
+
+    ann.right_click("Channel general");
+    ann.click("Channel settings");
+    ann.overwrite("What it is about", "What the council decides");
+    ann.click_role(Role::RadioButton, "Moderators");
+    ann.click("Save");
+    Desk::both(&mut ann, &mut bob, |_, bob| {
+        bob.has("Moderators and up write here.") && bob.has("What the council decides")
+    });
+    assert!(ann.has("Message general"));
+    ann.click("Space menu");
+    ann.click("Space settings");
+    ann.overwrite("Name of the Space", "Allotment gardens");
+    ann.click("Save");
+    Desk::both(&mut ann, &mut bob, |_, bob| {
+        bob.has("Space Allotment gardens")
+    });
+    ann.click("Space menu");
+    ann.click("Invites");
+    ann.wait_for("1 of 10 used");
+    ann.click("Revoke");
+    ann.wait_for("No invite is open.");
+    ann.click("Close");
+
+    // Topics are renamed by whoever opened them.
+    ann.click("Channel forum");
+    bob.click("Channel forum");
+    bob.click("New topic");
+    bob.write("Title", "Beans");
+    bob.write("Text", "How deep?");
+    bob.click("Post topic");
+    bob.wait_for("How deep?");
+    bob.click("Edit topic");
+    bob.overwrite("Title", "Beans and peas");
+    bob.overwrite("Tags", "beds, seeds");
+    bob.click("Save");
+    Desk::both(&mut ann, &mut bob, |ann, _| {
+        ann.has("Topic Beans and peas by Bob") && ann.has("#seeds")
+    });
+}
+
+#[test]
+fn who_asks_to_come_in_may_think_better_of_it() {
+    let relay = Relay::start();
+    let addresses = [relay.address()];
+    let mut ann = Desk::ready("Ann", &addresses);
+    ann.make_space("Allotment");
+    ann.wait_for("Channel general");
+    let link = ann.invite_link();
+    drop(ann);
+    let mut bob = Desk::ready("Bob", &addresses);
+    bob.click("Join with an invite");
+    bob.write("Invite link", &link);
+    bob.click("Ask to join");
+    let waits = "Allotment: waiting for a member";
+    bob.wait_for(waits);
+    bob.click("Withdraw the request");
+    bob.wait_for("Withdraw your request to join Allotment?");
+    bob.click("Withdraw the request");
+    bob.wait_for("You do not ask to join Allotment any more.");
+    bob.until("the request to be gone", |bob| {
+        bob.step();
+        !bob.has(waits)
+    });
+}
+
+#[test]
 fn a_picture_and_a_file_reach_somebody_who_saves_them() {
     let relay = Relay::start();
     let addresses = [relay.address()];

@@ -125,6 +125,8 @@ pub(crate) fn channels() -> Vec<ChannelView> {
         topic: String::new(),
         category: None,
         archived: false,
+        least_post: Weight::MEMBER,
+        least_thread: Weight::MEMBER,
     };
     let mut old = channel(3, "old", ChannelKind::Announcement);
     old.archived = true;

@@ -134,7 +134,7 @@ pub enum Command {
         /// New tags.
         tags: Option<Vec<String>>,
     },
-    /// Says something. People named as `@name` or `@id` in the text are mentioned.
+    /// Says something. People named as `@name` or `@id` in the text are mentioned ([`mention`](crate::mention)).
     Post {
         /// Where.
         space: SpaceId,

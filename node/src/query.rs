@@ -6,7 +6,7 @@ use fold::content::text::{display_name, file_name, sanitise};
 use fold::content::{self, ContentView, Cursor, HiddenBy, Include, Line, ThreadSort};
 use oplog::authority::View;
 use oplog::hash::H;
-use oplog::payload::Attachment;
+use oplog::payload::{Attachment, Verb};
 use oplog::store::{Store, StoreError};
 use oplog::{ChannelId, Digest, EpochId, Hlc, Kind, OpId, Scope, SpaceId, UserId};
 use rand_core::CryptoRng;
@@ -19,7 +19,8 @@ use crate::space::Space;
 use crate::standing::{SpaceBodies, SpaceStanding};
 use crate::view::{
     Branch, ChannelView, DamagedOp, Delivery, InviteView, MemberView, OwnOp, PageFrom, Place,
-    PostPage, PostState, PostView, Rooms, SpaceStatus, SpaceSummary, Status, ThreadSummary, Unread,
+    PolicyView, PostPage, PostState, PostView, Rooms, SpaceStatus, SpaceSummary, Status,
+    ThreadSummary, Unread,
 };
 
 impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
@@ -61,6 +62,21 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
     pub fn members(&self, space: SpaceId) -> Result<Vec<MemberView>, CommandError> {
         let now = Hlc::from_wall(self.now);
         Ok(self.known_space(&space)?.member_views(now))
+    }
+
+    /// Returns the policies of a Space.
+    ///
+    /// # Errors
+    /// When the Space is not here.
+    pub fn policies(&self, space: SpaceId) -> Result<PolicyView, CommandError> {
+        let s = self.known_space(&space)?;
+        let policies = s.view.policies();
+        Ok(PolicyView {
+            name: s.name(),
+            kick_late: policies.kick_late,
+            ban_late: policies.ban_late,
+            seal_every: s.seal_every(),
+        })
     }
 
     /// Returns the invites that are open.
@@ -450,6 +466,8 @@ impl Space {
             topic: sanitise(&channel.topic),
             category: channel.category.as_deref().map(display_name),
             archived: channel.archived,
+            least_post: self.view.least(Verb::Post, Some(&channel.id)),
+            least_thread: self.view.least(Verb::Thread, Some(&channel.id)),
         };
         channels.into_iter().map(view).collect()
     }

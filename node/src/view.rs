@@ -86,6 +86,23 @@ pub struct ChannelView {
     pub category: Option<String>,
     /// Whether it is closed for posting.
     pub archived: bool,
+    /// The least role to post and reply here.
+    pub least_post: Weight,
+    /// The least role to open threads here.
+    pub least_thread: Weight,
+}
+
+/// The policies of a Space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyView {
+    /// Its name.
+    pub name: String,
+    /// What late posts of kicked people become.
+    pub kick_late: LatePolicy,
+    /// What late posts of banned people become.
+    pub ban_late: LatePolicy,
+    /// After how many commits clients seal by themselves; 0: never.
+    pub seal_every: u32,
 }
 
 /// A thread in a list.

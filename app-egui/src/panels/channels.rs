@@ -6,12 +6,12 @@ use egui::{
     Align, Align2, CornerRadius, Layout, Panel, Rect, RichText, Sense, Ui, WidgetType, pos2, vec2,
 };
 
-use crate::api::{ChannelKind, SpaceId, Weight};
+use crate::api::{ChannelKind, ChannelView, SpaceId, Weight};
 use crate::model::{ChannelItem, LineId, Spot};
 use crate::notify::Level;
 use crate::text;
 use crate::theme::{self, Tokens, gap, icon, size, type_size};
-use crate::ui_state::{Dialog, NewChannel, NewInvite, Page, UiState, View};
+use crate::ui_state::{ChannelUi, Dialog, NewChannel, NewInvite, Page, SpaceUi, UiState, View};
 use crate::widgets;
 use crate::worker::Ask;
 
@@ -142,6 +142,21 @@ fn head(ui: &mut Ui, view: &View<'_>, state: &mut UiState, id: SpaceId) {
         if member && widgets::menu_item(ui, icon::PLUS_CIRCLE, &text::t("channel-create"), false) {
             state.dialog = Some(Dialog::CreateChannel(NewChannel::of(id)));
         }
+        if member && widgets::menu_item(ui, icon::LINK, &text::t("invites"), false) {
+            state.dialog = Some(Dialog::Invites(id));
+        }
+        if weight >= Some(Weight::ADMIN)
+            && let Some(data) = view.model.space(id)
+            && widgets::menu_item(ui, icon::GEAR_SIX, &text::t("space-edit"), false)
+        {
+            state.dialog = Some(Dialog::Space(SpaceUi {
+                space: id,
+                name: data.policies.name.clone(),
+                kick_late: data.policies.kick_late,
+                ban_late: data.policies.ban_late,
+                before: data.policies.clone(),
+            }));
+        }
         if widgets::menu_item(ui, icon::CLOCK_COUNTER_CLOCKWISE, &text::t("audit"), false) {
             state.set_page(view, Page::Audit);
         }
@@ -263,7 +278,7 @@ fn channel(ui: &mut Ui, view: &View<'_>, state: &mut UiState, space: SpaceId, it
         text::named("channel-named", &item.view.name)
     };
     widgets::name(&response, WidgetType::Button, &label);
-    response.context_menu(|ui| levels(ui, view, state, line));
+    response.context_menu(|ui| menu(ui, view, state, line, &item.view));
     if response.clicked() {
         let spot = Spot {
             space: Some(space),
@@ -274,9 +289,21 @@ fn channel(ui: &mut Ui, view: &View<'_>, state: &mut UiState, space: SpaceId, it
     }
 }
 
-/// Of what in a channel the desktop tells.
-fn levels(ui: &mut Ui, view: &View<'_>, state: &mut UiState, line: LineId) {
+/// What can be set about a channel, and of what in it the desktop tells.
+fn menu(ui: &mut Ui, view: &View<'_>, state: &mut UiState, line: LineId, channel: &ChannelView) {
     ui.set_min_width(230.0);
+    let admin = view.model.weight(line.space) >= Some(Weight::ADMIN);
+    if admin && widgets::menu_item(ui, icon::GEAR_SIX, &text::t("channel-edit"), false) {
+        state.dialog = Some(Dialog::Channel(ChannelUi {
+            space: line.space,
+            name: channel.name.clone(),
+            topic: channel.topic.clone(),
+            archived: channel.archived,
+            least_post: channel.least_post,
+            least_thread: channel.least_thread,
+            before: channel.clone(),
+        }));
+    }
     section_text(ui, &text::t("notify-me"));
     let chosen = state.choices.level(line);
     for (level, label) in [

@@ -7,7 +7,7 @@ use egui::{
 
 use crate::api::{ChannelKind, ChannelView, Command, Membership, Weight};
 use crate::model::LineId;
-use crate::panels::{attachment, post};
+use crate::panels::{attachment, members, post};
 use crate::text;
 use crate::theme::{self, Tokens, gap, icon, type_size};
 use crate::ui_state::{Draft, Sending, UiState, View};
@@ -50,7 +50,12 @@ fn refusal(view: &View<'_>, channel: &ChannelView, line: LineId) -> Option<Strin
         Membership::Member(Weight::GUEST) => return Some(text::t("composer-guest")),
         Membership::Member(_) => {}
     }
-    channel.archived.then(|| text::t("composer-archived"))
+    if channel.archived {
+        return Some(text::t("composer-archived"));
+    }
+    let least = channel.least_post;
+    let mine = view.model.weight(line.space)?;
+    (mine < least).then(|| text::named("composer-role", &members::role_name(least)))
 }
 
 fn closed(ui: &mut Ui, words: &str) {

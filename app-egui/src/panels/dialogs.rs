@@ -2,6 +2,7 @@
 
 mod moderate;
 mod places;
+mod settle;
 
 use egui::{Color32, Frame, Id, Key, Margin, Modal, RichText, Ui};
 
@@ -35,6 +36,8 @@ pub(crate) fn show(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
         .backdrop_color(t.veil)
         .show(ui.ctx(), |ui| {
             ui.set_width(width);
+            // Not what was there before, which may have been another dialog: only the window bounds it.
+            ui.set_max_height(height);
             egui::ScrollArea::vertical()
                 .max_height(height)
                 .show(ui, |ui| {
@@ -65,6 +68,11 @@ fn one(ui: &mut Ui, view: &View<'_>, state: &mut UiState, dialog: &mut Dialog) -
         Dialog::Delete(delete) => self::delete(ui, view, delete),
         Dialog::Why(op) => why(ui, view, *op),
         Dialog::Leave(space) => leave(ui, view, *space),
+        Dialog::Channel(channel) => settle::channel(ui, view, channel),
+        Dialog::Space(space) => settle::space(ui, view, space),
+        Dialog::Invites(space) => settle::invites(ui, view, *space),
+        Dialog::EditTopic(topic) => settle::topic(ui, view, topic),
+        Dialog::Withdraw(space, name) => settle::withdraw(ui, view, *space, name),
         Dialog::Pins => pins(ui, view, state),
         Dialog::Shortcuts => shortcuts(ui),
     }
@@ -91,6 +99,16 @@ fn buttons(ui: &mut Ui, label: &str, ready: bool, dangerous: bool) -> (bool, boo
         let cancel = widgets::quiet(ui, &text::t("cancel"));
         (done.clicked(), cancel.clicked())
     })
+}
+
+/// The tags in a field, divided by commas or spaces.
+fn tags(text: &str) -> Vec<String> {
+    let tags = text
+        .split([',', ' '])
+        .map(|tag| tag.trim().trim_start_matches('#'));
+    tags.filter(|tag| !tag.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn topic(ui: &mut Ui, view: &View<'_>, new: &mut NewTopic) -> bool {
@@ -151,18 +169,11 @@ fn topic(ui: &mut Ui, view: &View<'_>, new: &mut NewTopic) -> bool {
     let keys = ui.input(|i| i.modifiers.command && i.key_pressed(Key::Enter));
     if (done || keys) && ready {
         new.busy = true;
-        let tags = new
-            .tags
-            .split([',', ' '])
-            .map(|tag| tag.trim().trim_start_matches('#'));
         let command = Command::CreateThread {
             space: new.space,
             channel: new.channel,
             title: new.title.trim().to_owned(),
-            tags: tags
-                .filter(|tag| !tag.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            tags: tags(&new.tags),
             body: new.body.trim().to_owned(),
             attachments: Vec::new(),
         };

@@ -52,7 +52,7 @@ pub(crate) fn show(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
             widgets::card(ui, |ui| space_lines(ui, space));
         }
         for join in &status.joins {
-            widgets::card(ui, |ui| super::rail::waiting_words(ui, join));
+            widgets::card(ui, |ui| super::rail::waiting_words(ui, state, join));
         }
     });
 }

@@ -29,7 +29,7 @@ pub(crate) fn show(ui: &mut Ui, view: &View<'_>, state: &mut UiState) {
                 space(ui, view, state, item);
             }
             for join in &home.joins {
-                waiting(ui, join);
+                waiting(ui, state, join);
             }
             let response = round(ui, icon::PLUS, &text::t("add-space"), false);
             if response.clicked() {
@@ -119,9 +119,9 @@ fn space(ui: &mut Ui, view: &View<'_>, state: &mut UiState, item: &SpaceItem) {
     }
 }
 
-fn waiting(ui: &mut Ui, join: &JoinStatus) {
+fn waiting(ui: &mut Ui, state: &mut UiState, join: &JoinStatus) {
     let t = Tokens::of(ui);
-    let (row, response) = ui.allocate_exact_size(vec2(size::RAIL, size::SPACE), Sense::hover());
+    let (row, response) = ui.allocate_exact_size(vec2(size::RAIL, size::SPACE), Sense::click());
     let rect = Rect::from_center_size(row.center(), Vec2::splat(size::SPACE));
     ui.painter().rect_stroke(
         rect.shrink(1.0),
@@ -141,8 +141,11 @@ fn waiting(ui: &mut Ui, join: &JoinStatus) {
         theme::plain(20.0),
         t.soft,
     );
-    widgets::name(&response, WidgetType::Label, &waiting_text(join));
-    response.on_hover_text(waiting_text(join));
+    widgets::focus_ring(ui, &response, rect.expand(3.0));
+    widgets::name(&response, WidgetType::Button, &waiting_text(join));
+    if response.on_hover_text(waiting_text(join)).clicked() {
+        state.dialog = Some(Dialog::Withdraw(join.space, join.name.clone()));
+    }
 }
 
 fn waiting_text(join: &JoinStatus) -> String {
@@ -159,9 +162,12 @@ fn waiting_text(join: &JoinStatus) -> String {
 }
 
 /// A request that waits, in words.
-pub(crate) fn waiting_words(ui: &mut Ui, join: &JoinStatus) {
+pub(crate) fn waiting_words(ui: &mut Ui, state: &mut UiState, join: &JoinStatus) {
     let t = Tokens::of(ui);
     ui.label(RichText::new(waiting_text(join)).color(t.soft));
+    if widgets::link(ui, &text::t("withdraw")).clicked() {
+        state.dialog = Some(Dialog::Withdraw(join.space, join.name.clone()));
+    }
 }
 
 fn round(ui: &mut Ui, mark: &str, label: &str, on: bool) -> egui::Response {

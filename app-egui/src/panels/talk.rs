@@ -2,12 +2,12 @@
 
 use egui::{Align, Frame, Layout, Panel, RichText, Sense, Stroke, Ui, vec2};
 
-use crate::api::{ChannelKind, ChannelView, SpaceId};
-use crate::model::{LineId, Spot};
+use crate::api::{ChannelKind, ChannelView, SpaceId, Weight};
+use crate::model::{LineId, Spot, Topic};
 use crate::panels::{banner, channels, composer, forum, members, posts};
 use crate::text;
 use crate::theme::{self, Tokens, gap, icon, size, type_size};
-use crate::ui_state::{Dialog, UiState, View};
+use crate::ui_state::{Dialog, EditTopic, UiState, View};
 use crate::widgets;
 
 /// Draws the channel that is open.
@@ -105,6 +105,16 @@ fn thread_pane(
         };
         state.go(view, spot);
     }
+    if let Some(topic) = topic.filter(|topic| may_change(view, line.space, topic))
+        && widgets::icon_button(&mut head, icon::PENCIL_SIMPLE, &text::t("topic-edit")).clicked()
+    {
+        state.dialog = Some(Dialog::EditTopic(EditTopic {
+            space: line.space,
+            thread: topic.summary.id,
+            title: topic.summary.title.clone(),
+            tags: topic.summary.tags.join(", "),
+        }));
+    }
     head.with_layout(Layout::left_to_right(Align::Center), |ui| {
         ui.add_space(gap::XS);
         let title = topic.map_or_else(String::new, |topic| topic.summary.title.clone());
@@ -113,6 +123,13 @@ fn thread_pane(
     });
     composer::show(ui, view, state, channel, line);
     posts::show(ui, view, state, line, &channel.name);
+}
+
+/// Whoever opened a topic may change its title, and moderators may.
+fn may_change(view: &View<'_>, space: SpaceId, topic: &Topic) -> bool {
+    let own = view.model.me().map(|me| me.user) == Some(topic.summary.author);
+    let weight = view.model.weight(space);
+    weight.is_some_and(|weight| own || weight >= Weight::MODERATOR)
 }
 
 fn bar(ui: &mut Ui, view: &View<'_>, state: &mut UiState, space: SpaceId, channel: &ChannelView) {
@@ -137,8 +154,9 @@ fn bar(ui: &mut Ui, view: &View<'_>, state: &mut UiState, space: SpaceId, channe
         state.dialog = Some(Dialog::Pins);
     }
     let forum = channel.kind == ChannelKind::Forum;
-    let member = view.model.weight(space).is_some();
-    if forum && member && !channel.archived {
+    let weight = view.model.weight(space);
+    let may = weight.is_some_and(|weight| weight >= channel.least_thread);
+    if forum && may && !channel.archived {
         let label = text::t("topic-new");
         if widgets::primary(ui, &label, true).clicked() {
             state.dialog = Some(Dialog::NewTopic(forum::new_topic(space, channel.id)));

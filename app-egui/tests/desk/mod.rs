@@ -186,6 +186,13 @@ impl Desk {
         self.step();
     }
 
+    /// Writes into the field of this name in the place of what is there.
+    pub fn overwrite(&mut self, label: &str, text: &str) {
+        self.focus(label);
+        self.press_command(Key::A);
+        self.write(label, text);
+    }
+
     pub fn focus(&mut self, label: &str) {
         self.wait_for(label);
         self.field(label).focus();

@@ -128,10 +128,8 @@ pub(super) fn mute(ui: &mut Ui, view: &View<'_>, mute: &mut MuteUi) -> bool {
     widgets::choice(ui, &text::t("how-long"), &mut mute.secs, &options);
     let channel = mute.here.and_then(|id| view.model.channel(mute.space, id));
     if let Some(channel) = channel {
-        ui.checkbox(
-            &mut mute.only_here,
-            text::named("mute-only-here", &channel.name),
-        );
+        let label = text::named("mute-only-here", &channel.name);
+        widgets::check(ui, &mut mute.only_here, label);
     }
     effects(
         ui,

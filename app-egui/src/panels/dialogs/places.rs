@@ -189,7 +189,7 @@ pub(super) fn create_channel(ui: &mut Ui, view: &View<'_>, new: &mut NewChannel)
         &mut new.category,
         &text::t("hint-category"),
     );
-    ui.checkbox(&mut new.all_history, text::t("all-history"));
+    widgets::check(ui, &mut new.all_history, text::t("all-history"));
     let name = new.name.trim();
     let taken = view.model.space(new.space).is_some_and(|space| {
         space
@@ -252,7 +252,7 @@ pub(super) fn invite(
     widgets::choice(ui, &text::t("invite-expires"), &mut new.hours, &options);
     let uses = [1, 10, 100].map(|n| (n, text::count("invite-people-count", n as usize)));
     widgets::choice(ui, &text::t("invite-uses"), &mut new.uses, &uses);
-    ui.checkbox(&mut new.approval, text::t("invite-approval"));
+    widgets::check(ui, &mut new.approval, text::t("invite-approval"));
     let (done, cancel) = buttons(ui, &text::t("invite-make"), !new.busy, false);
     if done {
         new.busy = true;
