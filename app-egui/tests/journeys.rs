@@ -185,18 +185,7 @@ fn an_invite_brings_somebody_in_who_talks_is_muted_and_removed() {
 #[test]
 fn an_owner_says_who_writes_where_and_what_things_are_called() {
     let relay = Relay::start();
-    let addresses = [relay.address()];
-    let mut ann = Desk::ready("Ann", &addresses);
-    let mut bob = Desk::ready("Bob", &addresses);
-    ann.make_space("Allotment");
-    ann.wait_for("Channel general");
-    ann.click("Channel general");
-    let link = ann.invite_link();
-    bob.click("Join with an invite");
-    bob.write("Invite link", &link);
-    bob.click("Ask to join");
-    Desk::both(&mut ann, &mut bob, |_, bob| bob.has("Channel general"));
-    bob.click("Channel general");
+    let (mut ann, mut bob) = Desk::two_in_a_space(&relay);
     bob.wait_for("Message general");
     bob.right_click("Channel general");
     assert!(!bob.has("Channel settings"), "that is for admins");
@@ -270,18 +259,7 @@ fn who_asks_to_come_in_may_think_better_of_it() {
 #[test]
 fn a_picture_and_a_file_reach_somebody_who_saves_them() {
     let relay = Relay::start();
-    let addresses = [relay.address()];
-    let mut ann = Desk::ready("Ann", &addresses);
-    let mut bob = Desk::ready("Bob", &addresses);
-    ann.make_space("Allotment");
-    ann.wait_for("Channel general");
-    ann.click("Channel general");
-    let link = ann.invite_link();
-    bob.click("Join with an invite");
-    bob.write("Invite link", &link);
-    bob.click("Ask to join");
-    Desk::both(&mut ann, &mut bob, |_, bob| bob.has("Channel general"));
-    bob.click("Channel general");
+    let (mut ann, mut bob) = Desk::two_in_a_space(&relay);
 
     let dir = tempfile::tempdir().unwrap();
     let (garden, rota) = (dir.path().join("garden.png"), dir.path().join("rota.txt"));

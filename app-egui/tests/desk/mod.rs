@@ -251,6 +251,23 @@ impl Desk {
         all.map(|shown| (shown.title, shown.body)).collect()
     }
 
+    /// Ann and Bob in the channel "general" of the Space "Allotment", which is Ann's.
+    pub fn two_in_a_space(relay: &Relay) -> (Self, Self) {
+        let addresses = [relay.address()];
+        let mut ann = Self::ready("Ann", &addresses);
+        let mut bob = Self::ready("Bob", &addresses);
+        ann.make_space("Allotment");
+        ann.wait_for("Channel general");
+        ann.click("Channel general");
+        let link = ann.invite_link();
+        bob.click("Join with an invite");
+        bob.write("Invite link", &link);
+        bob.click("Ask to join");
+        Self::both(&mut ann, &mut bob, |_, bob| bob.has("Channel general"));
+        bob.click("Channel general");
+        (ann, bob)
+    }
+
     /// Opens the menu of something by the mouse.
     pub fn right_click(&mut self, label: &str) {
         self.wait_for(label);
