@@ -534,6 +534,10 @@ said-written = Saved as { $name }
 said-joined = You are in
 said-asked = Asked to join { $name }
 said-removed = You are not a member of { $name } any more
+said-gone = { $count ->
+    [one] Something you wrote was damaged on this disk, and nobody else has it: it is gone.
+   *[other] { $count } things you wrote were damaged on this disk, and nobody else has them: they are gone.
+}
 said-request = { $name } wants to come in
 said-let-in = { $name } is let in
 said-left = You left { $name }

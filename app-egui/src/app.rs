@@ -271,6 +271,8 @@ impl DesktopApp {
         } else if let Notice::JoinRequest { request, .. } = notice {
             let words = text::named("said-request", &request.name);
             self.state.say(words, false);
+        } else if let Notice::Gone { ops, .. } = notice {
+            self.state.say(text::count("said-gone", ops.len()), true);
         }
     }
 }

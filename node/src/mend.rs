@@ -276,6 +276,8 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         }
         own.sort_unstable_by_key(|op| (op.header().hlc, op.id()));
         let mut builds = Vec::new();
+        // The keys of our own commit are in use here as well.
+        own.retain(|op| !s.keys.contains_key(&EpochId::of_commit(&op.id())));
         for op in own {
             if op.header().refs().any(|id| ids.contains(&id)) {
                 ids.insert(op.id());
