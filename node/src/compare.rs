@@ -161,15 +161,24 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             if whole {
                 self.expire_arrivals(&space)?;
             }
-            let hours = self.settled_hours(&space)?;
+            let mut hours = self.settled_hours(&space)?;
+            let of_lost = self.envelopes_of_lost(&space)?;
             let Some(s) = self.spaces.get(&space) else {
                 continue;
             };
-            if !s.in_group(&self.me.device_id()) || hours.from > hours.to {
+            let unsettled = hours.from > hours.to;
+            if !s.in_group(&self.me.device_id()) || (unsettled && of_lost.is_empty()) {
                 continue;
             }
+            if unsettled {
+                // In a Space that young nothing is compared; what is lost is fetched all the same.
+                hours = HourRange {
+                    from: Hour::from_raw(0),
+                    to: Hour::from_raw(0),
+                };
+            }
             let first = day_of(hours.from).saturating_sub(1);
-            let first = if whole {
+            let first = if whole && !unsettled {
                 first
             } else {
                 first.max(today.saturating_sub(LIGHT_DAYS))
@@ -191,7 +200,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             }
             let seen = self.arrivals(&space)?;
             comparison.seen.insert(space, seen);
-            comparison.of_lost.extend(self.envelopes_of_lost(&space)?);
+            comparison.of_lost.extend(of_lost);
         }
         comparison.queue.truncate(TAGS_MAX);
         if let Some(relay) = self

@@ -26,6 +26,9 @@ use crate::view::Notice;
 /// How long others have to give what is asked for, in milliseconds: their turns are over after six
 /// seconds, and whoever sleeps has it from a relay.
 pub(crate) const GIVEN_WITHIN_MS: u64 = 60_000;
+/// How long others and relays have to give an own op of which it is not known who has it, in milliseconds:
+/// relays are asked once members had their time.
+const ASKED_WITHIN_MS: u64 = 5 * GIVEN_WITHIN_MS;
 /// How long an own op that a relay took and nobody has is looked for, in milliseconds: relays are asked for
 /// it once an hour.
 const LOOKED_FOR_MS: u64 = 2 * 3_600_000;
@@ -212,14 +215,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         let me = self.me.device_id();
         let others = || s.roster().filter(|device| *device != me);
         let now = self.now.as_ms();
-        let nobodys = s.repair.nobody_has_lost(others(), now, GIVEN_WITHIN_MS);
-        let nowhere = nobodys && s.repair.nobody_has_lost(others(), now, LOOKED_FOR_MS);
+        let asked = s.repair.nobody_has_lost(others(), now, ASKED_WITHIN_MS);
+        let nowhere = asked && s.repair.nobody_has_lost(others(), now, LOOKED_FOR_MS);
         // The keys of our own commit are in use: it cannot be undone here.
         let in_use = |op: &OpId| s.keys.contains_key(&EpochId::of_commit(op));
         let waiting = self.waiting_to_send(space)?;
         let ends = |row: &OutRow| {
             let taken = !row.taken.is_empty();
-            (!taken || nowhere) && (!row.again || nobodys)
+            (!taken || nowhere) && (!row.again || asked)
         };
         let mut gone: Vec<Queued> = Vec::new();
         for (op, place) in s.log.lost().iter().filter(|(op, _)| !in_use(op)) {
@@ -228,7 +231,7 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 Some((_, row)) => ends(row),
                 None if self.taken_by(space, op)? > 0 => nowhere,
                 // The index was made again when the record was damaged already: then no row queues it.
-                None => nobodys && place.is_some_and(|(lane, _)| lane.device == me),
+                None => asked && place.is_some_and(|(lane, _)| lane.device == me),
             };
             if ends {
                 gone.push(queued.map_or_else(|| Queued::unqueued(*op), |(queued, _)| *queued));
@@ -245,13 +248,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
                 gone.push(queued);
             }
         }
-        if nowhere {
-            gone.extend(self.built_on(s, ids)?);
-        }
+        gone.extend(self.built_on(s, ids)?);
         Ok(gone)
     }
 
-    /// Returns the other own ops that build on these, earliest first: relays took them, and lost them.
+    /// Returns the own ops that build on these and have left the queue, earliest first: nobody can take them
+    /// in either.
     fn built_on(&self, s: &Space, mut ids: BTreeSet<OpId>) -> Result<Vec<Queued>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -262,15 +264,14 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             if head.lane.device != me {
                 continue;
             }
-            // From the end to the first of those that are gone: what comes before builds on none.
-            for seq in (0..=head.seq).rev() {
-                let at = s.table.at(&self.store, &head.lane, seq)?;
-                let ends = at.iter().any(|id| ids.contains(id));
-                for id in at.into_iter().filter(|id| !ids.contains(id)) {
-                    own.extend(s.table.op(&self.store, &id).ok().flatten());
-                }
-                if ends {
-                    break;
+            let lane = s
+                .table
+                .range(&self.store, &head.lane, 0, None, usize::MAX)?;
+            // What comes before the first that is gone builds on none of its lane, nor on later ones.
+            let first = lane.iter().position(|(_, id)| ids.contains(id));
+            for (_, id) in lane.iter().skip(first.unwrap_or(0)) {
+                if !ids.contains(id) {
+                    own.extend(s.table.op(&self.store, id).ok().flatten());
                 }
             }
         }

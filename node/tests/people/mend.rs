@@ -156,10 +156,10 @@ fn an_own_post_that_may_be_anywhere_is_given_up_once_everybody_shows_that_they_l
     // Bob is away, and might have it.
     scene.world.disconnect(BOB);
     scene.world.connect(JOHN);
-    scene.world.pass(300_000);
+    scene.world.pass(600_000);
     assert!(!told(&scene));
     scene.world.connect(BOB);
-    scene.world.pass(300_000);
+    scene.world.pass(600_000);
     assert!(told(&scene));
     scene.post(JOHN, "after");
     scene.world.pass(10_000);
