@@ -22,7 +22,6 @@ use crate::error::CommandError;
 use crate::group::group_error;
 use crate::node::Node;
 use crate::outbox::Queued;
-use crate::repair::Spoken;
 use crate::retention::EPOCHS_NEW_MAX;
 use crate::space::Space;
 use crate::view::{Branch, Notice};
@@ -145,7 +144,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         };
         s.keys.insert(id, keys);
         s.keys_are_new = true;
-        s.spoken = Spoken::default();
         s.epochs_due = 0;
         s.epochs_new += 1;
         self.tags_changed = true;

@@ -363,16 +363,12 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         hour: Hour,
     ) -> Result<(), StoreError> {
         let (day, now) = (self.now.day(), Hour::of(self.now));
-        let now_ms = self.now.as_ms();
         let Some(s) = self.spaces.get_mut(space) else {
             return Ok(());
         };
         // A relay's clock may be ahead.
         let put_at = hour.min(now).start().as_ms();
         s.unopened_last = s.unopened_last.max(put_at);
-        if now.as_raw() <= hour.as_raw().saturating_add(1) {
-            s.spoken.heard(now_ms);
-        }
         if s.unopened >= UNOPENED_MAX {
             return Ok(());
         }

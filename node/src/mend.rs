@@ -86,7 +86,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
             s.repair.note_lost(!s.log.lost().is_empty(), now);
         }
         self.ask_for_missing_again(space);
-        self.tell_who_speaks_unheard(space);
         self.copy_lone_state(space);
         self.end_doubt(space);
         self.forget_traceless(space)?;

@@ -34,9 +34,6 @@ const HAVE_EVERY_MS: u64 = 400;
 /// While people go on talking, heads are told half as often each time, down to this, in milliseconds:
 /// who writes shows by that what they have seen, and every message wakes every phone.
 const HAVE_EVERY_MS_MAX: u64 = 120_000;
-/// How long others speak under keys that do not come before they are told of our heads, in milliseconds;
-/// twice as long each time that it does not help.
-const UNHEARD_MS: u64 = 60_000;
 /// Envelopes of gossip remembered: more than come while the slower relays bring the same ones.
 const GOSSIP_SEEN_MAX: usize = 64;
 /// What is still missing is asked for again after this time, in milliseconds, then after twice as
@@ -218,35 +215,6 @@ impl Repair {
                 owed.remove(op);
             }
         }
-    }
-}
-
-/// That others speak under keys that are not here: a commit is on its way, or lost.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spoken {
-    /// Since when, in milliseconds, as far as nothing was done about it.
-    since: Option<u64>,
-    /// How often our heads were told for it, without new keys.
-    times: u32,
-}
-
-impl Spoken {
-    /// An envelope came that no key opens.
-    pub(crate) fn heard(&mut self, now: u64) {
-        self.since.get_or_insert(now);
-    }
-
-    fn is_due(self, now: u64) -> bool {
-        let patience = UNHEARD_MS.saturating_mul(1 << self.times.min(6));
-        self.since
-            .is_some_and(|since| now.saturating_sub(since) >= patience)
-    }
-
-    fn told(&mut self) {
-        *self = Self {
-            since: None,
-            times: self.times.saturating_add(1),
-        };
     }
 }
 
@@ -473,20 +441,6 @@ impl<S: Store, C: ChunkStore, R: CryptoRng> Node<S, C, R> {
         self.consider_letter_again(space, &owed);
         self.owe(space, under, owed);
         Ok(())
-    }
-
-    /// At every tick: where others have spoken under keys that did not come, the commit that makes those
-    /// may be lost, and nothing else shows it. Whoever hears our heads then writes what we lack.
-    pub(crate) fn tell_who_speaks_unheard(&mut self, space: &SpaceId) {
-        let now = self.now.as_ms();
-        let (me, user, online) = (self.me.device_id(), self.me.user(), self.online());
-        let Some(s) = self.spaces.get_mut(space).filter(|_| online) else {
-            return;
-        };
-        if s.in_group(&me) && s.is_member(&user) && s.spoken.is_due(now) {
-            s.spoken.told();
-            self.consider_repair(space);
-        }
     }
 
     /// At every tick: what is still missing is asked for again, ever more rarely.

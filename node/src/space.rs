@@ -26,7 +26,7 @@ use crate::identity::NODE_TABLE;
 use crate::letters::Letters;
 use crate::node::Node;
 use crate::rekey::RekeyTurn;
-use crate::repair::{Repair, Spoken};
+use crate::repair::Repair;
 use crate::retention::load_keys;
 use crate::seals::SealTurn;
 use crate::standing::Pasts;
@@ -88,8 +88,6 @@ pub(crate) struct Space {
     pub(crate) unopened: usize,
     /// When the newest of those that came since the start was put at its relay, in milliseconds, to the hour.
     pub(crate) unopened_last: u64,
-    /// Others speak under keys that are not here.
-    pub(crate) spoken: Spoken,
     /// How many envelopes are remembered, once counted.
     pub(crate) arrivals: Option<usize>,
     pub(crate) flood: Flood,
@@ -178,7 +176,6 @@ impl Space {
             state_copied: None,
             unopened: 0,
             unopened_last: 0,
-            spoken: Spoken::default(),
             arrivals: None,
             flood: Flood::default(),
         };
